@@ -1,0 +1,1 @@
+"""What is talked about: campaigns, clusters, plans, and what they came to."""

@@ -1,0 +1,248 @@
+"""What is to be done: requests, workflows, and the campaign that they form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from socm.errors import ConfigError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+DEFAULT_SPREAD = 0.2
+"""Standard deviation of the logarithm of a runtime, where nothing better is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceRequest:
+    """What one workflow asks of a cluster.
+
+    Parameters
+    ----------
+    ranks, threads
+        Processes, and cores of each. A rank is never split over nodes.
+    cpus
+        Whether `threads` counts physical cores or logical cpus (hardware threads).
+    memory
+        MB of the whole workflow; k of its ranks on one node take ceil(k · memory / ranks).
+    gpus
+        GPUs of each rank.
+    runtime
+        Seconds that it is expected to take (the median) on a node of speed 1.
+    walltime
+        Limit in seconds to ask for; `None` lets the planner choose.
+    spread
+        Standard deviation of the logarithm of the runtime.
+    partition, qos, account
+        `None` lets the planner (for the account: the cluster) choose.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+    """
+
+    ranks: int = 1
+    threads: int = 1
+    cpus: Literal["physical", "logical"] = "physical"
+    memory: int = 0
+    gpus: int = 0
+    runtime: int
+    walltime: int | None = None
+    spread: float = DEFAULT_SPREAD
+    partition: str | None = None
+    qos: str | None = None
+    account: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.ranks < 1 or self.threads < 1 or self.runtime < 1:
+            raise ValueError("ranks, threads and runtime are at least 1")
+        if self.memory < 0 or self.gpus < 0 or not 0 <= self.spread <= 3:
+            raise ValueError("memory and gpus are at least 0, spread lies between 0 and 3")
+        if self.walltime is not None and self.walltime < 1:
+            raise ValueError("walltime is at least 1 second")
+
+    def cores(self, threads_per_core: int) -> int:
+        """Physical cores of one rank on nodes with so many hardware threads per core."""
+        return -(-self.threads // threads_per_core) if self.cpus == "logical" else self.threads
+
+    def memory_of(self, ranks: int) -> int:
+        """MB that so many of the ranks need on one node.
+
+        Examples
+        --------
+        >>> ResourceRequest(ranks=3, memory=100, runtime=60).memory_of(2)
+        67
+        """
+        return -(-ranks * self.memory // self.ranks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workflow:
+    """One job of a campaign: a command, what it asks for, and what it waits for.
+
+    Parameters
+    ----------
+    name
+        Unique within the campaign.
+    kind
+        The workflow type, such as ``"ml-mapmaking"``; ``"stage"`` in a DAG.
+    command
+        Argument vector, never a shell string.
+    request
+        Resources.
+    depends
+        Names of the workflows that must have completed before.
+    environment
+        Variables to set for the command.
+    directory
+        Working directory; `None` is the run directory.
+    inputs
+        Files that a run needs; planning does not read them.
+    description
+        For people.
+    """
+
+    name: str
+    kind: str = "stage"
+    command: tuple[str, ...] = ()
+    request: ResourceRequest
+    depends: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    directory: str | None = None
+    inputs: tuple[str, ...] = ()
+    description: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """The most a campaign may hold at once; `None` is no limit.
+
+    Parameters
+    ----------
+    cores
+        Cores in use: ranks × threads, or whole nodes where they are given whole.
+    nodes
+        Distinct nodes in use.
+    """
+
+    cores: int | None = None
+    nodes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Campaign:
+    """Workflows with dependencies, a deadline and a budget.
+
+    Parameters
+    ----------
+    name
+        For people and file names.
+    workflows
+        By name, in the order in which they were declared.
+    deadline
+        Seconds from the start, or `None`.
+    budget
+        What may be in use at once.
+    policy
+        What the plan is made to achieve; ``"time"`` is the shortest makespan.
+
+    Raises
+    ------
+    ConfigError
+        If a dependency is unknown or dependencies form a cycle; every one is named.
+
+    Examples
+    --------
+    >>> minute = ResourceRequest(runtime=60)
+    >>> campaign = Campaign.of(
+    ...     "pair", [Workflow(name="b", request=minute, depends=("a",)), Workflow(name="a", request=minute)]
+    ... )
+    >>> campaign.order
+    ('a', 'b')
+    """
+
+    name: str
+    workflows: Mapping[str, Workflow]
+    deadline: int | None = None
+    budget: Budget = Budget()
+    policy: str = "time"
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        workflows: Iterable[Workflow],
+        *,
+        deadline: int | None = None,
+        budget: Budget | None = None,
+    ) -> Campaign:
+        """Build a campaign from workflows in order; a name that is used twice is refused."""
+        by_name: dict[str, Workflow] = {}
+        doubled = {}
+        for workflow in workflows:
+            if workflow.name in by_name:
+                doubled[workflow.name] = Problem(
+                    message=f"two workflows are called {workflow.name!r}"
+                )
+            by_name[workflow.name] = workflow
+        if doubled:
+            raise ConfigError(*doubled.values())
+        return cls(name=name, workflows=by_name, deadline=deadline, budget=budget or Budget())
+
+    def __post_init__(self) -> None:
+        problems = [
+            Problem(
+                message=f"{w.name!r} depends on {parent!r}, which is not in the campaign",
+                hint=did_you_mean(parent, self.workflows),
+            )
+            for w in self.workflows.values()
+            for parent in w.depends
+            if parent not in self.workflows
+        ]
+        if not problems and (cycle := self._cycle()):
+            path = " → ".join([*cycle, cycle[0]])
+            problems.append(Problem(message=f"dependencies form a cycle: {path}"))
+        if problems:
+            raise ConfigError(*problems)
+
+    def _cycle(self) -> list[str]:
+        """Name the workflows of one cycle, each waiting for the next; empty without a cycle."""
+        import networkx as nx
+
+        if nx.is_directed_acyclic_graph(self.dag):
+            return []
+        return [child for child, _ in nx.find_cycle(self.dag.reverse(copy=False))]
+
+    @cached_property
+    def dag(self) -> nx.DiGraph[str]:
+        """The dependencies, an edge from each workflow to those that wait for it."""
+        import networkx as nx  # a quarter of a second to import: not for `socm --help`
+
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_nodes_from(self.workflows)
+        graph.add_edges_from((p, w.name) for w in self.workflows.values() for p in w.depends)
+        return graph
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """Names, each after all that it depends on."""
+        import networkx as nx
+
+        return tuple(nx.topological_sort(self.dag))
+
+    @cached_property
+    def children(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of those that wait for each workflow."""
+        return {name: tuple(self.dag.successors(name)) for name in self.workflows}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that change whenever anything in the campaign does."""
+        text = json.dumps(asdict(self), sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,284 @@
+"""Where it is to be done: nodes, partitions and QOS; and which of them admit a request."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from socm.errors import did_you_mean
+from socm.model.campaign import Budget, ResourceRequest
+from socm.units import MINUTE, format_count, format_walltime
+
+WALLTIME_FACTOR = 1.5
+"""Walltime asked for, over the expected runtime, where none is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition:
+    """Nodes of one kind.
+
+    Parameters
+    ----------
+    nodes
+        How many.
+    cores, threads_per_core, memory, gpus
+        Of each node: physical cores, hardware threads per core, usable MB, GPUs.
+    speed
+        Work per second relative to the node that runtimes were measured on.
+    exclusive
+        Whether jobs get whole nodes.
+    walltime
+        Longest limit of a job in seconds, or `None`.
+    source, checked, note
+        Where the figures come from, when that was looked at, and what to know about them.
+    """
+
+    name: str
+    nodes: int
+    cores: int
+    threads_per_core: int = 1
+    memory: int
+    gpus: int = 0
+    speed: float = 1.0
+    exclusive: bool = False
+    walltime: int | None = None
+    source: str | None = None
+    checked: str | None = None
+    note: str | None = None
+
+    def ranks_per_node(self, request: ResourceRequest) -> int:
+        """How many of its ranks an empty node holds; 0 when not even one fits."""
+        fitting = self.cores // request.cores(self.threads_per_core)
+        if request.memory:
+            fitting = min(fitting, self.memory * request.ranks // request.memory)
+        if request.gpus:
+            fitting = min(fitting, self.gpus // request.gpus)
+        return fitting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Qos:
+    """A quality of service: what SLURM lets a user have at once, and for how long.
+
+    Parameters
+    ----------
+    name
+        Empty on a cluster without QOS.
+    partitions
+        Where it may be used; empty is everywhere.
+    walltime
+        Longest limit of a job in seconds.
+    running_jobs, cores
+        The most jobs, and cores over all of them, that run at once.
+    cores_per_job, nodes_per_job
+        The most that one job may ask for.
+    charge
+        What a core-hour costs, relative to the usual.
+    exclusive
+        Whether its jobs get whole nodes.
+    debug
+        Meant for testing: used only where a workflow names it.
+    source, checked, note
+        As for a `Partition`.
+    """
+
+    name: str
+    partitions: tuple[str, ...] = ()
+    walltime: int | None = None
+    running_jobs: int | None = None
+    cores: int | None = None
+    cores_per_job: int | None = None
+    nodes_per_job: int | None = None
+    charge: float = 1.0
+    exclusive: bool = False
+    debug: bool = False
+    source: str | None = None
+    checked: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One way to run a request: a partition and a QOS that admit it.
+
+    Parameters
+    ----------
+    threads
+        Physical cores of a rank on this partition.
+    ranks_per_node, fewest_nodes
+        How many ranks an empty node holds, and so the fewest nodes for all of them.
+    exclusive
+        Whether it gets whole nodes.
+    cores
+        Cores that count against QOS limits, budget and charge.
+    duration, walltime
+        Seconds it is expected to take here, and the limit to ask for.
+    capped
+        Whether the walltime was cut to what the QOS allows.
+    """
+
+    partition: Partition
+    qos: Qos
+    threads: int
+    ranks_per_node: int
+    fewest_nodes: int
+    exclusive: bool
+    cores: int
+    duration: int
+    walltime: int
+    capped: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Partitions and the QOS tiers to use them by.
+
+    Examples
+    --------
+    >>> cpu = Partition(name="cpu", nodes=2, cores=8, memory=1000)
+    >>> cluster = Cluster(name="small", partitions=(cpu,), qos=(Qos(name="short", walltime=3600),))
+    >>> options, reasons = cluster.admit(ResourceRequest(ranks=3, threads=4, runtime=600))
+    >>> options[0].fewest_nodes, options[0].walltime
+    (2, 900)
+    >>> cluster.admit(ResourceRequest(threads=16, runtime=7200))[1]
+    ('short: one rank needs 16 cores, a node has 8',)
+    """
+
+    name: str
+    partitions: tuple[Partition, ...]
+    qos: tuple[Qos, ...] = ()
+    description: str | None = None
+    source: str | None = None
+    checked: str | None = None
+
+    @cached_property
+    def by_partition(self) -> dict[str, Partition]:
+        """Partitions by name."""
+        return {p.name: p for p in self.partitions}
+
+    @cached_property
+    def by_qos(self) -> dict[str, Qos]:
+        """QOS by name; the empty name where the cluster has none."""
+        return {q.name: q for q in self.tiers}
+
+    @cached_property
+    def tiers(self) -> tuple[Qos, ...]:
+        """QOS from the smallest, by walltime and then by cores; one without limits if it has none."""
+
+        def size(qos: Qos) -> tuple[float, float]:
+            return (qos.walltime or math.inf, qos.cores_per_job or qos.cores or math.inf)
+
+        return tuple(sorted(self.qos, key=size)) or (Qos(name=""),)
+
+    def pairs(self) -> Iterator[tuple[Partition, Qos]]:
+        """Each partition with each QOS that may be used there, smallest tier first."""
+        for qos in self.tiers:
+            for partition in self.partitions:
+                if not qos.partitions or partition.name in qos.partitions:
+                    yield partition, qos
+
+    def admit(
+        self, request: ResourceRequest, budget: Budget | None = None
+    ) -> tuple[tuple[Option, ...], tuple[str, ...]]:
+        """List the ways to run a request, and why the others are none.
+
+        A walltime that nobody gave is cut to a QOS limit only where no QOS holds all of it.
+
+        Returns
+        -------
+        options
+            Smallest tier first.
+        reasons
+            One line for each partition and QOS that does not admit the request.
+        """
+        reasons = [
+            f"{kind} {named!r} is not on {self.name}"
+            + (f"; {hint}" if (hint := did_you_mean(named, known)) else "")
+            for kind, named, known in (
+                ("partition", request.partition, self.by_partition),
+                ("QOS", request.qos, self.by_qos),
+            )
+            if named is not None and named not in known
+        ]
+        if reasons:
+            return (), tuple(reasons)
+        options = []
+        for partition, qos in self.pairs():
+            if request.partition not in (None, partition.name):
+                continue
+            if request.qos != qos.name and (request.qos is not None or qos.debug):
+                continue
+            outcome = self._option(request, partition, qos, budget or Budget())
+            if isinstance(outcome, Option):
+                options.append(outcome)
+            else:
+                place = [qos.name] if qos.name else []
+                if len(self.partitions) > 1 or not place:
+                    place.append(partition.name)
+                reasons.append(f"{' on '.join(place)}: {outcome}")
+        if not options and not reasons:
+            reasons.append(f"no partition of {self.name} takes QOS {request.qos!r}")
+        roomy = tuple(o for o in options if not o.capped)
+        return roomy or tuple(options), tuple(reasons)
+
+    def _option(
+        self, request: ResourceRequest, partition: Partition, qos: Qos, budget: Budget
+    ) -> Option | str:
+        """Return the option, or the reason why it is none."""
+        ranks_per_node = partition.ranks_per_node(request)
+        threads = request.cores(partition.threads_per_core)
+        if ranks_per_node == 0:
+            return _why_no_rank_fits(request, partition, threads)
+        nodes = -(-request.ranks // ranks_per_node)
+        exclusive = partition.exclusive or qos.exclusive
+        cores = nodes * partition.cores if exclusive else request.ranks * threads
+        for what, need, limit, owner in (
+            ("nodes", nodes, partition.nodes, f"{partition.name} has"),
+            ("nodes", nodes, qos.nodes_per_job, "a job may have"),
+            ("nodes", nodes, budget.nodes, "the budget is"),
+            ("cores", cores, qos.cores_per_job, "a job may have"),
+            ("cores", cores, qos.cores, "its jobs may have"),
+            ("cores", cores, budget.cores, "the budget is"),
+        ):
+            if limit is not None and need > limit:
+                return f"needs {format_count(need)} {what}, {owner} {format_count(limit)}"
+        duration = math.ceil(request.runtime / partition.speed)
+        walltime = request.walltime or _whole_minutes(WALLTIME_FACTOR * duration)
+        longest = min(limit for limit in (qos.walltime, partition.walltime, math.inf) if limit)
+        capped = walltime > longest
+        if capped and (request.walltime is not None or duration > longest):
+            return f"walltime {format_walltime(walltime)} > {format_walltime(int(longest))}"
+        if duration > walltime:
+            return (
+                f"takes {format_walltime(duration)} there, longer than its walltime "
+                f"{format_walltime(walltime)}"
+            )
+        return Option(
+            partition=partition,
+            qos=qos,
+            threads=threads,
+            ranks_per_node=ranks_per_node,
+            fewest_nodes=nodes,
+            exclusive=exclusive,
+            cores=cores,
+            duration=duration,
+            walltime=int(longest) if capped else walltime,
+            capped=capped,
+        )
+
+
+def _whole_minutes(seconds: float) -> int:
+    return math.ceil(seconds / MINUTE) * MINUTE
+
+
+def _why_no_rank_fits(request: ResourceRequest, partition: Partition, threads: int) -> str:
+    for what, need, have in (
+        ("cores", threads, partition.cores),
+        ("MB", request.memory_of(1), partition.memory),
+        ("GPUs", request.gpus, partition.gpus),
+    ):
+        if need > have:
+            return f"one rank needs {format_count(need)} {what}, a node has {format_count(have)}"
+    raise AssertionError("a rank that fits in cores, memory and GPUs fits")

@@ -1,0 +1,361 @@
+"""When and where each workflow is to run, and the proof that it can."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import Literal, NamedTuple
+
+from socm.errors import InvalidPlan
+from socm.model.campaign import Campaign
+from socm.model.cluster import Cluster, Partition
+from socm.units import HOUR
+
+
+class Placement(NamedTuple):
+    """Ranks on one node; the node is an index within its partition."""
+
+    partition: str
+    node: int
+    ranks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reservation:
+    """Capacity that is not the campaign's for a while: maintenance, or the jobs of others.
+
+    Parameters
+    ----------
+    partition, node
+        Where; a node of `None` is every node of the partition.
+    start, finish
+        Seconds since the campaign's start.
+    cores, memory, gpus
+        What is taken on each node; `None` is all of it.
+    """
+
+    partition: str
+    node: int | None = None
+    start: int
+    finish: int
+    cores: int | None = None
+    memory: int | None = None
+    gpus: int | None = None
+
+    def loads(self, partition: Partition) -> Iterator[tuple[int, int, int, int]]:
+        """Node, cores, MB and GPUs on each node that it touches."""
+        cores = partition.cores if self.cores is None else self.cores
+        memory = partition.memory if self.memory is None else self.memory
+        gpus = partition.gpus if self.gpus is None else self.gpus
+        for node in range(partition.nodes) if self.node is None else (self.node,):
+            yield node, cores, memory, gpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedWorkflow:
+    """One workflow's place in the plan.
+
+    Parameters
+    ----------
+    name
+        Of the workflow in the campaign.
+    partition, qos
+        To submit to; `qos` is `None` on a cluster without QOS.
+    placements
+        Its ranks, node by node.
+    threads
+        Physical cores of a rank.
+    exclusive
+        Whether its nodes are its own.
+    cores
+        Cores that count against limits: of the ranks, or of whole nodes.
+    start, finish
+        Whole seconds since the campaign's start.
+    walltime
+        Limit to ask for, in seconds.
+    rank
+        Upward rank: seconds from its start to the campaign's end along the longest chain.
+    """
+
+    name: str
+    partition: str
+    qos: str | None
+    placements: tuple[Placement, ...]
+    threads: int
+    exclusive: bool
+    cores: int
+    start: int
+    finish: int
+    walltime: int
+    rank: float = 0.0
+
+    @property
+    def duration(self) -> int:
+        """Seconds between start and finish."""
+        return self.finish - self.start
+
+    @property
+    def nodes(self) -> tuple[tuple[str, int], ...]:
+        """The nodes that it runs on."""
+        return tuple((p.partition, p.node) for p in self.placements)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A campaign laid out on a cluster.
+
+    Parameters
+    ----------
+    campaign, cluster
+        Both as resolved: a plan says all there is to know to carry it out.
+    workflows
+        In order of start, then of falling upward rank.
+    lower_bound
+        Seconds below which no plan can end.
+    start
+        When the plan begins, in seconds since the campaign's start.
+    reservations
+        Capacity that was not the campaign's.
+    shape
+        ``"jobs"``: each workflow is a job of its own.
+    warnings
+        What the planner noticed.
+    """
+
+    campaign: Campaign
+    cluster: Cluster
+    workflows: tuple[PlannedWorkflow, ...]
+    lower_bound: int
+    start: int = 0
+    reservations: tuple[Reservation, ...] = ()
+    shape: Literal["jobs", "allocation"] = "jobs"
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def by_name(self) -> Mapping[str, PlannedWorkflow]:
+        """Planned workflows by name."""
+        return {w.name: w for w in self.workflows}
+
+    @cached_property
+    def makespan(self) -> int:
+        """Seconds from the campaign's start to its end."""
+        return max((w.finish for w in self.workflows), default=self.start)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the plan ends by the deadline, or there is none."""
+        return self.campaign.deadline is None or self.makespan <= self.campaign.deadline
+
+    @property
+    def gap(self) -> float:
+        """How far the plan may be from the best: makespan over lower bound, less one."""
+        return self.makespan / self.lower_bound - 1 if self.lower_bound else 0.0
+
+    @property
+    def core_hours(self) -> float:
+        """Core-hours that the plan reserves."""
+        return sum(w.cores * w.duration for w in self.workflows) / HOUR
+
+    @property
+    def charged_core_hours(self) -> float:
+        """Core-hours weighted with what each QOS charges."""
+        qos = self.cluster.by_qos
+        return sum(w.cores * w.duration * qos[w.qos or ""].charge for w in self.workflows) / HOUR
+
+    @cached_property
+    def peak_nodes(self) -> int:
+        """The most distinct nodes in use at once."""
+        return max((used for _, used in _busy_nodes(self.workflows)), default=0)
+
+    @cached_property
+    def critical_path(self) -> tuple[str, ...]:
+        """Names of a chain without a pause from start to end.
+
+        Each waits for the one before: it depends on it, or takes over one of its nodes.
+        """
+        if not self.workflows:
+            return ()
+        ending: dict[int, list[PlannedWorkflow]] = defaultdict(list)
+        for w in self.workflows:
+            ending[w.finish].append(w)
+        path = [max(self.workflows, key=lambda w: w.finish)]
+        while before := ending.get(path[-1].start):
+            last = path[-1]
+            parents = self.campaign.workflows[last.name].depends
+            nodes = set(last.nodes)
+            candidates = [w for w in before if w.name in parents] or [
+                w for w in before if nodes.intersection(w.nodes)
+            ]
+            if not candidates:
+                break
+            path.append(candidates[0])
+        return tuple(w.name for w in reversed(path))
+
+    def check(self) -> None:
+        """Prove the plan, independently of whoever made it.
+
+        Raises
+        ------
+        InvalidPlan
+            Listing every dependency, capacity, limit or budget that it breaks.
+        """
+        if violations := [*self._violations()]:
+            raise InvalidPlan(violations)
+
+    def _violations(self) -> Iterator[str]:
+        yield from self._incomplete()
+        known = [w for w in self.workflows if w.name in self.campaign.workflows]
+        broken = {w.name: [*self._bad_request(w)] for w in known}
+        yield from chain.from_iterable(broken.values())
+        sound = [w for w in known if not broken[w.name]]
+        yield from self._bad_order()
+        yield from self._overfull_nodes(sound)
+        yield from self._exceeded_limits(sound)
+        if not broken or any(broken.values()):
+            return
+        if self.workflows and self.makespan < self.lower_bound:
+            yield f"it ends at {self.makespan} s, below its lower bound {self.lower_bound} s"
+
+    def _incomplete(self) -> Iterator[str]:
+        names = [w.name for w in self.workflows]
+        for name in sorted(set(self.campaign.workflows).difference(names)):
+            yield f"{name}: is in the campaign and not in the plan"
+        for name in sorted(set(names).difference(self.campaign.workflows)):
+            yield f"{name}: is in the plan and not in the campaign"
+        for name in sorted(
+            {name for name in names if names.count(name) > 1}
+            if len(set(names)) < len(names)
+            else ()
+        ):
+            yield f"{name}: is planned more than once"
+
+    def _bad_request(self, w: PlannedWorkflow) -> Iterator[str]:
+        """Yield where a planned workflow is not what was asked for or what the cluster admits."""
+        request = self.campaign.workflows[w.name].request
+        options, _ = self.cluster.admit(request, self.campaign.budget)
+        option = next(
+            (o for o in options if (o.partition.name, o.qos.name) == (w.partition, w.qos or "")),
+            None,
+        )
+        if option is None:
+            yield f"{w.name}: {w.partition} with QOS {w.qos} does not admit it"
+            return
+        for what, planned, right in (
+            ("threads", w.threads, option.threads),
+            ("exclusive", w.exclusive, option.exclusive),
+            ("ranks", sum(p.ranks for p in w.placements), request.ranks),
+            ("seconds", w.duration, option.duration),
+        ):
+            if planned != right:
+                yield f"{w.name}: {what} is {planned}, not {right}"
+        if w.start < 0:
+            yield f"{w.name}: starts before the campaign"
+        if not w.duration <= w.walltime <= max(option.walltime, request.walltime or 0):
+            yield f"{w.name}: walltime {w.walltime} s is not between {w.duration} and {option.walltime}"
+        if len(set(w.nodes)) < len(w.nodes) or any(p.ranks < 1 for p in w.placements):
+            yield f"{w.name}: a node is listed twice or without ranks"
+        for p in w.placements:
+            if p.partition != w.partition or not 0 <= p.node < option.partition.nodes:
+                yield f"{w.name}: there is no node {p.node} of {p.partition} in {w.partition}"
+        most = option.qos.nodes_per_job
+        if most is not None and len(w.placements) > most:
+            yield f"{w.name}: spans {len(w.placements)} nodes, QOS {w.qos} gives a job {most}"
+        if w.exclusive and w.cores != len(w.placements) * option.partition.cores:
+            yield f"{w.name}: counts {w.cores} cores on {len(w.placements)} whole nodes"
+        if not w.exclusive and w.cores != request.ranks * option.threads:
+            yield f"{w.name}: counts {w.cores} cores for {request.ranks} × {option.threads}"
+
+    def _bad_order(self) -> Iterator[str]:
+        for w in self.workflows:
+            workflow = self.campaign.workflows.get(w.name)
+            for parent in workflow.depends if workflow else ():
+                before = self.by_name.get(parent)
+                if before and before.finish > w.start:
+                    yield f"{w.name}: starts at {w.start} s, before {parent} ends at {before.finish} s"
+
+    def _overfull_nodes(self, workflows: Iterable[PlannedWorkflow]) -> Iterator[str]:
+        """Sweep over each node's starts and ends, adding up what is in use."""
+        changes: dict[tuple[str, int], list[tuple[int, int, int, int, int]]] = defaultdict(list)
+        for w in workflows:
+            partition = self.cluster.by_partition[w.partition]
+            request = self.campaign.workflows[w.name].request
+            for p in w.placements:
+                cores, memory, gpus = (
+                    (partition.cores, partition.memory, partition.gpus)
+                    if w.exclusive
+                    else (p.ranks * w.threads, request.memory_of(p.ranks), p.ranks * request.gpus)
+                )
+                changes[p.partition, p.node] += [
+                    (w.start, 1, cores, memory, gpus),
+                    (w.finish, 0, -cores, -memory, -gpus),
+                ]
+        for r in self.reservations:
+            for node, cores, memory, gpus in r.loads(self.cluster.by_partition[r.partition]):
+                changes[r.partition, node] += [
+                    (r.start, 1, cores, memory, gpus),
+                    (r.finish, 0, -cores, -memory, -gpus),
+                ]
+        for (name, node), events in sorted(changes.items()):
+            partition = self.cluster.by_partition[name]
+            have = (partition.cores, partition.memory, partition.gpus)
+            used = (0, 0, 0)
+            for time, _, *deltas in sorted(events):  # at one instant, ends before starts
+                used = tuple(map(sum, zip(used, deltas, strict=True)))
+                for what, u, h in zip(("cores", "MB", "GPUs"), used, have, strict=True):
+                    if u > h:
+                        yield f"{name} node {node}: {u} {what} in use at {time} s, it has {h}"
+                        break
+                else:
+                    continue
+                break
+
+    def _exceeded_limits(self, workflows: list[PlannedWorkflow]) -> Iterator[str]:
+        for qos in self.cluster.tiers:
+            mine = [w for w in workflows if (w.qos or "") == qos.name]
+            jobs, cores = _peak(mine, lambda w: 1), _peak(mine, lambda w: w.cores)
+            if qos.running_jobs is not None and jobs > qos.running_jobs:
+                yield f"QOS {qos.name}: {jobs} jobs run at once, it lets {qos.running_jobs}"
+            if qos.cores is not None and cores > qos.cores:
+                yield f"QOS {qos.name}: {cores} cores in use at once, it lets {qos.cores}"
+        budget = self.campaign.budget
+        if (
+            budget.cores is not None
+            and (peak := _peak(workflows, lambda w: w.cores)) > budget.cores
+        ):
+            yield f"budget: {peak} cores in use at once, not {budget.cores}"
+        if budget.nodes is not None:
+            peak = max((used for _, used in _busy_nodes(workflows)), default=0)
+            if peak > budget.nodes:
+                yield f"budget: {peak} nodes in use at once, not {budget.nodes}"
+
+
+def _peak(workflows: Iterable[PlannedWorkflow], amount: Callable[[PlannedWorkflow], int]) -> int:
+    """Return the most of something that is in use at once."""
+    changes = sorted(
+        change for w in workflows for change in ((w.start, 1, amount(w)), (w.finish, 0, -amount(w)))
+    )
+    used = peak = 0
+    for _, _, delta in changes:
+        used += delta
+        peak = max(peak, used)
+    return peak
+
+
+def _busy_nodes(workflows: Iterable[PlannedWorkflow]) -> Iterator[tuple[int, int]]:
+    """Yield the number of distinct nodes in use after each change."""
+    changes = sorted(
+        change
+        for w in workflows
+        for node in w.nodes
+        for change in ((w.start, 1, node), (w.finish, 0, node))
+    )
+    jobs: dict[tuple[str, int], int] = defaultdict(int)
+    busy = 0
+    for time, begins, node in changes:
+        before = jobs[node]
+        jobs[node] += 1 if begins else -1
+        busy += (jobs[node] > 0) - (before > 0)
+        yield time, busy

@@ -1,0 +1,156 @@
+"""What is free on each node at one instant: the one allocator of whoever runs jobs itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from socm.model.cluster import Cluster, Partition
+from socm.model.plan import Placement
+
+
+class Load(Protocol):
+    """What a job puts on nodes; a job of any backend has these."""
+
+    @property
+    def partition(self) -> str: ...
+    @property
+    def ranks(self) -> int: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def memory(self) -> int: ...
+    @property
+    def gpus(self) -> int: ...
+    @property
+    def exclusive(self) -> bool: ...
+
+
+@dataclass(slots=True)
+class _Node:
+    cores: int
+    memory: int
+    gpus: int
+
+
+class NodePool:
+    """Free cores, memory and GPUs on the nodes of a cluster, now.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> cpu = Partition(name="cpu", nodes=2, cores=8, memory=1000)
+    >>> pool = NodePool(Cluster(name="small", partitions=(cpu,)))
+    >>> job = SimpleNamespace(partition="cpu", ranks=3, threads=4, memory=300, gpus=0, exclusive=False)
+    >>> placements = pool.fit(job)
+    >>> [(p.node, p.ranks) for p in placements]
+    [(0, 2), (1, 1)]
+    >>> pool.take(job, placements)
+    >>> pool.fit(job) is None
+    True
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._partitions = cluster.by_partition
+        self._nodes = {
+            p.name: [_Node(p.cores, p.memory, p.gpus) for _ in range(p.nodes)]
+            for p in cluster.partitions
+        }
+
+    def copy(self) -> NodePool:
+        """Return a pool with the same free capacity, to try things on."""
+        other = object.__new__(NodePool)
+        other._partitions = self._partitions
+        other._nodes = {
+            name: [_Node(n.cores, n.memory, n.gpus) for n in nodes]
+            for name, nodes in self._nodes.items()
+        }
+        return other
+
+    def fit(
+        self,
+        job: Load,
+        preferred: Sequence[Placement] = (),
+        barred: frozenset[int] = frozenset(),
+        most_nodes: int | None = None,
+    ) -> tuple[Placement, ...] | None:
+        """Find room for a job: on the preferred nodes if they have it, else first fit.
+
+        Parameters
+        ----------
+        preferred
+            Placements to honour where they are free.
+        barred
+            Nodes of the job's partition that may not be used.
+        most_nodes
+            The most nodes that it may span; then the emptiest come first.
+
+        Returns
+        -------
+        tuple of Placement or None
+            `None` if there is no room now.
+        """
+        partition, nodes = self._partitions[job.partition], self._nodes[job.partition]
+        if preferred and all(
+            p.partition == job.partition
+            and p.node not in barred
+            and self._room(job, partition, nodes[p.node]) >= p.ranks
+            for p in preferred
+        ):
+            return tuple(preferred)
+        rooms: Iterable[tuple[int, int]] = (
+            (index, room)
+            for index, node in enumerate(nodes)
+            if index not in barred and (room := self._room(job, partition, node))
+        )
+        if most_nodes is not None and most_nodes < len(nodes):
+            rooms = sorted(rooms, key=lambda x: -x[1])[:most_nodes]
+        return _deal(job, rooms)
+
+    def take(self, job: Load, placements: Iterable[Placement]) -> None:
+        """Let a job have its nodes."""
+        self._change(job, placements, -1)
+
+    def give(self, job: Load, placements: Iterable[Placement]) -> None:
+        """Take back what a job had."""
+        self._change(job, placements, +1)
+
+    def _room(self, job: Load, partition: Partition, node: _Node) -> int:
+        """Ranks of the job that fit on the node now."""
+        if job.exclusive and node.cores < partition.cores:
+            return 0
+        room = node.cores // job.threads
+        if job.memory:
+            room = min(room, node.memory * job.ranks // job.memory)
+        if job.gpus:
+            room = min(room, node.gpus // job.gpus)
+        return room
+
+    def _change(self, job: Load, placements: Iterable[Placement], sign: int) -> None:
+        partition = self._partitions[job.partition]
+        for placement in placements:
+            cores, memory, gpus = load_on(job, placement.ranks, partition)
+            node = self._nodes[placement.partition][placement.node]
+            node.cores += sign * cores
+            node.memory += sign * memory
+            node.gpus += sign * gpus
+
+
+def load_on(job: Load, ranks: int, partition: Partition) -> tuple[int, int, int]:
+    """Cores, MB and GPUs that so many ranks of a job take on one node."""
+    if job.exclusive:
+        return partition.cores, partition.memory, partition.gpus
+    return ranks * job.threads, -(-ranks * job.memory // job.ranks), ranks * job.gpus
+
+
+def _deal(job: Load, rooms: Iterable[tuple[int, int]]) -> tuple[Placement, ...] | None:
+    """Fill nodes in the order given until every rank has a place."""
+    placements, left = [], job.ranks
+    for node, room in rooms:
+        ranks = min(room, left)
+        placements.append(Placement(job.partition, node, ranks))
+        left -= ranks
+        if not left:
+            return tuple(placements)
+    return None

@@ -1,0 +1,139 @@
+"""From a campaign and a cluster to a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from socm.errors import ConfigError, Infeasible, Problem, did_you_mean
+from socm.model.campaign import Campaign
+from socm.model.cluster import Cluster, Option
+from socm.model.plan import Plan, PlannedWorkflow, Reservation
+from socm.planner.bounds import lower_bound
+from socm.planner.capacity import Capacity
+from socm.planner.heft import heft
+from socm.units import format_walltime
+
+__all__ = ["POLICIES", "plan_campaign"]
+
+POLICIES = {"time": heft}
+"""Name of a policy to the planner that follows it."""
+
+
+def plan_campaign(
+    campaign: Campaign,
+    cluster: Cluster,
+    *,
+    start: int = 0,
+    reservations: Iterable[Reservation] = (),
+    fixed: Iterable[PlannedWorkflow] = (),
+) -> Plan:
+    """Lay a campaign out on a cluster, and prove that it fits.
+
+    Parameters
+    ----------
+    campaign, cluster
+        What to do, and where.
+    start
+        Nothing new begins before, in seconds since the campaign's start.
+    reservations
+        Capacity that is not the campaign's.
+    fixed
+        Workflows that have run or are running; they keep their place.
+
+    Returns
+    -------
+    Plan
+        Checked. It may miss the deadline; `Plan.feasible` tells.
+
+    Raises
+    ------
+    Infeasible
+        If some workflow fits nowhere; the reasons are listed per workflow and option.
+    ConfigError
+        If the policy is unknown.
+
+    Examples
+    --------
+    >>> from socm.model.campaign import ResourceRequest, Workflow
+    >>> from socm.model.cluster import Partition
+    >>> hour = ResourceRequest(ranks=1, threads=8, memory=500, runtime=3600)
+    >>> campaign = Campaign.of("maps", [
+    ...     Workflow(name="f090", request=hour),
+    ...     Workflow(name="f150", request=hour),
+    ...     Workflow(name="spectrum", request=hour, depends=("f090", "f150")),
+    ... ])
+    >>> one_node = Partition(name="cpu", nodes=1, cores=8, memory=1000)
+    >>> plan = plan_campaign(campaign, Cluster(name="small", partitions=(one_node,)))
+    >>> [(w.name, w.start) for w in plan.workflows], plan.makespan, plan.lower_bound
+    ([('f090', 0), ('f150', 3600), ('spectrum', 7200)], 10800, 10800)
+    """
+    policy = POLICIES.get(campaign.policy)
+    if policy is None:
+        raise ConfigError(
+            Problem(
+                message=f"unknown policy {campaign.policy!r}",
+                hint=did_you_mean(campaign.policy, POLICIES) or f"known are {', '.join(POLICIES)}",
+            )
+        )
+    admitted = {
+        name: cluster.admit(workflow.request, campaign.budget)
+        for name, workflow in campaign.workflows.items()
+    }
+    reasons = [
+        f"{name}: {reason}"
+        for name, (options, why_not) in admitted.items()
+        if not options
+        for reason in why_not
+    ]
+    if reasons:
+        names = sorted({reason.partition(":")[0] for reason in reasons})
+        raise Infeasible(
+            f"{len(names)} of {len(admitted)} workflows cannot run on {cluster.name}",
+            reasons,
+            hint=f"`socm clusters {cluster.name}` shows what it has",
+        )
+    options = {name: options for name, (options, _) in admitted.items()}
+    reservations, fixed = tuple(reservations), tuple(fixed)
+    capacity = Capacity(cluster, campaign.budget, start, reservations)
+    workflows = policy(campaign, options, capacity, start=start, fixed=fixed)
+    workflows.sort(key=lambda w: (w.start, -w.rank))
+    plan = Plan(
+        campaign=campaign,
+        cluster=cluster,
+        workflows=tuple(workflows),
+        lower_bound=_bound(campaign, cluster, options, start, fixed),
+        start=start,
+        reservations=reservations,
+        warnings=tuple(_warnings(workflows, options)),
+    )
+    plan.check()
+    return plan
+
+
+def _bound(
+    campaign: Campaign,
+    cluster: Cluster,
+    options: Mapping[str, Sequence[Option]],
+    start: int,
+    fixed: Sequence[PlannedWorkflow],
+) -> int:
+    """Bound what is still to be planned; what is fixed ends when it ends."""
+    done = {w.name: w.finish for w in fixed}
+    rest = {name: ways for name, ways in options.items() if name not in done}
+    return max([lower_bound(campaign, cluster, rest, start=start) if rest else 0, *done.values()])
+
+
+def _warnings(
+    workflows: Iterable[PlannedWorkflow], options: Mapping[str, Sequence[Option]]
+) -> Iterator[str]:
+    for w in workflows:
+        option = next(
+            o
+            for o in options[w.name]
+            if (o.partition.name, o.qos.name) == (w.partition, w.qos or "")
+        )
+        if option.capped:
+            yield (
+                f"{w.name}: walltime capped at {format_walltime(w.walltime)} by QOS {w.qos}, "
+                f"{w.walltime / w.duration:.2f} × its runtime"
+            )

@@ -1,0 +1,71 @@
+"""Objects by name: built-in ones load when asked for, strangers come by entry points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar, cast
+
+from socm.errors import ConfigError, Problem, did_you_mean
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Names that stand for objects.
+
+    A plug-in that cannot be imported does no harm until it is named; then its own error is shown.
+
+    Parameters
+    ----------
+    kind
+        What the objects are, for messages.
+    builtin
+        Name to ``"module:attribute"``; imported on first use.
+    group
+        Entry-point group in which other packages register theirs. A built-in name wins.
+
+    Examples
+    --------
+    >>> units = Registry[object]("unit", {"hour": "socm.units:HOUR"}, group="socm.doctest")
+    >>> list(units), units["hour"]
+    (['hour'], 3600)
+    """
+
+    def __init__(self, kind: str, builtin: Mapping[str, str], *, group: str) -> None:
+        self._kind = kind
+        self._points = {point.name: point for point in entry_points(group=group)}
+        for name, target in builtin.items():
+            self._points[name] = EntryPoint(name, target, group)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._points))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._points
+
+    def __getitem__(self, name: str) -> T:
+        """Return the object called `name`.
+
+        Raises
+        ------
+        ConfigError
+            If nothing has that name, or what has it cannot be imported.
+        """
+        point = self._points.get(name)
+        if point is None:
+            raise ConfigError(
+                Problem(
+                    message=f"unknown {self._kind} {name!r}",
+                    hint=did_you_mean(name, self._points) or f"known are {', '.join(self)}",
+                )
+            )
+        try:
+            return cast("T", getattr(import_module(point.module), point.attr))
+        except Exception as error:
+            raise ConfigError(
+                Problem(
+                    message=f"{self._kind} {name!r} cannot be loaded from {point.value}: {error}"
+                )
+            ) from error
