@@ -45,13 +45,13 @@ class Reservation:
     memory: int | None = None
     gpus: int | None = None
 
-    def loads(self, partition: Partition) -> Iterator[tuple[int, int, int, int]]:
-        """Node, cores, MB and GPUs on each node that it touches."""
+    def loads(self, partition: Partition) -> Iterator[tuple[int, tuple[int, int, int]]]:
+        """Each node that it touches, with the cores, MB and GPUs it takes there."""
         cores = partition.cores if self.cores is None else self.cores
         memory = partition.memory if self.memory is None else self.memory
         gpus = partition.gpus if self.gpus is None else self.gpus
         for node in range(partition.nodes) if self.node is None else (self.node,):
-            yield node, cores, memory, gpus
+            yield node, (cores, memory, gpus)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,7 +293,7 @@ class Plan:
                     (w.finish, 0, -cores, -memory, -gpus),
                 ]
         for r in self.reservations:
-            for node, cores, memory, gpus in r.loads(self.cluster.by_partition[r.partition]):
+            for node, (cores, memory, gpus) in r.loads(self.cluster.by_partition[r.partition]):
                 changes[r.partition, node] += [
                     (r.start, 1, cores, memory, gpus),
                     (r.finish, 0, -cores, -memory, -gpus),
@@ -301,9 +301,9 @@ class Plan:
         for (name, node), events in sorted(changes.items()):
             partition = self.cluster.by_partition[name]
             have = (partition.cores, partition.memory, partition.gpus)
-            used = (0, 0, 0)
+            used = [0, 0, 0]
             for time, _, *deltas in sorted(events):  # at one instant, ends before starts
-                used = tuple(map(sum, zip(used, deltas, strict=True)))
+                used = [u + d for u, d in zip(used, deltas, strict=True)]
                 for what, u, h in zip(("cores", "MB", "GPUs"), used, have, strict=True):
                     if u > h:
                         yield f"{name} node {node}: {u} {what} in use at {time} s, it has {h}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 from socm.model.campaign import Budget, ResourceRequest
@@ -249,9 +250,9 @@ class Capacity:
         for reservation in reservations:
             timelines = self._timelines[reservation.partition]
             partition = cluster.by_partition[reservation.partition]
-            for node, *load in reservation.loads(partition):
+            for node, load in reservation.loads(partition):
                 if node < timelines.nodes:
-                    timelines.take(node, reservation.start, reservation.finish, tuple(load))
+                    timelines.take(node, reservation.start, reservation.finish, load)
 
     def earliest(
         self, option: Option, request: ResourceRequest, ready: int
@@ -328,7 +329,7 @@ class Capacity:
         for p in planned.placements:
             if self._busy is not None:
                 bounds = [start, *timelines.changes(p.node, start, finish), finish]
-                for begin, end in zip(bounds, bounds[1:], strict=False):
+                for begin, end in pairwise(bounds):
                     if timelines.idle(p.node, begin):
                         self._busy.take(1, begin, end)
             load = (

@@ -49,8 +49,8 @@ def heft(
     }
     rank = upward_rank(campaign, mean)
     planned = {w.name: w for w in fixed}
-    for name, workflow in planned.items():
-        capacity.take(campaign.workflows[name].request, workflow)
+    for w in planned.values():
+        capacity.take(campaign.workflows[w.name].request, w)
 
     declared = {name: k for k, name in enumerate(campaign.workflows)}
     work = {name: mean[name] * options[name][0].cores for name in declared}

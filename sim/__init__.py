@@ -1,0 +1,1 @@
+"""An emulated cluster: the backend that needs none."""

@@ -1,0 +1,105 @@
+"""The emulated cluster as a backend of the engine: SimPy is its clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import simpy
+
+from sim.scheduler import Running, Scheduler
+from socm.engine.backend import Job, JobUpdate
+from socm.engine.events import JobState
+from socm.errors import BackendError
+from socm.model.cluster import Cluster
+
+
+class SimBackend:
+    """A cluster that exists in time only as far as somebody waits for it.
+
+    Parameters
+    ----------
+    cluster
+        What to emulate.
+    runtime
+        Tells how many seconds a job will really take, whatever its limit.
+    start
+        The time at which it begins, in seconds since the campaign's start.
+    """
+
+    def __init__(
+        self, cluster: Cluster, runtime: Callable[[Job], float], *, start: float = 0.0
+    ) -> None:
+        self._env = simpy.Environment(initial_time=start)
+        self._runtime = runtime
+        self._scheduler = Scheduler(cluster)
+        self._jobs: dict[str, Job] = {}  # all that were ever submitted, by native id
+        self._running: set[str] = set()
+        self._updates: list[JobUpdate] = []
+        self._changed = False  # something arrived or ended since the controller last looked
+
+    def now(self) -> float:
+        """Seconds since the campaign's start."""
+        return float(self._env.now)
+
+    def submit(self, job: Job) -> str:
+        """Queue a job; the controller looks at it as soon as somebody waits."""
+        self._scheduler.submit(job)
+        self._jobs[job.name] = job
+        self._changed = True
+        return job.name
+
+    def attach(self, job: Job, native_id: str) -> None:
+        """Nothing to do: the emulated cluster knows its jobs."""
+        if native_id not in self._jobs:
+            raise BackendError(f"no job {native_id} was submitted to this emulated cluster")
+
+    def find(self, job: Job) -> str | None:
+        """Return the native id of a job, which here is its name."""
+        return job.name if job.name in self._jobs else None
+
+    def cancel(self, native_id: str) -> None:
+        """End a job."""
+        job = self._jobs[native_id]
+        if self._scheduler.withdraw(native_id) or native_id in self._running:
+            self._end(job, JobState.CANCELLED)
+
+    def wait(self, until: float = math.inf) -> Sequence[JobUpdate]:
+        """Step to the next instant at which something is reported, but not beyond `until`.
+
+        Whoever waits hears of all that ends in an instant before anything new starts in it: what
+        takes the place of a job may be submitted in the very second in which the job ends.
+        """
+        if self._changed:
+            self._changed = False
+            for running in self._scheduler.start(self.now()):
+                self._start(running)
+        env = self._env
+        while not self._updates and (moment := env.peek()) <= until and moment < math.inf:
+            while env.peek() == moment:
+                env.step()
+        if not self._updates and self.now() < until < math.inf:
+            env.run(until=until)
+        updates, self._updates = self._updates, []
+        return updates
+
+    def _start(self, running: Running) -> None:
+        job = running.job
+        self._running.add(job.name)
+        self._report(job, JobState.RUNNING)
+        runtime = self._runtime(job)
+        state = JobState.COMPLETED if runtime <= job.walltime else JobState.TIMEOUT
+        timeout = self._env.timeout(min(runtime, job.walltime))
+        timeout.callbacks.append(lambda _: self._end(job, state))
+
+    def _end(self, job: Job, state: JobState) -> None:
+        if job.name in self._running:
+            self._running.remove(job.name)
+            self._scheduler.over(job.name)
+        elif state is not JobState.CANCELLED:
+            return  # it was cancelled while it ran
+        self._changed = True
+        self._report(job, state, exit_code=0 if state is JobState.COMPLETED else None)
+
+    def _report(self, job: Job, state: JobState, exit_code: int | None = None) -> None:
+        self._updates.append(JobUpdate(job=job, state=state, time=self.now(), exit_code=exit_code))

@@ -1,0 +1,1 @@
+"""Carries a plan out against a backend, emulated or real."""

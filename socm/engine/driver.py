@@ -1,0 +1,308 @@
+"""The loop that carries out a plan: release, submit, wait, record, retry.
+
+One driver for both worlds: it is synchronous, does one thing at a time and never reads a clock.
+"""
+
+from __future__ import annotations
+
+import math
+from heapq import heappop, heappush
+
+from socm.engine.backend import Backend, Job, JobUpdate
+from socm.engine.events import (
+    CampaignEnded,
+    CampaignStarted,
+    Ended,
+    Event,
+    JobState,
+    Retrying,
+    Skipped,
+    Started,
+    SubmitRefused,
+    Submitted,
+    Submitting,
+)
+from socm.engine.journal import Journal
+from socm.engine.release import Release, hand_over_or_due
+from socm.engine.retry import RetryPolicy
+from socm.engine.state import CampaignState, Status, apply
+from socm.errors import Stalled, SubmitError
+from socm.model.plan import Plan
+
+RESUBMIT_DELAY = 60.0
+"""Seconds before a submission that was refused for now is tried again."""
+
+
+def drive(
+    plan: Plan,
+    backend: Backend,
+    journal: Journal,
+    *,
+    release: Release = hand_over_or_due,
+    retry: RetryPolicy | None = None,
+    run: str = "socm",
+) -> CampaignState:
+    """Carry a plan out until every workflow is in a final state.
+
+    A workflow that fails for good takes those that depend on it with it; the rest goes on.
+
+    Parameters
+    ----------
+    plan
+        What to run, in which order.
+    backend
+        Where; it also tells the time.
+    journal
+        Each event is in it before the next thing is done.
+    release
+        The rule that says when a workflow may be submitted.
+    retry
+        What a failed workflow gets next.
+    run
+        Prefix of job names, unique to this run.
+
+    Returns
+    -------
+    CampaignState
+        With every workflow completed, failed or skipped.
+
+    Raises
+    ------
+    Stalled
+        If workflows remain and nothing will ever happen again; says what waits for what.
+    """
+    return _Driver(plan, backend, journal, release, retry or RetryPolicy(), run).run()
+
+
+class _Driver:
+    def __init__(
+        self,
+        plan: Plan,
+        backend: Backend,
+        journal: Journal,
+        release: Release,
+        retry: RetryPolicy,
+        run: str,
+    ) -> None:
+        self._plan = plan
+        self._backend = backend
+        self._journal = journal
+        self._retry = retry
+        self._run = run
+        self._state = CampaignState.of(plan)
+        self._priority = {w.name: k for k, w in enumerate(plan.workflows)}
+        self._names = [w.name for w in plan.workflows]
+        workflows = plan.campaign.workflows
+        self._gates = release(plan)
+        # What each still waits for, and who waits for it.
+        self._parents = {name: set(workflows[name].depends) for name in self._names}
+        self._before = {name: set(self._gates[name].after) for name in self._names}
+        self._successors: dict[str, list[str]] = {name: [] for name in self._names}
+        for name, before in self._before.items():
+            for other in before:
+                self._successors[other].append(name)
+        self._left = len(self._names)
+        self._timers: list[tuple[float, int]] = []  # when to look again at whom
+        self._ready: list[int] = []  # may be submitted, by priority
+        self._held: dict[str, Job] = {}  # submitted and not over
+        self._cores = 0
+        self._nodes: dict[tuple[str, int], int] = {}
+
+    def run(self) -> CampaignState:
+        self._record(
+            CampaignStarted(time=self._backend.now(), fingerprint=self._plan.campaign.fingerprint)
+        )
+        for name in self._names:
+            if not self._parents[name]:
+                self._consider(name)
+        while True:
+            self._submit_ready()
+            if not self._left:
+                break
+            until = self._timers[0][0] if self._timers else math.inf
+            updates = self._backend.wait(until)
+            if not updates and until == math.inf:
+                raise Stalled(self._why_stalled())
+            for update in updates:
+                self._take(update)
+            self._ring()
+        self._record(CampaignEnded(time=self._backend.now()))
+        return self._state
+
+    # Release
+
+    def _consider(self, name: str) -> None:
+        """Let a workflow whose dependencies are met go when its gate opens."""
+        gate = self._gates[name]
+        opens = gate.not_before if not self._before[name] else max(gate.due, gate.not_before)
+        if opens <= self._backend.now():
+            heappush(self._ready, self._priority[name])
+        elif opens < math.inf:
+            heappush(self._timers, (opens, self._priority[name]))
+
+    def _ring(self) -> None:
+        """Look again at those whose time has come."""
+        now = self._backend.now()
+        while self._timers and self._timers[0][0] <= now:
+            _, priority = heappop(self._timers)
+            heappush(self._ready, priority)
+
+    def _submit_ready(self) -> None:
+        """Submit in the order of the plan, as far as the budget goes.
+
+        Nobody overtakes one that waits for the budget: it would wait for ever.
+        """
+        while self._ready:
+            name = self._names[self._ready[0]]
+            if self._state.workflows[name].status is not Status.PENDING:
+                heappop(self._ready)  # it came by two ways: its time, and its turn
+                continue
+            job = self._job(name)
+            if not self._within_budget(job):
+                return
+            heappop(self._ready)
+            self._submit(job)
+
+    def _job(self, name: str) -> Job:
+        planned = self._plan.by_name[name]
+        progress = self._state.workflows[name]
+        workflow = self._plan.campaign.workflows[name]
+        return Job(
+            name=f"{self._run}-{name}-{progress.attempt}",
+            workflow=workflow,
+            attempt=progress.attempt,
+            partition=planned.partition,
+            qos=progress.qos,
+            walltime=progress.walltime,
+            ranks=workflow.request.ranks,
+            threads=planned.threads,
+            gpus=workflow.request.gpus,
+            memory=progress.memory,
+            exclusive=planned.exclusive,
+            placements=planned.placements,
+            priority=self._priority[name],
+        )
+
+    def _submit(self, job: Job) -> None:
+        name, attempt, now = job.workflow.name, job.attempt, self._backend.now()
+        self._record(Submitting(time=now, workflow=name, attempt=attempt, job=job.name))
+        try:
+            native_id = self._backend.submit(job)
+        except SubmitError as error:
+            if error.transient:
+                self._record(self._same_again(job, now, error.message))
+                heappush(self._timers, (now + RESUBMIT_DELAY, job.priority))
+            else:
+                self._record(
+                    SubmitRefused(time=now, workflow=name, attempt=attempt, reason=error.message)
+                )
+                self._over(name, completed=False)
+            return
+        self._record(Submitted(time=now, workflow=name, attempt=attempt, native_id=native_id))
+        self._hold(job)
+
+    def _same_again(self, job: Job, now: float, reason: str) -> Retrying:
+        return Retrying(
+            time=now,
+            workflow=job.workflow.name,
+            attempt=job.attempt,
+            qos=job.qos,
+            walltime=job.walltime,
+            memory=job.memory,
+            reason=reason,
+        )
+
+    # Budget: what is submitted counts, whether it runs or waits.
+
+    def _within_budget(self, job: Job) -> bool:
+        budget = self._plan.campaign.budget
+        if budget.cores is not None:
+            cores = self._cores + self._plan.by_name[job.workflow.name].cores
+            if cores > budget.cores:
+                return False
+        if budget.nodes is not None:
+            more = {(p.partition, p.node) for p in job.placements}.difference(self._nodes)
+            return len(self._nodes) + len(more) <= budget.nodes
+        return True
+
+    def _hold(self, job: Job) -> None:
+        self._held[job.workflow.name] = job
+        self._cores += self._plan.by_name[job.workflow.name].cores
+        for p in job.placements:
+            node = (p.partition, p.node)
+            self._nodes[node] = self._nodes.get(node, 0) + 1
+
+    def _let_go(self, name: str) -> None:
+        job = self._held.pop(name)
+        self._cores -= self._plan.by_name[name].cores
+        for p in job.placements:
+            node = (p.partition, p.node)
+            self._nodes[node] -= 1
+            if not self._nodes[node]:
+                del self._nodes[node]
+
+    # What comes back
+
+    def _take(self, update: JobUpdate) -> None:
+        name, attempt = update.job.workflow.name, update.job.attempt
+        if update.state is JobState.RUNNING:
+            self._record(Started(time=update.time, workflow=name, attempt=attempt))
+        elif update.state.final:
+            self._record(
+                Ended(
+                    time=update.time,
+                    workflow=name,
+                    attempt=attempt,
+                    state=update.state,
+                    exit_code=update.exit_code,
+                    reason=update.reason,
+                )
+            )
+            self._let_go(name)
+            if update.state is JobState.COMPLETED:
+                self._over(name, completed=True)
+            elif again := self._retry.after(update, self._plan.cluster):
+                self._record(again)
+                heappush(self._ready, self._priority[name])
+            else:
+                self._over(name, completed=False)
+
+    def _over(self, name: str, *, completed: bool) -> None:
+        """Let those go on that waited for this one; without it, its dependants are skipped."""
+        self._left -= 1
+        for child in self._plan.campaign.children[name]:
+            status = self._state.workflows[child].status
+            if completed:
+                self._parents[child].discard(name)
+                if not self._parents[child]:
+                    self._consider(child)
+            elif status is Status.PENDING:
+                self._record(Skipped(time=self._backend.now(), workflow=child, because=name))
+                self._over(child, completed=False)
+        for other in self._successors[name]:
+            self._before[other].discard(name)
+            pending = self._state.workflows[other].status is Status.PENDING
+            if pending and not self._before[other] and not self._parents[other]:
+                self._consider(other)
+
+    def _record(self, event: Event) -> None:
+        self._journal.write(event)
+        apply(self._state, event)
+
+    def _why_stalled(self) -> str:
+        lines = []
+        for name in self._names:
+            status = self._state.workflows[name].status
+            if status.final:
+                continue
+            if name in self._held:
+                lines.append(f"{name} is {status.value}; the cluster never reports it over")
+            elif self._parents[name]:
+                lines.append(f"{name} waits for {', '.join(sorted(self._parents[name]))}")
+            elif self._before[name]:
+                lines.append(
+                    f"{name} waits for the place of {', '.join(sorted(self._before[name]))}"
+                )
+            else:
+                lines.append(f"{name} waits for the budget")
+        return "nothing runs and nothing may start:\n" + "\n".join(f"  {line}" for line in lines)

@@ -1,0 +1,126 @@
+"""What happens in a campaign: one frozen dataclass per kind of event.
+
+The journal holds these and nothing else; the state is what they add up to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class JobState(Enum):
+    """Where a job is. Partially ordered: no final state comes before another.
+
+    Examples
+    --------
+    >>> JobState.QUEUED < JobState.RUNNING < JobState.TIMEOUT
+    True
+    >>> JobState.COMPLETED < JobState.TIMEOUT
+    False
+    """
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out of memory"
+    NODE_FAILED = "node failed"
+    PREEMPTED = "preempted"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether the job is over."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+    def __lt__(self, other: JobState) -> bool:
+        if self is JobState.QUEUED:
+            return other is not JobState.QUEUED
+        return self is JobState.RUNNING and other.final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened at a time, in seconds since the campaign's start."""
+
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignStarted(Event):
+    """The campaign with this fingerprint began."""
+
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitting(Event):
+    """A job is about to be submitted: written before the act."""
+
+    workflow: str
+    attempt: int
+    job: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted(Event):
+    """A job was taken by the backend under a native id."""
+
+    workflow: str
+    attempt: int
+    native_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitRefused(Event):
+    """A job was not taken, and will not be."""
+
+    workflow: str
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Event):
+    """A job began to run."""
+
+    workflow: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(Event):
+    """A job is over, well or not."""
+
+    workflow: str
+    attempt: int
+    state: JobState
+    exit_code: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrying(Event):
+    """A workflow that failed gets another attempt, asking for this."""
+
+    workflow: str
+    attempt: int
+    qos: str | None
+    walltime: int
+    memory: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped(Event):
+    """A workflow will not run, because one that it depends on did not complete."""
+
+    workflow: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignEnded(Event):
+    """Every workflow is in a final state."""

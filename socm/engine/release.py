@@ -1,0 +1,184 @@
+"""When a workflow whose dependencies are met may be submitted.
+
+A plan says at what second each workflow starts; the world does not keep to the second. A release
+rule turns the plan into a *gate* per workflow that holds whatever comes.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from socm.model.plan import Plan, PlannedWorkflow
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What must be before a workflow may be submitted, once its dependencies have completed.
+
+    Parameters
+    ----------
+    after
+        The workflows that must be over, whichever way they ended.
+    due
+        From this time on `after` does not matter any more.
+    not_before
+        No sooner than this, in any case.
+    """
+
+    after: frozenset[str] = frozenset()
+    due: float = math.inf
+    not_before: float = 0.0
+
+
+Release = Callable[[Plan], Mapping[str, Gate]]
+
+
+def eager(plan: Plan) -> dict[str, Gate]:
+    """Submit at once; the cluster's queue, in the order of the plan, sees to the rest."""
+    return {w.name: Gate() for w in plan.workflows}
+
+
+def timed(plan: Plan) -> dict[str, Gate]:
+    """Submit at the planned start, never sooner."""
+    return {w.name: Gate(not_before=w.start) for w in plan.workflows}
+
+
+def hand_over(plan: Plan) -> dict[str, Gate]:
+    """Submit when those whose cores, memory or place under a limit it takes over are done."""
+    gates = {}
+    for w, owners in _takeovers(plan):
+        after = frozenset(owner for owner in owners if isinstance(owner, str))
+        windows = [owner for owner in owners if isinstance(owner, int)]
+        not_before = max(windows, default=plan.start)
+        gates[w.name] = Gate(after=after, not_before=not_before)
+    return gates
+
+
+def hand_over_or_due(plan: Plan) -> dict[str, Gate]:
+    """Submit at hand-over, or at the planned start if that comes first.
+
+    Early finishers are followed at once, as under `hand_over`; and behind a late one nobody
+    waits on nodes of its own if others are free.
+    """
+    start = {w.name: w.start for w in plan.workflows}
+    return {
+        name: Gate(after=gate.after, due=start[name], not_before=gate.not_before)
+        for name, gate in hand_over(plan).items()
+    }
+
+
+RELEASES: Mapping[str, Release] = {
+    "eager": eager,
+    "timed": timed,
+    "hand-over": hand_over,
+    "hand-over-or-due": hand_over_or_due,
+}
+"""Release rules by name."""
+
+Owner = str | int | None
+"""Who had a share: a workflow, a reservation (by its finish), nobody yet."""
+
+
+class _Ledger:
+    """Who had what there is of one resource last; the share that is free longest goes first."""
+
+    def __init__(self, amount: int) -> None:
+        # (free from, entry number, amount, last owner); the number keeps the order of equals.
+        self._shares: list[tuple[int, int, int, Owner]] = [(0, 0, amount, None)] if amount else []
+        self._entries = 0
+
+    def take(self, amount: int, owner: Owner, finish: int) -> Iterator[Owner]:
+        """Pass an amount on to a new owner until `finish`; yield those who had it."""
+        passed_on = amount
+        while amount > 0 and self._shares:
+            free, entry, share, last = self._shares.pop(0)
+            if share > amount:
+                insort(self._shares, (free, entry, share - amount, last))
+            amount -= share
+            yield last
+        if passed_on:
+            self._entries += 1
+            insort(self._shares, (finish, self._entries, passed_on, owner))
+
+
+def _takeovers(plan: Plan) -> Iterator[tuple[PlannedWorkflow, set[Owner]]]:
+    """Yield each workflow, by start, with those from whom it takes what it uses."""
+    ledgers: dict[Hashable, _Ledger] = {}
+
+    def pass_on(
+        uses: Iterable[tuple[Hashable, int, int]], owner: Owner, finish: int
+    ) -> Iterator[Owner]:
+        for resource, amount, limit in uses:
+            if resource not in ledgers:
+                ledgers[resource] = _Ledger(limit)
+            yield from ledgers[resource].take(amount, owner, finish)
+
+    reservations = sorted(plan.reservations, key=lambda r: r.start)
+    groups = _node_groups(plan)
+    for w in plan.workflows:
+        while reservations and reservations[0].start <= w.start:
+            r = reservations.pop(0)
+            partition = plan.cluster.by_partition[r.partition]
+            have = (partition.cores, partition.memory, partition.gpus)
+            for node, load in r.loads(partition):
+                uses = [((r.partition, node, k), load[k], have[k]) for k in range(3)]
+                list(pass_on(uses, r.finish, r.finish))
+        before = set(pass_on(_uses(plan, w), w.name, w.finish)) | groups.get(w.name, set())
+        yield w, before - {w.name, None}
+
+
+def _uses(plan: Plan, w: PlannedWorkflow) -> Iterator[tuple[Hashable, int, int]]:
+    """Yield each resource that a workflow uses, how much of it, and how much there is."""
+    partition = plan.cluster.by_partition[w.partition]
+    request = plan.campaign.workflows[w.name].request
+    have = (partition.cores, partition.memory, partition.gpus)
+    for p in w.placements:
+        load = (
+            have
+            if w.exclusive
+            else (p.ranks * w.threads, request.memory_of(p.ranks), p.ranks * request.gpus)
+        )
+        for k, resource in enumerate(("cores", "memory", "gpus")):
+            if load[k]:
+                yield (p.partition, p.node, resource), load[k], have[k]
+    qos = plan.cluster.by_qos[w.qos or ""]
+    if qos.running_jobs is not None:
+        yield (qos.name, "jobs"), 1, qos.running_jobs
+    if qos.cores is not None:
+        yield (qos.name, "cores"), w.cores, qos.cores
+    if plan.campaign.budget.cores is not None:
+        yield "budget", w.cores, plan.campaign.budget.cores
+
+
+def _node_groups(plan: Plan) -> dict[str, set[Owner]]:
+    """Return for each workflow those from whom its node takes over a place in a budget of nodes.
+
+    While a node is busy without a pause it holds one of the budget's places; all that ran on it
+    in that time must be over before another node may have the place. Needed only on several
+    partitions: on one, no more nodes are planned with than the budget has.
+    """
+    if plan.campaign.budget.nodes is None or len(plan.cluster.partitions) == 1:
+        return {}
+    spells: list[tuple[int, int, list[str]]] = []  # start, finish, who
+    latest: dict[tuple[str, int], int] = {}
+    for w in plan.workflows:
+        for node in w.nodes:
+            spell = latest.get(node)
+            if spell is not None and spells[spell][1] > w.start:
+                start, finish, names = spells[spell]
+                spells[spell] = (start, max(finish, w.finish), [*names, w.name])
+            else:
+                latest[node] = len(spells)
+                spells.append((w.start, w.finish, [w.name]))
+    before: dict[str, set[Owner]] = {}
+    places: list[tuple[int, list[str]]] = [(0, [])] * plan.campaign.budget.nodes
+    for start, finish, names in sorted(spells):
+        place = min(range(len(places)), key=lambda k: places[k][0])
+        assert places[place][0] <= start
+        for name in names:
+            before.setdefault(name, set()).update(places[place][1])
+        places[place] = (finish, names)
+    return before

@@ -1,0 +1,113 @@
+"""What a failed workflow gets next, by the cause of its failure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from socm.engine.backend import Job, JobUpdate
+from socm.engine.events import JobState, Retrying
+from socm.model.cluster import Cluster, Qos
+from socm.units import MINUTE, format_memory, format_walltime
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """How often to try, and how much more to ask for.
+
+    Parameters
+    ----------
+    attempts
+        The most attempts at one workflow.
+    growth
+        Factor on the walltime after a timeout, and on the memory after running out of it.
+    """
+
+    attempts: int = 3
+    growth: float = 1.5
+
+    def after(self, update: JobUpdate, cluster: Cluster) -> Retrying | None:
+        """Return the next attempt after a failed job, or `None` if it is not worth one.
+
+        A failed node or a preemption: the same again. A timeout: a longer limit, in the next QOS
+        if need be. Out of memory: more of it, up to the node. Any other exit would come again.
+        """
+        job = update.job
+        if job.attempt >= self.attempts:
+            return None
+        match update.state:
+            case JobState.NODE_FAILED | JobState.PREEMPTED:
+                return _again(update, f"{update.state.value}: the same again")
+            case JobState.TIMEOUT:
+                return self._longer(update, cluster)
+            case JobState.OUT_OF_MEMORY:
+                return self._larger(update, cluster)
+            case _:
+                return None
+
+    def _longer(self, update: JobUpdate, cluster: Cluster) -> Retrying | None:
+        job = update.job
+        wanted = -(-round(job.walltime * self.growth) // MINUTE) * MINUTE
+        qos, limit = _tier_for(job, wanted, cluster)
+        if limit <= job.walltime:
+            return None
+        reason = f"timeout: walltime {format_walltime(limit)} instead of "
+        return _again(
+            update, reason + format_walltime(job.walltime), qos=qos or None, walltime=limit
+        )
+
+    def _larger(self, update: JobUpdate, cluster: Cluster) -> Retrying | None:
+        job = update.job
+        partition = cluster.by_partition[job.partition]
+        ranks_on_a_node = max(p.ranks for p in job.placements)
+        # What the fullest of its nodes can give to each of the ranks there.
+        most = partition.memory * job.ranks // ranks_on_a_node
+        wanted = round(max(job.memory, update.peak_memory or 0) * self.growth)
+        memory = min(wanted, most)
+        if memory <= job.memory:
+            return None
+        reason = f"out of memory: {format_memory(memory)} instead of {format_memory(job.memory)}"
+        return _again(update, reason, memory=memory)
+
+
+def _again(
+    update: JobUpdate,
+    reason: str,
+    *,
+    qos: str | None = None,
+    walltime: int | None = None,
+    memory: int | None = None,
+) -> Retrying:
+    job = update.job
+    return Retrying(
+        time=update.time,
+        workflow=job.workflow.name,
+        attempt=job.attempt + 1,
+        qos=qos or job.qos,
+        walltime=walltime or job.walltime,
+        memory=memory or job.memory,
+        reason=reason,
+    )
+
+
+def _tier_for(job: Job, walltime: int, cluster: Cluster) -> tuple[str, int]:
+    """Return the job's QOS if it holds the walltime, else the next that does, else the longest."""
+    partition = cluster.by_partition[job.partition]
+    nodes = len(job.placements)
+    cores = nodes * partition.cores if job.exclusive else job.ranks * job.threads
+    own = cluster.by_qos[job.qos or ""]
+
+    def limit(qos: Qos) -> int:
+        """The most of the wanted walltime that a job may have here."""
+        return min(x for x in (qos.walltime, partition.walltime, walltime) if x is not None)
+
+    def fits(qos: Qos) -> bool:
+        limits = ((cores, qos.cores_per_job), (cores, qos.cores), (nodes, qos.nodes_per_job))
+        usable = not qos.partitions or partition.name in qos.partitions
+        same = qos.exclusive == own.exclusive and not qos.debug
+        return usable and same and all(most is None or need <= most for need, most in limits)
+
+    if job.workflow.request.qos is not None:
+        return own.name, limit(own)  # the user chose it
+    tiers = [own, *(q for q in cluster.tiers if q.name != own.name and fits(q))]
+    best = max(tiers, key=limit)  # of equals the first: its own, then the smallest
+    return best.name, limit(best)

@@ -1,0 +1,131 @@
+"""Where a campaign stands: a fold over its events, live and resumed alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from socm.engine.events import (
+    CampaignEnded,
+    CampaignStarted,
+    Ended,
+    Event,
+    JobState,
+    Retrying,
+    Skipped,
+    Started,
+    SubmitRefused,
+    Submitted,
+    Submitting,
+)
+from socm.model.plan import Plan
+
+
+class Status(Enum):
+    """Where a workflow stands."""
+
+    PENDING = "pending"
+    SUBMITTING = "submitting"
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will come, unless it is retried."""
+        return self in (Status.COMPLETED, Status.FAILED, Status.SKIPPED)
+
+
+@dataclass(slots=True)
+class Progress:
+    """What has become of one workflow so far.
+
+    Parameters
+    ----------
+    qos, walltime, memory
+        What its current attempt asks for.
+    started, ended
+        Of the current attempt, in seconds since the campaign's start.
+    outcome
+        How its last attempt ended.
+    """
+
+    qos: str | None
+    walltime: int
+    memory: int
+    status: Status = Status.PENDING
+    attempt: int = 1
+    native_id: str | None = None
+    started: float | None = None
+    ended: float | None = None
+    outcome: JobState | None = None
+    exit_code: int | None = None
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class CampaignState:
+    """What has become of every workflow so far."""
+
+    workflows: dict[str, Progress] = field(default_factory=dict)
+    started: float | None = None
+    ended: float | None = None
+
+    @classmethod
+    def of(cls, plan: Plan, events: Iterable[Event] = ()) -> CampaignState:
+        """Return the state that a plan and what has happened since amount to."""
+        memory = {name: w.request.memory for name, w in plan.campaign.workflows.items()}
+        state = cls({w.name: Progress(w.qos, w.walltime, memory[w.name]) for w in plan.workflows})
+        for event in events:
+            apply(state, event)
+        return state
+
+
+def apply(state: CampaignState, event: Event) -> None:
+    """Change the state by one event: the only code that does."""
+    match event:
+        case Submitting():
+            progress = state.workflows[event.workflow]
+            progress.status = Status.SUBMITTING
+            progress.attempt = event.attempt
+        case Submitted():
+            progress = state.workflows[event.workflow]
+            progress.status = Status.QUEUED
+            progress.native_id = event.native_id
+        case Started():
+            progress = state.workflows[event.workflow]
+            progress.status = Status.RUNNING
+            progress.started = event.time
+        case Ended():
+            progress = state.workflows[event.workflow]
+            completed = event.state is JobState.COMPLETED
+            progress.status = Status.COMPLETED if completed else Status.FAILED
+            progress.ended = event.time
+            progress.outcome = event.state
+            progress.exit_code = event.exit_code
+            progress.reason = event.reason
+        case SubmitRefused():
+            progress = state.workflows[event.workflow]
+            progress.status = Status.FAILED
+            progress.ended = event.time
+            progress.reason = event.reason
+        case Retrying():
+            progress = state.workflows[event.workflow]
+            progress.status = Status.PENDING
+            progress.attempt = event.attempt
+            progress.qos, progress.walltime = event.qos, event.walltime
+            progress.memory = event.memory
+            progress.native_id = progress.started = progress.ended = None
+        case Skipped():
+            progress = state.workflows[event.workflow]
+            progress.status = Status.SKIPPED
+            progress.reason = f"{event.because} did not complete"
+        case CampaignStarted():
+            state.started = event.time
+        case CampaignEnded():
+            state.ended = event.time
+        case _:
+            raise TypeError(f"unknown event {event!r}")
