@@ -47,8 +47,10 @@ class Progress:
     ----------
     qos, walltime, memory
         What its current attempt asks for.
+    began
+        Start of its first attempt, in seconds since the campaign's start.
     started, ended
-        Of the current attempt, in seconds since the campaign's start.
+        Of the current attempt.
     outcome
         How its last attempt ended.
     """
@@ -59,6 +61,7 @@ class Progress:
     status: Status = Status.PENDING
     attempt: int = 1
     native_id: str | None = None
+    began: float | None = None
     started: float | None = None
     ended: float | None = None
     outcome: JobState | None = None
@@ -99,6 +102,8 @@ def apply(state: CampaignState, event: Event) -> None:
             progress = state.workflows[event.workflow]
             progress.status = Status.RUNNING
             progress.started = event.time
+            if progress.began is None:
+                progress.began = event.time
         case Ended():
             progress = state.workflows[event.workflow]
             completed = event.state is JobState.COMPLETED

@@ -160,9 +160,10 @@ class Campaign:
     Examples
     --------
     >>> minute = ResourceRequest(runtime=60)
-    >>> campaign = Campaign.of(
-    ...     "pair", [Workflow(name="b", request=minute, depends=("a",)), Workflow(name="a", request=minute)]
-    ... )
+    >>> campaign = Campaign.of("pair", [
+    ...     Workflow(name="b", request=minute, depends=("a",)),
+    ...     Workflow(name="a", request=minute),
+    ... ])
     >>> campaign.order
     ('a', 'b')
     """

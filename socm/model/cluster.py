@@ -165,7 +165,7 @@ class Cluster:
 
     @cached_property
     def tiers(self) -> tuple[Qos, ...]:
-        """QOS from the smallest, by walltime and then by cores; one without limits if it has none."""
+        """QOS from the smallest, by walltime, then cores; one without limits if it has none."""
 
         def size(qos: Qos) -> tuple[float, float]:
             return (qos.walltime or math.inf, qos.cores_per_job or qos.cores or math.inf)

@@ -254,7 +254,10 @@ class Plan:
         if w.start < 0:
             yield f"{w.name}: starts before the campaign"
         if not w.duration <= w.walltime <= max(option.walltime, request.walltime or 0):
-            yield f"{w.name}: walltime {w.walltime} s is not between {w.duration} and {option.walltime}"
+            yield (
+                f"{w.name}: walltime {w.walltime} s is not between {w.duration} s and "
+                f"{option.walltime} s"
+            )
         if len(set(w.nodes)) < len(w.nodes) or any(p.ranks < 1 for p in w.placements):
             yield f"{w.name}: a node is listed twice or without ranks"
         for p in w.placements:
@@ -274,7 +277,10 @@ class Plan:
             for parent in workflow.depends if workflow else ():
                 before = self.by_name.get(parent)
                 if before and before.finish > w.start:
-                    yield f"{w.name}: starts at {w.start} s, before {parent} ends at {before.finish} s"
+                    yield (
+                        f"{w.name}: starts at {w.start} s, before {parent} ends at "
+                        f"{before.finish} s"
+                    )
 
     def _overfull_nodes(self, workflows: Iterable[PlannedWorkflow]) -> Iterator[str]:
         """Sweep over each node's starts and ends, adding up what is in use."""

@@ -14,17 +14,34 @@ class Load(Protocol):
     """What a job puts on nodes; a job of any backend has these."""
 
     @property
-    def partition(self) -> str: ...
+    def partition(self) -> str:
+        """Where it is to run."""
+        ...
+
     @property
-    def ranks(self) -> int: ...
+    def ranks(self) -> int:
+        """Processes."""
+        ...
+
     @property
-    def threads(self) -> int: ...
+    def threads(self) -> int:
+        """Physical cores of each."""
+        ...
+
     @property
-    def memory(self) -> int: ...
+    def memory(self) -> int:
+        """MB of all of them."""
+        ...
+
     @property
-    def gpus(self) -> int: ...
+    def gpus(self) -> int:
+        """GPUs of each."""
+        ...
+
     @property
-    def exclusive(self) -> bool: ...
+    def exclusive(self) -> bool:
+        """Whether it needs its nodes for itself."""
+        ...
 
 
 @dataclass(slots=True)
@@ -42,7 +59,9 @@ class NodePool:
     >>> from types import SimpleNamespace
     >>> cpu = Partition(name="cpu", nodes=2, cores=8, memory=1000)
     >>> pool = NodePool(Cluster(name="small", partitions=(cpu,)))
-    >>> job = SimpleNamespace(partition="cpu", ranks=3, threads=4, memory=300, gpus=0, exclusive=False)
+    >>> job = SimpleNamespace(
+    ...     partition="cpu", ranks=3, threads=4, memory=300, gpus=0, exclusive=False
+    ... )
     >>> placements = pool.fit(job)
     >>> [(p.node, p.ranks) for p in placements]
     [(0, 2), (1, 1)]

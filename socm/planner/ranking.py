@@ -34,8 +34,8 @@ def upward_rank(campaign: Campaign, duration: Mapping[str, float]) -> dict[str, 
     ...     Workflow(name="spectrum", request=minute, depends=("map",)),
     ...     Workflow(name="plot", request=minute),
     ... ])
-    >>> upward_rank(chain, {"map": 50, "spectrum": 20, "plot": 5})
-    {'plot': 5, 'spectrum': 20, 'map': 70}
+    >>> sorted(upward_rank(chain, {"map": 50, "spectrum": 20, "plot": 5}).items())
+    [('map', 70), ('plot', 5), ('spectrum', 20)]
     """
     rank: dict[str, float] = {}
     for name in reversed(campaign.order):

@@ -1,0 +1,54 @@
+# Needs python3 (3.11 or newer, with venv) and a package index; everything else it installs into
+# .venv by itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+
+.DEFAULT_GOAL := help
+.PHONY: help simulate test lint types layers unit docs bench clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+simulate: $(VENV)/installed  ## Set up, and simulate an example campaign
+	$(BIN)/socm simulate examples/campaign.toml
+
+test: lint types layers unit  ## Set up, then lint, types, import layers and tests
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev
+	$(BIN)/mypy
+
+layers: $(VENV)/dev
+	$(BIN)/lint-imports
+
+unit: $(VENV)/dev
+	$(BIN)/pytest -n auto
+
+docs: $(VENV)/docs  ## Build the documentation; warnings are errors
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+bench: $(VENV)/dev  ## Run the benchmarks and print their tables
+	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.planner
+	$(BIN)/python -m benchmarks.simulate
+
+clean:  ## Remove all that was built
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/installed
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/docs: $(VENV)/installed
+	$(PIP) --editable '.[docs]'
+	@touch $@

@@ -1,0 +1,205 @@
+"""A plan carried out on the emulated cluster: once exactly, and many times by chance."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+
+from sim.backend import SimBackend
+from sim.stochastic import runtime_factors
+from socm.engine.backend import Job
+from socm.engine.driver import drive
+from socm.engine.events import Ended, Event, JobState, Started
+from socm.engine.journal import MemoryJournal
+from socm.engine.release import RELEASES, Gate
+from socm.model.outcome import Outcome, Simulation, WorkflowOutcome
+from socm.model.plan import Plan
+
+DEFAULT_RELEASE = "hand-over-or-due"
+PATIENCE = 2.0
+"""Seconds that replications may take before other processes are worth their start."""
+
+
+def simulate(
+    plan: Plan,
+    *,
+    replications: int = 200,
+    seed: int = 0,
+    release: str = DEFAULT_RELEASE,
+    processes: int | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Simulation:
+    """Carry a plan out exactly and by chance, and say what it comes to.
+
+    Parameters
+    ----------
+    replications
+        How many times by chance.
+    seed
+        The same seed gives the same worlds, whatever else is chosen.
+    release
+        Name of the release rule.
+    processes
+        How many to use at the most; all cores if not given.
+    progress
+        Is told the number of replications done.
+
+    Raises
+    ------
+    Stalled
+        If a replication stops before every workflow is in a final state.
+    """
+    gates = RELEASES[release](plan)
+    exact = replay(plan, gates)
+    outcomes = []
+    for outcome in _replications(plan, gates, replications, seed, processes):
+        outcomes.append(outcome)
+        progress(len(outcomes))
+    critical = Counter(name for outcome in outcomes for name in outcome.critical)
+    finishes: dict[str, list[float]] = defaultdict(list)
+    for outcome in outcomes:
+        for w in outcome.workflows:
+            if w.status == "completed" and w.finish is not None:
+                finishes[w.name].append(w.finish)
+    deadline = plan.campaign.deadline
+    return Simulation(
+        plan=plan,
+        exact=exact,
+        makespans=tuple(outcome.makespan for outcome in outcomes),
+        in_time=tuple(outcome.meets(deadline) for outcome in outcomes),
+        criticality={
+            name: critical[name] / len(outcomes) for name in plan.campaign.workflows if outcomes
+        },
+        finishes=finishes,
+        timeouts=sum(o.timeouts for o in outcomes) / len(outcomes) if outcomes else 0.0,
+        seed=seed,
+        assumptions=_assumptions(plan, release),
+    )
+
+
+def replay(
+    plan: Plan, gates: Mapping[str, Gate], factors: Mapping[str, float] | None = None
+) -> Outcome:
+    """Carry a plan out once; each runtime is the planned one times its factor."""
+
+    def runtime(job: Job) -> float:
+        planned = plan.by_name[job.workflow.name].duration
+        return planned if factors is None else planned * factors[job.workflow.name]
+
+    journal = MemoryJournal()
+    backend = SimBackend(plan.cluster, runtime, start=plan.start)
+    state = drive(plan, backend, journal, release=lambda _: gates)
+    spans = list(_spans(journal.events))
+    cores = {w.name: w.cores for w in plan.workflows}
+    workflows = tuple(
+        WorkflowOutcome(
+            name=w.name,
+            status=state.workflows[w.name].status.value,
+            start=state.workflows[w.name].began,
+            finish=state.workflows[w.name].ended,
+            attempts=state.workflows[w.name].attempt,
+        )
+        for w in plan.workflows
+    )
+    return Outcome(
+        workflows=workflows,
+        makespan=max((end for _, _, end, _ in spans), default=float(plan.start)),
+        core_seconds=sum(cores[name] * (end - start) for name, start, end, _ in spans),
+        timeouts=sum(how is JobState.TIMEOUT for *_, how in spans),
+        critical=_critical_chain(plan, gates, workflows),
+    )
+
+
+def _spans(events: Iterable[Event]) -> Iterator[tuple[str, float, float, JobState]]:
+    """Yield for each attempt that ran who, from when, to when, and how it ended."""
+    started: dict[str, float] = {}
+    for event in events:
+        if isinstance(event, Started):
+            started[event.workflow] = event.time
+        elif isinstance(event, Ended) and event.workflow in started:
+            yield event.workflow, started.pop(event.workflow), event.time, event.state
+
+
+def _critical_chain(
+    plan: Plan, gates: Mapping[str, Gate], workflows: Iterable[WorkflowOutcome]
+) -> tuple[str, ...]:
+    """Walk back from the end, each time to one that ended when this one began."""
+    ran = {w.name: (w.start, w.finish) for w in workflows if w.finish is not None}
+    if not ran:
+        return ()
+    ending: dict[float | None, list[str]] = defaultdict(list)
+    for name, (_, finish) in ran.items():
+        ending[finish].append(name)
+    chain = [max(ran, key=lambda name: ran[name][1] or 0.0)]
+    while before := ending.get(ran[chain[-1]][0]):
+        last = chain[-1]
+        # Best a dependency, then one whose place it took; else somebody made room for it.
+        depends = plan.campaign.workflows[last].depends
+        chain.append(
+            next(
+                (
+                    name
+                    for group in (depends, gates[last].after)
+                    for name in before
+                    if name in group
+                ),
+                before[0],
+            )
+        )
+    return tuple(reversed(chain))
+
+
+def _replications(
+    plan: Plan, gates: Mapping[str, Gate], count: int, seed: int, processes: int | None
+) -> Iterator[Outcome]:
+    """Yield the outcomes in order; other processes help where it takes long."""
+    _prepare(plan, gates, seed)
+    began = time.perf_counter()
+    done = 0
+    workers = min(processes or os.cpu_count() or 1, count)
+    while done < count:
+        yield _replication(done)
+        done += 1
+        left = (time.perf_counter() - began) / done * (count - done)
+        if workers > 1 and left > PATIENCE:
+            break
+    if done < count:
+        with ProcessPoolExecutor(
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_prepare,
+            initargs=(plan, gates, seed),
+        ) as pool:
+            yield from pool.map(_replication, range(done, count), chunksize=4)
+
+
+_world: tuple[Plan, Mapping[str, Gate], int] | None = None
+"""What this process replicates: set once in each, not sent with every task."""
+
+
+def _prepare(plan: Plan, gates: Mapping[str, Gate], seed: int) -> None:
+    global _world
+    _world = (plan, gates, seed)
+
+
+def _replication(number: int) -> Outcome:
+    assert _world is not None
+    plan, gates, seed = _world
+    factors = runtime_factors(plan, seed, number).tolist()
+    return replay(plan, gates, dict(zip(plan.campaign.workflows, factors, strict=True)))
+
+
+def _assumptions(plan: Plan, release: str) -> dict[str, object]:
+    """Say what the numbers rest on."""
+    spreads = sorted({w.request.spread for w in plan.campaign.workflows.values()})
+    return {
+        "runtimes": "lognormal around the expected runtime",
+        "spread": {"min": spreads[0], "max": spreads[-1]} if spreads else None,
+        "queue_wait_s": 0,
+        "failures": "none but timeouts, which are retried with a longer walltime",
+        "release": release,
+    }

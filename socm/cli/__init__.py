@@ -1,0 +1,120 @@
+"""The command line: the only place where planner, engine and emulator meet.
+
+Heavy libraries are imported by the verbs that need them, inside their functions, so that
+``socm --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from socm import __version__
+from socm.cli import clusters, plan, simulate, validate
+from socm.errors import ConfigError, Infeasible, InvalidPlan, Problem, SocmError
+
+# What typer raises for a wrong command line; newer versions carry a click of their own, so that
+# click's classes are reached through one that typer exports.
+CommandLineError: type[Exception] = next(
+    c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
+)
+
+app = typer.Typer(
+    name="socm",
+    help="Plan, simulate and run campaigns of workflows on SLURM clusters.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+)
+app.command(name="simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
+app.command(name="plan", epilog=plan.EXAMPLES)(plan.plan)
+app.command(name="validate", epilog=validate.EXAMPLES)(validate.validate)
+app.command(name="clusters", epilog=clusters.EXAMPLES)(clusters.clusters)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"socm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Plan, simulate and run campaigns of workflows on SLURM clusters."""
+
+
+def main() -> None:
+    """Run the command line; every error is one for people, with its exit code."""
+    arguments = sys.argv[1:]
+    try:
+        code = app(standalone_mode=False)
+    except SocmError as error:
+        if "--debug" in arguments:
+            raise
+        code = _tell(error, as_json="--json" in arguments)
+    except CommandLineError as error:
+        code = _tell_usage(error, as_json="--json" in arguments)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("interrupted\n")
+        code = 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough.
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(error: SocmError, *, as_json: bool) -> int:
+    """Say what is wrong; return the exit code."""
+    if as_json:
+        sys.stdout.write(json.dumps(error_document(error)) + "\n")
+    else:
+        from socm.report.problem import print_error
+
+        print_error(error)
+    return error.exit_code
+
+
+def _tell_usage(error: Any, *, as_json: bool) -> int:
+    """Say what is wrong with the command line; return the exit code."""
+    if as_json:
+        problem = Problem(message=error.format_message(), hint="`socm --help` lists the verbs")
+        return _tell(ConfigError(problem), as_json=True)
+    error.show()
+    return ConfigError.exit_code
+
+
+def error_document(error: SocmError) -> dict[str, Any]:
+    """Return an error as JSON data."""
+    problems = error.problems if isinstance(error, ConfigError) else ()
+    reasons = (
+        error.reasons
+        if isinstance(error, Infeasible)
+        else error.violations
+        if isinstance(error, InvalidPlan)
+        else ()
+    )
+    return {
+        "schema": "socm.error/1",
+        "errors": [
+            {
+                "file": p.file,
+                "line": p.line,
+                "column": p.column,
+                "message": p.message,
+                "hint": p.hint,
+            }
+            for p in problems or (Problem(message=error.message, hint=error.hint),)
+        ],
+        "reasons": list(reasons),
+    }

@@ -1,0 +1,101 @@
+"""Arguments and output that the verbs share."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from socm.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from socm.model.plan import Plan
+
+CampaignFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Campaign: .toml, .yaml or .yml.", show_default=False)
+]
+CampaignOrPlan = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="Campaign (.toml, .yaml) or plan (.json).", show_default=False
+    ),
+]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="NAME|FILE", help="Use this cluster, not the campaign's."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the JSON document to a file."),
+]
+
+
+def load_plan(file: Path, cluster: str | None) -> tuple[Plan, tuple[str, ...]]:
+    """Read a plan, or read a campaign and plan it; return it with its warnings."""
+    from socm.model.document import read_plan
+
+    if file.suffix == ".json":
+        if cluster is not None:
+            problem = Problem(
+                file=str(file),
+                message="a plan is for one cluster",
+                hint="plan the campaign again with --cluster",
+            )
+            raise ConfigError(problem)
+        plan = read_plan(file)
+        return plan, plan.warnings
+
+    from socm.config import load_campaign
+    from socm.planner import plan_campaign
+
+    loaded = load_campaign(file, cluster=cluster)
+    plan = plan_campaign(loaded.campaign, loaded.cluster)
+    return plan, (*loaded.warnings, *plan.warnings)
+
+
+def console() -> Console:
+    """Standard output, in colour on terminals only."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Print warnings to standard error."""
+    from rich.console import Console
+    from rich.text import Text
+
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    for warning in warnings:
+        errors.print(Text.assemble(("warning: ", "bold yellow"), warning))
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print a document to standard output."""
+    sys.stdout.write(json.dumps(document, indent=1) + "\n")
+
+
+def write_json(document: Mapping[str, Any], path: Path) -> None:
+    """Write a document to a file, whole or not at all."""
+    text = json.dumps(document, indent=1) + "\n"
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        message = f"cannot be written: {(error.strerror or str(error)).lower()}"
+        raise ConfigError(Problem(file=str(path), message=message)) from error

@@ -1,0 +1,69 @@
+"""``socm plan``: when and where each workflow is to run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from socm.cli.common import (
+    CampaignFile,
+    ClusterOption,
+    JsonOption,
+    OutputOption,
+    console,
+    load_plan,
+    print_json,
+    warn,
+    write_json,
+)
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  socm plan campaign.toml
+
+  socm plan dag.yaml --cluster perlmutter --output plan.json
+
+  socm plan campaign.toml --json | jq .makespan_s
+"""
+ROWS = 40
+
+
+def plan(
+    file: CampaignFile,
+    cluster: ClusterOption = None,
+    output: OutputOption = None,
+    all_rows: Annotated[
+        bool, typer.Option("--all", help=f"List every workflow, not only the first {ROWS}.")
+    ] = False,
+    json: JsonOption = False,
+) -> int:
+    """Plan a campaign: when and where each workflow runs, and whether the deadline holds.
+
+    Exit code 0 if the deadline is met or there is none, 3 if it is missed or no plan exists.
+    """
+    from socm.model.document import plan_document
+
+    planned, warnings = load_plan(file, cluster)
+    document = plan_document(planned)
+    if output is not None:
+        write_json(document, output)
+    if json:
+        print_json(document)
+    else:
+        from socm.report.table import facts_table, plan_table
+        from socm.report.verdict import plan_facts, plan_verdict
+
+        warn(warnings)
+        out = console()
+        rows = planned.workflows if all_rows else planned.workflows[:ROWS]
+        out.print(f"{planned.campaign.name} on {planned.cluster.name}", style="bold")
+        out.print(plan_table(planned, rows, width=out.width))
+        if len(rows) < len(planned.workflows):
+            out.print(f"{len(planned.workflows) - len(rows)} more; --all lists them", style="dim")
+        out.print(facts_table(plan_facts(planned)))
+        out.print(plan_verdict(planned), style="green" if planned.feasible else "red")
+        if output is not None:
+            out.print(f"plan written to {output}", style="dim")
+    return 0 if planned.feasible else 3

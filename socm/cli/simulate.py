@@ -1,0 +1,117 @@
+"""``socm simulate``: whether the deadline holds, and how surely."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from socm.cli.common import (
+    CampaignOrPlan,
+    ClusterOption,
+    JsonOption,
+    OutputOption,
+    console,
+    load_plan,
+    print_json,
+    warn,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from socm.model.outcome import Simulation
+    from socm.model.plan import Plan
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  socm simulate campaign.toml
+
+  socm simulate plan.json --replications 2000 --seed 7
+
+  socm simulate dag.yaml --cluster my-cluster.toml --plot gantt.svg
+"""
+
+
+def simulate(
+    file: CampaignOrPlan,
+    cluster: ClusterOption = None,
+    replications: Annotated[
+        int,
+        typer.Option(
+            "--replications", "-n", min=0, max=1_000_000, help="Runs with runtimes by chance."
+        ),
+    ] = 200,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="The same seed gives the same worlds.")
+    ] = 0,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", min=1, help="The most to use; all cores if not given."),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot", metavar="FILE", help="Draw Gantt and utilisation: .svg, .png, .pdf."
+        ),
+    ] = None,
+    output: OutputOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Carry a plan out on an emulated cluster: whether the deadline holds, and how surely.
+
+    Once with runtimes exactly as expected, and many times by chance. Exit code 0 if the exact run
+    meets the deadline or there is none, 3 if it does not.
+    """
+    from socm.model.document import simulation_document
+
+    plan, warnings = load_plan(file, cluster)
+    if not json:
+        warn(warnings)
+    simulation = _simulate(plan, replications, seed, processes)
+    document = simulation_document(simulation)
+    if output is not None:
+        write_json(document, output)
+    if plot is not None:
+        from socm.report.plot import draw
+
+        draw(simulation, plot)
+    if json:
+        print_json(document)
+    else:
+        from socm.report.gantt import gantt
+        from socm.report.table import facts_table
+        from socm.report.verdict import simulation_facts, simulation_verdict
+
+        out = console()
+        out.print(f"{plan.campaign.name} on {plan.cluster.name}", style="bold")
+        out.print(gantt(simulation, width=min(out.width, 120)))
+        out.print()
+        out.print(facts_table(simulation_facts(simulation)))
+        out.print()
+        verdict = simulation_verdict(simulation)
+        out.print(verdict, style="bold green" if simulation.feasible else "bold red")
+        for path in (plot, output):
+            if path is not None:
+                out.print(f"written to {path}", style="dim")
+    return 0 if simulation.feasible else 3
+
+
+def _simulate(plan: Plan, replications: int, seed: int, processes: int | None) -> Simulation:
+    """Simulate, with a progress bar on a terminal where it takes long."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from sim.montecarlo import simulate
+
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("replications", total=replications)
+        return simulate(
+            plan,
+            replications=replications,
+            seed=seed,
+            processes=processes,
+            progress=lambda done: bar.update(task, completed=done),
+        )

@@ -1,0 +1,98 @@
+"""Cluster files: the built-in ones and one's own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib.resources import files
+from pathlib import Path
+
+from socm.config.schema import ClusterFile, read_section
+from socm.config.source import Source, read
+from socm.errors import ConfigError, Problem, did_you_mean
+from socm.model.cluster import Cluster, Partition, Qos
+
+
+def builtin_clusters() -> dict[str, Path]:
+    """Return the cluster files that come with socm, by name.
+
+    Examples
+    --------
+    >>> sorted(builtin_clusters())
+    ['perlmutter', 'tiger3', 'universe']
+    """
+    folder = Path(str(files("socm.clusters")))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_cluster(name: str, *, folder: Path | None = None) -> Cluster:
+    """Load a built-in cluster by its name, or one's own by the path of its file.
+
+    Parameters
+    ----------
+    name
+        ``"tiger3"``, or a path that ends in ``.toml``.
+    folder
+        What a relative path is relative to; the current folder if not given.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such cluster, or its file is wrong.
+
+    Examples
+    --------
+    >>> load_cluster("tiger3").partitions[0].cores
+    112
+    """
+    builtin = builtin_clusters()
+    if name in builtin:
+        return _from_source(read(builtin[name]))
+    if name.endswith(".toml") or "/" in name:
+        return _from_source(read((folder or Path()) / Path(name).expanduser()))
+    hint = did_you_mean(name, builtin) or f"known are {', '.join(builtin)}, or a path to a .toml"
+    raise ConfigError(Problem(message=f"unknown cluster {name!r}", hint=hint))
+
+
+def _from_source(source: Source) -> Cluster:
+    problems: list[Problem] = []
+    section = read_section(ClusterFile, source.data, source, (), problems)
+    if section is None:
+        raise ConfigError(*problems)
+    for what, names in (
+        ("partitions", [p.name for p in section.partitions]),
+        ("qos", [q.name for q in section.qos]),
+    ):
+        problems += [
+            source.problem((what,), f"{what}: {name!r} is given {count} times")
+            for name, count in Counter(names).items()
+            if count > 1
+        ]
+    known = [p.name for p in section.partitions]
+    problems += [
+        source.problem(
+            ("qos", index, "partitions"),
+            f"QOS {qos.name!r}: there is no partition {name!r}",
+            did_you_mean(name, known),
+        )
+        for index, qos in enumerate(section.qos)
+        for name in qos.partitions
+        if name not in known
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    return Cluster(
+        name=section.name,
+        description=section.description,
+        source=section.source,
+        checked=section.checked,
+        partitions=tuple(
+            Partition(
+                cores=p.cores_per_node,
+                memory=p.memory_per_node,
+                gpus=p.gpus_per_node,
+                **p.model_dump(exclude={"cores_per_node", "memory_per_node", "gpus_per_node"}),
+            )
+            for p in section.partitions
+        ),
+        qos=tuple(Qos(**q.model_dump()) for q in section.qos),
+    )

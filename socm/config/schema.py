@@ -1,0 +1,294 @@
+"""What campaign and cluster files may say: pydantic models, and problems in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from socm.config.source import Key, Source
+from socm.errors import Problem, did_you_mean
+from socm.units import parse_duration, parse_memory
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _not_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is not a number")
+    return value
+
+
+def _positive_duration(value: Any) -> int:
+    if (seconds := parse_duration(value)) < 1:
+        raise ValueError("must be longer than nothing")
+    return seconds
+
+
+def _date_as_text(value: object) -> object:
+    """TOML knows dates, YAML's are text."""
+    return value.isoformat() if isinstance(value, date) else value
+
+
+Date = Annotated[str, BeforeValidator(_date_as_text), Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=1, le=10**9)]
+CountOrNone = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=10**9)]
+Duration = Annotated[int, BeforeValidator(_positive_duration)]
+Memory = Annotated[int, BeforeValidator(parse_memory)]
+PositiveMemory = Annotated[int, BeforeValidator(parse_memory), Field(ge=1)]
+Scalar = str | int | float | bool
+
+
+class Section(BaseModel):
+    """A table of a file; keys are written with dashes or with underscores."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ResourcesSection(Section):
+    """``resources`` of a workflow."""
+
+    ranks: Count = 1
+    threads: Count = 1
+    cpus: Literal["physical", "logical"] = "physical"
+    memory: Memory | None = None
+    memory_per_rank: Memory | None = None
+    memory_per_cpu: Memory | None = None
+    memory_per_node: Memory | None = None
+    gpus: CountOrNone = 0
+    runtime: Duration
+    walltime: Duration | None = None
+    spread: float = Field(default=0.2, ge=0, le=3)
+    partition: str | None = None
+    qos: str | None = None
+    account: str | None = None
+
+
+class BudgetSection(Section):
+    """``[campaign.resources]``: the nodes that the campaign may hold at once."""
+
+    nodes: Count | None = None
+    cores_per_node: Count | None = None
+    memory_per_node: Memory | None = None
+
+
+class CampaignSection(Section):
+    """``[campaign]``, without the workflow sections within it."""
+
+    name: str | None = None
+    description: str | None = None
+    deadline: Duration | None = None
+    resource: str | None = None
+    execution_schema: Literal["remote", "local", "batch"] | None = None
+    requested_resources: Count | None = None
+    resources: BudgetSection = BudgetSection()
+    policy: str = "time"
+    environment: dict[str, Scalar] = Field(default_factory=dict)
+    base_path: str | None = None
+
+
+class WorkflowSection(Section):
+    """What every workflow section may say beside the options of its type."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+@-]*$", max_length=200)]
+    depends: tuple[str, ...] = ()
+    resources: ResourcesSection
+    environment: dict[str, Scalar] = Field(default_factory=dict)
+    base_path: str | None = None
+    description: str | None = None
+    note: str | None = None
+
+
+class PartitionSection(Section):
+    """``[[partitions]]`` of a cluster file."""
+
+    name: str
+    nodes: Count
+    cores_per_node: Count
+    threads_per_core: Count = 1
+    memory_per_node: PositiveMemory
+    gpus_per_node: CountOrNone = 0
+    speed: float = Field(default=1.0, gt=0, le=1000)
+    exclusive: bool = False
+    walltime: Duration | None = None
+    source: str | None = None
+    checked: Date | None = None
+    note: str | None = None
+
+
+class QosSection(Section):
+    """``[[qos]]`` of a cluster file."""
+
+    name: Annotated[str, Field(min_length=1)]
+    partitions: tuple[str, ...] = ()
+    walltime: Duration | None = None
+    running_jobs: Count | None = None
+    cores: Count | None = None
+    cores_per_job: Count | None = None
+    nodes_per_job: Count | None = None
+    charge: float = Field(default=1.0, ge=0)
+    exclusive: bool = False
+    debug: bool = False
+    source: str | None = None
+    checked: Date | None = None
+    note: str | None = None
+
+
+class ClusterFile(Section):
+    """A cluster file."""
+
+    name: str
+    description: str | None = None
+    source: str | None = None
+    checked: Date | None = None
+    partitions: tuple[PartitionSection, ...] = Field(min_length=1)
+    qos: tuple[QosSection, ...] = ()
+
+
+def read_section(
+    model: type[Model],
+    data: object,
+    source: Source,
+    key: Key,
+    problems: list[Problem],
+    *,
+    also_known: tuple[str, ...] = (),
+) -> Model | None:
+    """Read a table with a model; `None`, and problems in plain words, where it does not fit.
+
+    Parameters
+    ----------
+    also_known
+        Keys to suggest that are handled elsewhere.
+    """
+    if not isinstance(data, Mapping):
+        what = "nothing" if data is None else f"{data!r}"
+        problems.append(source.problem(key, f"{_dotted(key)} is a table, not {what}"))
+        return None
+    before = len(problems)
+    plain = _snake_case(model, data, source, key, problems)
+    try:
+        read = model.model_validate(plain)
+    except ValidationError as error:
+        for details in error.errors():
+            where = (*key, *_as_written(details["loc"], data))
+            message, hint = _in_words(model, dict(details), where, also_known)
+            problems.append(source.problem(where, message, hint))
+        return None
+    return read if len(problems) == before else None
+
+
+def snake(name: str) -> str:
+    """Write a key as the models do.
+
+    Examples
+    --------
+    >>> snake("cores-per-node")
+    'cores_per_node'
+    """
+    return name.replace("-", "_")
+
+
+def kebab(name: str) -> str:
+    """Write a key as the documentation does."""
+    return name.replace("_", "-")
+
+
+def _snake_case(
+    model: type[BaseModel],
+    data: Mapping[str, object],
+    source: Source,
+    key: Key,
+    problems: list[Problem],
+) -> dict[str, object]:
+    """Rename keys, here and in the sections within, but never those that are a user's own."""
+    plain: dict[str, object] = {}
+    for name, value in data.items():
+        field = snake(name)
+        if field in plain:
+            problems.append(source.problem((*key, name), f"key {name!r} is given twice"))
+        inner = model.model_fields.get(field)
+        section = _section_of(inner.annotation if inner else None)
+        if section is not None and isinstance(value, Mapping):
+            value = _snake_case(section, value, source, (*key, name), problems)
+        elif section is not None and isinstance(value, list):
+            value = [
+                _snake_case(section, item, source, (*key, name, index), problems)
+                if isinstance(item, Mapping)
+                else item
+                for index, item in enumerate(value)
+            ]
+        plain[field] = value
+    return plain
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the section that a field holds, one of it or several."""
+    for candidate in (annotation, *getattr(annotation, "__args__", ())):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _as_written(loc: Key, data: Mapping[str, object]) -> Key:
+    """Return where a value is with its keys as the file spells them."""
+    written = list(loc)
+    here: object = data
+    for index, part in enumerate(loc):
+        if isinstance(here, Mapping):
+            written[index] = next((name for name in here if snake(str(name)) == part), part)
+            here = here.get(written[index])
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
+        else:
+            break
+    return tuple(written)
+
+
+def _in_words(
+    model: type[BaseModel], details: dict[str, Any], where: Key, also_known: tuple[str, ...]
+) -> tuple[str, str | None]:
+    """Say what pydantic found in the words of the file."""
+    last = str(where[-1])
+    table = _dotted(where[:-1])
+    match details["type"]:
+        case "extra_forbidden":
+            spell = snake if "_" in last else kebab
+            known = [spell(name) for name in _fields_at(model, details["loc"][:-1])]
+            known += also_known if len(details["loc"]) == 1 else ()
+            hint = did_you_mean(spell(last), known) or f"known are {', '.join(sorted(known))}"
+            return f"unknown key {last!r} in {table}", hint
+        case "missing":
+            name = kebab(last) if issubclass(model, Section) else last
+            return f"{table} lacks {name!r}", None
+        case _:
+            message = details["msg"].removeprefix("Value error, ")
+            message = message.replace("Input should", "should").replace("String should", "should")
+            given = details.get("input")
+            if message.startswith("should") and isinstance(given, str | int | float | bool):
+                message += f", not {given!r}"
+            return f"{_dotted(where)}: {message}", None
+
+
+def _fields_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
+    """Return the field names of the section at a place within a model."""
+    for part in loc:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _section_of(model.model_fields[part].annotation) or model
+    return list(model.model_fields)
+
+
+def _dotted(key: Key) -> str:
+    """Write where a value is, as a person would.
+
+    Examples
+    --------
+    >>> _dotted(("stages", "window", "script-args", 0))
+    'stages.window.script-args[0]'
+    """
+    text = ""
+    for part in key:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "the file"

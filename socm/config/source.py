@@ -1,0 +1,227 @@
+"""Files as plain data that remember where each value stood."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tomli
+import yaml
+
+from socm.errors import ConfigError, Problem
+
+Key = tuple[str | int, ...]
+"""Where a value is: the keys and indices that lead to it."""
+
+Position = tuple[int, int]
+"""Line and column, from 1."""
+
+MOST_VALUES = 2_000_000
+"""More values than any campaign has: aliases that unfold to more are a bomb."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a file says.
+
+    Parameters
+    ----------
+    file
+        As it was named.
+    data
+        Its content.
+    positions
+        Where keys and items begin, as far as that is known.
+    """
+
+    file: str
+    data: dict[str, object]
+    positions: Mapping[Key, Position] = field(default_factory=dict)
+
+    def problem(self, key: Key, message: str, hint: str | None = None) -> Problem:
+        """Make a problem of the value at `key`, placed as exactly as is known."""
+        line = column = None
+        for length in range(len(key), 0, -1):
+            if (place := self.positions.get(key[:length])) is not None:
+                line, column = place
+                break
+        return Problem(message=message, hint=hint, file=self.file, line=line, column=column)
+
+
+def read(path: Path) -> Source:
+    """Read a TOML or YAML file.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, is not UTF-8, is empty, or is not what its suffix says.
+    """
+    file = str(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
+        raise ConfigError(Problem(file=file, message=message)) from error
+    except OSError as error:
+        message = (error.strerror or str(error)).lower()
+        raise ConfigError(Problem(file=file, message=f"cannot be read: {message}")) from error
+    if path.suffix == ".toml":
+        source = _read_toml(file, text)
+    elif path.suffix in (".yaml", ".yml"):
+        source = _read_yaml(file, text)
+    else:
+        problem = Problem(
+            file=file,
+            message=f"has the suffix {path.suffix!r}",
+            hint="a campaign is a .toml, .yaml or .yml file",
+        )
+        raise ConfigError(problem)
+    if not source.data:
+        raise ConfigError(Problem(file=file, message="is empty"))
+    return source
+
+
+def _read_toml(file: str, text: str) -> Source:
+    try:
+        return Source(file=file, data=tomli.loads(text))
+    except tomli.TOMLDecodeError as error:
+        message = re.sub(r" \(at .*\)$", "", str(error))
+        line, column = getattr(error, "lineno", None), getattr(error, "colno", None)
+        problem = Problem(
+            file=file, line=line, column=column, message=message[:1].lower() + message[1:]
+        )
+        raise ConfigError(problem) from error
+    except RecursionError as error:
+        raise ConfigError(Problem(file=file, message="is nested too deeply")) from error
+
+
+_YAML = "tag:yaml.org,2002:"
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Composes nodes; plain scalars are what YAML 1.2 takes them for.
+
+    So ``no`` and ``on`` are text, and ``10:30`` is not 630.
+    """
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("merge", r"<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"{_YAML}{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+def _read_yaml(file: str, text: str) -> Source:
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        message = ", ".join(x for x in (error.context, error.problem) if x)
+        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        raise ConfigError(Problem(file=file, line=line, column=column, message=message)) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(Problem(file=file, message=str(error).splitlines()[0])) from error
+    except RecursionError as error:
+        raise ConfigError(Problem(file=file, message="is nested too deeply")) from error
+    finally:
+        loader.dispose()
+    if root is None:
+        return Source(file=file, data={})
+    reader = _NodeReader(file)
+    try:
+        data = reader.read(root, ())
+    except RecursionError as error:
+        raise ConfigError(Problem(file=file, message="is nested too deeply")) from error
+    if not isinstance(data, dict):
+        reader.complain(root, "is not a mapping", "begin with 'campaign:' and 'stages:'")
+        data = {}
+    if reader.problems:
+        raise ConfigError(*reader.problems)
+    return Source(file=file, data=data, positions=reader.positions)
+
+
+class _NodeReader:
+    """Turns composed nodes into plain data, and refuses what could surprise."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._values = 0
+        self.positions: dict[Key, Position] = {}
+        self.problems: list[Problem] = []
+
+    def complain(self, node: yaml.Node, message: str, hint: str | None = None) -> None:
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        self.problems.append(
+            Problem(file=self._file, line=line, column=column, message=message, hint=hint)
+        )
+
+    def read(self, node: yaml.Node, key: Key) -> object:
+        self._values += 1
+        if self._values > MOST_VALUES:
+            message = f"unfolds to more than {MOST_VALUES:,} values"
+            raise ConfigError(Problem(file=self._file, message=message))
+        self.positions.setdefault(key, (node.start_mark.line + 1, node.start_mark.column + 1))
+        if isinstance(node, yaml.MappingNode) and node.tag == f"{_YAML}map":
+            return self._mapping(node, key)
+        if isinstance(node, yaml.SequenceNode) and node.tag == f"{_YAML}seq":
+            return [self.read(item, (*key, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _scalar(self, node: yaml.Node) -> object:
+        text = str(node.value)
+        match node.tag.removeprefix(_YAML):
+            case "str":
+                return text
+            case "null":
+                return None
+            case "bool":
+                return text.lower() == "true"
+            case "int" if len(text) < 4000:
+                return int(text)
+            case "float":
+                return float(text)
+            case tag:
+                self.complain(node, f"the tag {tag!r} is not known here")
+                return None
+
+    def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, object]:
+        own: dict[str, object] = {}
+        merged: dict[str, object] = {}
+        for name_node, value_node in node.value:
+            if name_node.tag == f"{_YAML}merge":
+                for part in self._merged(value_node, key):
+                    merged = part | merged  # of several, the earlier wins
+                continue
+            name: Hashable = name_node.value
+            if not isinstance(name, str):
+                self.complain(name_node, "a key is a single word")
+                continue
+            if name in own:
+                self.complain(name_node, f"key {name!r} is given twice")
+                continue
+            mark = name_node.start_mark
+            self.positions[(*key, name)] = (mark.line + 1, mark.column + 1)
+            own[name] = self.read(value_node, (*key, name))
+        return merged | own
+
+    def _merged(self, node: yaml.Node, key: Key) -> list[dict[str, object]]:
+        """Read what ``<<`` names: a mapping, or several."""
+        parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        mappings = []
+        for part in parts:
+            if isinstance(part, yaml.MappingNode):
+                value = self.read(part, key)
+                assert isinstance(value, dict)
+                mappings.append(value)
+            else:
+                self.complain(part, "<< takes a mapping, or a list of mappings")
+        return mappings

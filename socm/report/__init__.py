@@ -1,0 +1,1 @@
+"""Plans and simulations for people: verdicts, tables, charts."""

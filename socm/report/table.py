@@ -1,0 +1,138 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from socm.model.cluster import Cluster
+from socm.model.plan import Plan, PlannedWorkflow
+from socm.units import HOUR, format_count, format_duration, format_memory, format_walltime
+
+WIDE = 100
+"""Columns from which a table shows what is good to know but not needed."""
+
+
+def plan_table(plan: Plan, workflows: Sequence[PlannedWorkflow], *, width: int = 80) -> Table:
+    """Return a table of planned workflows, those on the critical path in bold.
+
+    Where there is room, ranks and threads are in it too.
+    """
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_footer=True, padding=(0, 1, 0, 0))
+    wide = width >= WIDE
+    several = len(plan.cluster.partitions) > 1
+    table.add_column("workflow", footer=f"{len(plan.workflows)} workflows", overflow="fold")
+    if several:
+        table.add_column("partition")
+    table.add_column("QOS")
+    table.add_column("nodes", justify="right", footer=format_count(plan.peak_nodes))
+    if wide:
+        table.add_column("ranks", justify="right")
+    table.add_column("start", justify="right")
+    table.add_column("finish", justify="right", footer=format_walltime(plan.makespan))
+    table.add_column("walltime", justify="right")
+    table.add_column("core-h", justify="right", footer=format_count(plan.core_hours))
+    critical = set(plan.critical_path)
+    for w in workflows:
+        request = plan.campaign.workflows[w.name].request
+        table.add_row(
+            w.name,
+            *([w.partition] if several else []),
+            w.qos or "-",
+            str(len(w.placements)),
+            *([f"{request.ranks}×{w.threads}"] if wide else []),
+            format_walltime(w.start),
+            format_walltime(w.finish),
+            format_walltime(w.walltime),
+            _core_hours(w.cores * w.duration / HOUR),
+            style="bold" if w.name in critical else None,
+        )
+    return table
+
+
+def _core_hours(hours: float) -> str:
+    return f"{hours:.1f}" if hours < 10 else format_count(hours)
+
+
+def facts_table(facts: Iterable[tuple[str, str]]) -> Table:
+    """Return names and values without lines."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, value)
+    return table
+
+
+def cluster_tables(cluster: Cluster) -> Iterable[Table]:
+    """Yield the partitions and the QOS of a cluster, with the source of each figure."""
+    partitions = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("partition", "nodes", "cores", "memory", "GPUs", "speed", "walltime", "shared"):
+        partitions.add_column(name, justify="left" if name == "partition" else "right")
+    for p in cluster.partitions:
+        partitions.add_row(
+            p.name,
+            format_count(p.nodes),
+            str(p.cores),
+            format_memory(p.memory),
+            str(p.gpus or "-"),
+            f"{p.speed:g}",
+            format_walltime(p.walltime) if p.walltime else "-",
+            "no" if p.exclusive else "yes",
+        )
+    yield partitions
+    if cluster.qos:
+        tiers = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for name in ("QOS", "walltime", "jobs", "cores", "cores/job", "nodes/job", "charge"):
+            tiers.add_column(name, justify="left" if name == "QOS" else "right", no_wrap=True)
+        tiers.add_column("")
+        for q in cluster.tiers:
+            tiers.add_row(
+                q.name,
+                format_walltime(q.walltime) if q.walltime else "-",
+                *(
+                    format_count(limit) if limit is not None else "-"
+                    for limit in (q.running_jobs, q.cores, q.cores_per_job, q.nodes_per_job)
+                ),
+                f"{q.charge:g}",
+                ", ".join(
+                    word
+                    for word, true in (("whole nodes", q.exclusive), ("on request", q.debug))
+                    if true
+                ),
+            )
+        yield tiers
+
+
+def cluster_sources(cluster: Cluster) -> Iterable[tuple[str, str]]:
+    """Yield where the figures of a cluster come from, and when that was looked at."""
+    for name, source, checked, note in (
+        (cluster.name, cluster.source, cluster.checked, cluster.description),
+        *((p.name, p.source, p.checked, p.note) for p in cluster.partitions),
+        *((q.name, q.source, q.checked, q.note) for q in cluster.qos),
+    ):
+        parts = [source or "no source", f"checked {checked}" if checked else "", note or ""]
+        yield name, "; ".join(part for part in parts if part)
+
+
+def campaign_table(plan: Plan) -> Table:
+    """Return how many workflows of each kind there are, and what they take."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("kind")
+    for name in ("workflows", "shortest", "longest", "core-h"):
+        table.add_column(name, justify="right")
+    kinds: dict[str, list[PlannedWorkflow]] = {}
+    for w in plan.workflows:
+        kinds.setdefault(plan.campaign.workflows[w.name].kind, []).append(w)
+    for kind, workflows in kinds.items():
+        durations = [w.duration for w in workflows]
+        table.add_row(
+            kind,
+            format_count(len(workflows)),
+            format_duration(min(durations)),
+            format_duration(max(durations)),
+            _core_hours(sum(w.cores * w.duration for w in workflows) / HOUR),
+        )
+    return table

@@ -1,0 +1,152 @@
+"""Whether it will be done in time, and how surely, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from socm.model.document import quantile
+from socm.model.outcome import Simulation
+from socm.model.plan import Plan
+from socm.units import format_count, format_duration
+
+SURE = 0.9
+"""From this probability on, a deadline is said to hold."""
+
+
+def plan_verdict(plan: Plan) -> str:
+    """Say whether a plan meets its deadline, in one line.
+
+    Bound, makespan and deadline stand side by side where it does not.
+    """
+    deadline, makespan = plan.campaign.deadline, plan.makespan
+    if deadline is None:
+        return f"Done after {format_duration(makespan)}; no deadline is given."
+    if plan.feasible:
+        return (
+            f"In time: done after {format_duration(makespan)}, "
+            f"{format_duration(deadline - makespan)} before the deadline of "
+            f"{format_duration(deadline)}."
+        )
+    why = (
+        "no plan can meet it on this cluster and budget"
+        if plan.lower_bound > deadline
+        else "a better plan might, but was not found"
+    )
+    return (
+        f"Late: done after {format_duration(makespan)}, {format_duration(makespan - deadline)} "
+        f"after the deadline; {why} (lower bound {format_duration(plan.lower_bound)}, "
+        f"makespan {format_duration(makespan)}, deadline {format_duration(deadline)})."
+    )
+
+
+def simulation_verdict(simulation: Simulation) -> str:
+    """Say whether a simulated campaign meets its deadline, and how surely, in one line."""
+    deadline, makespan = simulation.plan.campaign.deadline, simulation.exact.makespan
+    if not simulation.exact.completed:
+        failed = [w.name for w in simulation.exact.workflows if w.status == "failed"]
+        return f"Not done: {', '.join(failed)} failed."
+    if deadline is None:
+        return f"Done after {format_duration(makespan)}; no deadline is given."
+    probability = simulation.probability
+    share = f"P {_probability(probability)}" if probability is not None else ""
+    if simulation.feasible:
+        if probability is None:
+            sure = "In time if nothing slips"
+        elif probability >= SURE:
+            sure = f"In time, {share}"
+        elif probability >= 0.5:
+            sure = f"In time if nothing slips, {share}"
+        else:
+            sure = f"In time only if nothing slips, {share}"
+        margin = f"{format_duration(deadline - makespan)} before"
+    else:
+        sure = f"Late, {share} to be in time" if share else "Late"
+        margin = f"{format_duration(makespan - deadline)} after"
+    return (
+        f"{sure}: done after {format_duration(makespan)}, {margin} the deadline of "
+        f"{format_duration(deadline)}; no queue wait is assumed."
+    )
+
+
+def plan_facts(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield what there is to know of a plan, by name."""
+    yield "lower bound", f"{format_duration(plan.lower_bound)} (gap {plan.gap:.1%})"
+    yield "nodes", f"{format_count(plan.peak_nodes)} at the peak"
+    yield "core-hours", format_count(plan.core_hours)
+    if round(plan.charged_core_hours) != round(plan.core_hours):
+        yield "charged", f"{format_count(plan.charged_core_hours)} core-hours"
+    yield "budget", budget_in_words(plan)
+
+
+def budget_in_words(plan: Plan) -> str:
+    """Say what a campaign may hold at once."""
+    budget = plan.campaign.budget
+    parts = [
+        f"{format_count(amount)} {what}"
+        for amount, what in ((budget.cores, "cores"), (budget.nodes, "nodes"))
+        if amount is not None
+    ]
+    return ", ".join(parts) or "the whole cluster"
+
+
+def simulation_facts(simulation: Simulation) -> Iterator[tuple[str, str]]:
+    """Yield what there is to know of a simulation, by name."""
+    plan = simulation.plan
+    exact = simulation.exact.makespan
+    planned = format_duration(plan.makespan)
+    yield (
+        "planned",
+        planned + (" (in time)" if plan.feasible else " (late)") * bool(plan.campaign.deadline),
+    )
+    difference = "as planned" if exact == plan.makespan else _difference(exact - plan.makespan)
+    yield "simulated", f"{format_duration(exact)}, exact runtimes ({difference})"
+    if simulation.makespans:
+        low, middle, high = (quantile(simulation.makespans, q) for q in (0.05, 0.5, 0.95))
+        yield (
+            "by chance",
+            f"{format_duration(middle or 0)}; nine times in ten "
+            f"{format_duration(low or 0)} to {format_duration(high or 0)}",
+        )
+    if simulation.probability is not None and simulation.probability_interval is not None:
+        low_p, high_p = simulation.probability_interval
+        yield (
+            "P(deadline)",
+            f"{simulation.probability:.1%} (95 % interval {low_p:.1%} to {high_p:.1%}; "
+            f"{len(simulation.makespans)} replications, seed {simulation.seed})",
+        )
+    yield (
+        "utilisation",
+        f"{simulation.utilisation:.1%} of {format_count(simulation.available_cores)} cores",
+    )
+    yield "core-hours", format_count(simulation.exact.core_seconds / 3600)
+    yield "assumed", _assumed(simulation)
+
+
+def _difference(seconds: float) -> str:
+    sooner = "sooner" if seconds < 0 else "later"
+    return f"{format_duration(abs(seconds))} {sooner} than planned"
+
+
+def _assumed(simulation: Simulation) -> str:
+    spread = simulation.assumptions.get("spread")
+    text = "jobs start as soon as nodes are free; no failures"
+    if isinstance(spread, dict) and simulation.makespans:
+        low, high = spread["min"], spread["max"]
+        sigma = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        text += (
+            f"; runtimes lognormal, sigma {sigma}; {simulation.timeouts:.2g} timeouts expected, "
+            "each retried"
+        )
+    return text
+
+
+def _probability(share: float) -> str:
+    """Write a probability; a sample never shows that something is certain or impossible.
+
+    Examples
+    --------
+    >>> _probability(0.624), _probability(1.0), _probability(0.0)
+    ('= 62 %', '> 99 %', '< 1 %')
+    """
+    percent = round(share * 100)
+    return "> 99 %" if percent == 100 else "< 1 %" if percent == 0 else f"= {percent} %"

@@ -1,0 +1,85 @@
+"""A script under an interpreter: the stages of a DAG."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from socm.workflows.base import FilePath, Options, WorkflowType
+
+Scalar = str | int | float | bool
+
+
+class ScriptOptions(Options):
+    """What a stage may say of its command."""
+
+    executable: str | None = None
+    script: FilePath | None = None
+    script_args: tuple[Scalar, ...] = ()
+    script_kwargs: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
+    script_flags: tuple[str, ...] = ()
+
+    @field_validator("script_args", "script_flags", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        """A single value is a list of one; nothing is an empty list."""
+        if value is None:
+            return ()
+        return value if isinstance(value, list | tuple) else (value,)
+
+    @field_validator("script_kwargs", mode="before")
+    @classmethod
+    def _maybe_none(cls, value: object) -> object:
+        return {} if value is None else value
+
+    @field_validator("executable")
+    @classmethod
+    def _splits(cls, value: str | None) -> str | None:
+        try:
+            shlex.split(value or "")
+        except ValueError as error:
+            raise ValueError(f"{value!r} has a quote that is not closed") from error
+        return value
+
+    @model_validator(mode="after")
+    def _something_to_run(self) -> Self:
+        if not self.executable and not self.script:
+            raise ValueError("needs an executable, a script or both")
+        return self
+
+
+def command(options: ScriptOptions) -> tuple[str, ...]:
+    """Return the argument vector: interpreter, script, arguments, then options and flags.
+
+    Examples
+    --------
+    >>> command(ScriptOptions(
+    ...     executable="python -u", script="/w/spectra.py", script_args=("p.dict",),
+    ...     script_kwargs={"start": 0, "stop": 10}, script_flags=("simulate-syst",),
+    ... ))
+    ('python', '-u', '/w/spectra.py', 'p.dict', '--start=0', '--stop=10', '--simulate-syst')
+    """
+    return (
+        *shlex.split(options.executable or ""),
+        *([options.script] if options.script else []),
+        *(_text(arg).removeprefix("file://") for arg in options.script_args),
+        *(f"--{key}={_text(value)}" for key, value in options.script_kwargs.items()),
+        *(f"--{flag}" for flag in options.script_flags),
+        *options.extra_args,
+    )
+
+
+def _text(value: Scalar | list[Scalar]) -> str:
+    if isinstance(value, list):
+        return ",".join(_text(item) for item in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def inputs(options: ScriptOptions) -> tuple[str, ...]:
+    """List the script."""
+    return (options.script,) if options.script else ()
+
+
+STAGE = WorkflowType(name="stage", options=ScriptOptions, command=command, inputs=inputs)

@@ -1,0 +1,343 @@
+"""The command line, as a user meets it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+import socm as package
+from socm.cli import main
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+GUIDE = Path(__file__).parent / "data" / "user_guide"
+
+SMALL_CLUSTER = """\
+name = "bench"
+[[partitions]]
+name = "cpu"
+nodes = 28
+cores-per-node = 112
+memory-per-node = 1000000   # MB
+"""
+TWO_STAGES = """\
+campaign:
+  deadline: {deadline}
+  resource: bench.toml
+stages:
+  first:
+    executable: "true"
+    resources: {{ranks: 4, threads: 8, memory: 48G, runtime: 1h}}
+  second:
+    executable: "true"
+    depends: [first]
+    resources: {{ranks: 4, threads: 8, memory: 48G, runtime: 1h}}
+"""
+
+
+@dataclass
+class Done:
+    """What a command came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def socm(*arguments: str | Path) -> Done:
+    """Run the command line here, as if its output were piped."""
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with (
+        mock.patch.object(sys, "argv", ["socm", *map(str, arguments)]),
+        mock.patch.dict(os.environ, {"COLUMNS": "80"}),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as done:
+            code = int(done.code or 0)
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def socm_process(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "socm", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "80", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Path:
+    """A campaign of two stages, an hour each, with a cluster file beside it."""
+    (tmp_path / "bench.toml").write_text(SMALL_CLUSTER)
+    path = tmp_path / "two.yaml"
+    path.write_text(TWO_STAGES.format(deadline="3h"))
+    return path
+
+
+def test_help_loads_no_heavy_library() -> None:
+    code = (
+        "import sys\n"
+        "sys.argv = ['socm', '--help']\n"
+        "from socm.cli import main\n"
+        "try:\n    main()\nexcept SystemExit: pass\n"
+        "heavy = {'networkx', 'numpy', 'pydantic', 'simpy', 'yaml', 'tomli', 'matplotlib', 'sim'}\n"
+        "sys.stderr.write(','.join(sorted(heavy & set(sys.modules))))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "simulate" in done.stdout
+    assert done.stderr == ""
+
+
+def test_version() -> None:
+    assert socm_process("--version").stdout == f"socm {package.__version__}\n"
+
+
+@pytest.mark.parametrize("verb", ["simulate", "plan", "validate", "clusters"])
+def test_each_verb_has_help_with_examples(verb: str) -> None:
+    done = socm(verb, "--help")
+    assert done.returncode == 0
+    assert f"socm {verb}" in done.stdout.split("Examples")[1]
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.iterdir()), ids=lambda p: p.name)
+def test_examples_are_simulated_and_in_time(example: Path) -> None:
+    done = socm("simulate", example, "--json", "--replications", "20")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["schema"] == "socm.simulation/1"
+    assert document["feasible"] is True
+    assert document["makespan_s"]["exact"] == document["planned_makespan_s"]
+    assert {w["status"] for w in document["workflows"]} == {"completed"}
+
+
+@pytest.mark.parametrize(("guide", "makespan"), [("campaign.toml", 80_000), ("dag.yaml", 55 * 60)])
+def test_the_user_guides_examples_work_as_they_stand(guide: str, makespan: int) -> None:
+    assert socm("validate", GUIDE / guide).returncode == 0
+    document = json.loads(socm("plan", GUIDE / guide, "--json").stdout)
+    assert document["makespan_s"] == makespan
+    simulated = socm("simulate", GUIDE / guide)
+    assert simulated.returncode == 0
+    assert "a run would need" in simulated.stderr
+
+
+def test_null_test_sections_are_refused_by_name() -> None:
+    done = socm("simulate", GUIDE / "null_tests.toml")
+    assert done.returncode == 2
+    for section in ("mission-tests", "wafer-tests"):
+        assert f"[campaign.ml-null-tests.{section}]" in done.stderr
+    assert "not available in this version" in done.stderr
+
+
+def test_plan_document_has_all_that_its_contract_names(campaign: Path) -> None:
+    document = json.loads(socm("plan", campaign, "--json").stdout)
+    assert {
+        "schema", "campaign", "cluster", "fingerprint", "policy", "shape", "deadline_s",
+        "makespan_s", "lower_bound_s", "gap", "feasible", "nodes", "core_hours", "workflows",
+    } <= set(document)  # fmt: skip
+    assert {
+        "name", "start_s", "finish_s", "runtime_s", "walltime_s", "partition", "qos", "ranks",
+        "threads", "memory_mb", "depends", "placements",
+    } <= set(document["workflows"][0])  # fmt: skip
+    assert document["schema"] == "socm.plan/1"
+    assert document["workflows"][1]["start_s"] == 3600
+    assert document["workflows"][0]["placements"] == [{"partition": "cpu", "node": 0, "ranks": 4}]
+    assert document["core_hours"] == 64
+
+
+def test_simulation_document_has_all_that_its_contract_names(campaign: Path) -> None:
+    document = json.loads(socm("simulate", campaign, "--json").stdout)
+    assert {
+        "schema", "campaign", "cluster", "deadline_s", "feasible", "planned_makespan_s",
+        "makespan_s", "probability", "probability_interval", "replications", "seed",
+        "assumptions", "core_hours", "utilisation", "workflows",
+    } <= set(document)  # fmt: skip
+    assert set(document["makespan_s"]) == {"exact", "mean", "p05", "p50", "p95", "max"}
+    assert {"name", "start_s", "finish_s", "criticality"} <= set(document["workflows"][0])
+    low, high = document["probability_interval"]
+    assert 0 <= low <= document["probability"] <= high <= 1
+    assert document["replications"] == 200
+
+
+def test_a_plan_is_simulated_as_its_campaign_is(campaign: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    assert socm("plan", campaign, "--output", plan).returncode == 0
+    assert socm("simulate", plan, "--json").stdout == socm("simulate", campaign, "--json").stdout
+
+
+def _damage(plan: Path, change: str) -> None:
+    document: dict[str, Any] = json.loads(plan.read_text())
+    first, second = document["workflows"]
+    match change:
+        case "overlap":
+            second["start_s"] -= 60
+            second["finish_s"] -= 60
+        case "campaign":
+            document["campaign"]["workflows"]["first"]["request"]["memory"] = 1
+        case "version":
+            document["schema"] = "socm.plan/99"
+        case "missing":
+            del first["placements"]
+    plan.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("overlap", "second: starts at 3540 s, before first ends at 3600 s"),
+        ("campaign", "its campaign was changed after it was planned"),
+        ("version", "is not a plan: its schema is 'socm.plan/99'"),
+        ("missing", "workflows.0.placements"),
+    ],
+)
+def test_a_damaged_plan_is_refused(
+    campaign: Path, tmp_path: Path, change: str, message: str
+) -> None:
+    plan = tmp_path / "plan.json"
+    socm("plan", campaign, "--output", plan)
+    _damage(plan, change)
+    done = socm("simulate", plan)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert str(plan) in done.stderr
+
+
+def test_a_missed_deadline_is_told_with_bound_makespan_and_deadline(campaign: Path) -> None:
+    campaign.write_text(TWO_STAGES.format(deadline="90m"))
+    done = socm("plan", campaign)
+    assert done.returncode == 3
+    text = " ".join(done.stdout.split())
+    assert "no plan can meet it" in text
+    assert "lower bound 2 h, makespan 2 h, deadline 1 h 30 min" in text
+    simulated = socm("simulate", campaign)
+    assert simulated.returncode == 3
+    assert "Late" in simulated.stdout
+
+
+def test_what_fits_nowhere_is_told_at_once_with_reasons(campaign: Path) -> None:
+    text = TWO_STAGES.format(deadline="3h").replace("memory: 48G", "memory: 8T", 1)
+    campaign.write_text(text.replace("ranks: 4", "ranks: 1", 1))
+    done = socm("simulate", campaign)
+    assert done.returncode == 3
+    assert "first: cpu: one rank needs 8 388 608 MB, a node has 1 000 000" in done.stderr
+    assert "Traceback" not in done.stderr
+    as_json = json.loads(socm("plan", campaign, "--json").stdout)
+    assert as_json["schema"] == "socm.error/1"
+    assert as_json["reasons"] == ["first: cpu: one rank needs 8 388 608 MB, a node has 1 000 000"]
+
+
+def test_reasons_are_listed_per_workflow_and_option(campaign: Path) -> None:
+    long = TWO_STAGES.format(deadline="30d").replace("bench.toml", "tiger3")
+    campaign.write_text(long.replace("runtime: 1h", "runtime: 20d", 1))
+    done = socm("plan", campaign)
+    assert done.returncode == 3
+    assert "first: vshort: walltime 30-00:00:00 > 5:00:00" in done.stderr
+    assert "first: vlong: walltime 30-00:00:00 > 15-00:00:00" in done.stderr
+
+
+def test_json_of_an_error_is_all_that_is_printed(tmp_path: Path) -> None:
+    missing = tmp_path / "nowhere.toml"
+    done = socm("plan", missing, "--json")
+    assert done.returncode == 2
+    assert done.stderr == ""
+    document = json.loads(done.stdout)
+    assert document["errors"][0]["file"] == str(missing)
+    assert "no such file" in document["errors"][0]["message"]
+
+
+def test_a_wrong_option_is_a_usage_error(campaign: Path) -> None:
+    done = socm("simulate", campaign, "--replicatoins", "3")
+    assert done.returncode == 2
+    assert "--replications" in done.stderr
+
+
+def test_the_same_seed_gives_the_same_answer_however_many_processes(campaign: Path) -> None:
+    answers = [
+        socm("simulate", campaign, "--json", "--seed", "3", "--processes", n).stdout
+        for n in ("1", "2")
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0] != socm("simulate", campaign, "--json", "--seed", "4").stdout
+
+
+def test_no_replications_leave_probability_open(campaign: Path) -> None:
+    document = json.loads(socm("simulate", campaign, "--json", "--replications", "0").stdout)
+    assert document["probability"] is None
+    assert document["makespan_s"]["p95"] is None
+    assert document["feasible"] is True
+
+
+def test_a_cluster_of_ones_own_replaces_the_campaigns(campaign: Path, tmp_path: Path) -> None:
+    small = tmp_path / "one.toml"
+    small.write_text(SMALL_CLUSTER.replace("28", "1").replace("bench", "one"))
+    document = json.loads(socm("plan", campaign, "--cluster", small, "--json").stdout)
+    assert document["cluster"]["name"] == "one"
+
+
+def test_clusters_are_listed_and_shown_with_their_sources() -> None:
+    listed = socm("clusters").stdout
+    assert {"perlmutter", "tiger3", "universe"} <= set(listed.split())
+    shown = socm("clusters", "tiger3").stdout
+    assert "vshort" in shown
+    assert "checked 2026-11-22" in " ".join(shown.split())
+
+
+def test_an_unknown_cluster_is_refused_with_a_suggestion() -> None:
+    done = socm("clusters", "tigre3")
+    assert done.returncode == 2
+    assert "did you mean 'tiger3'?" in done.stderr
+
+
+def test_no_colour_codes_where_output_is_piped(campaign: Path) -> None:
+    assert "\x1b" not in socm_process("simulate", campaign).stdout
+
+
+def test_colour_can_be_forced_and_no_color_wins(campaign: Path) -> None:
+    coloured = socm_process("simulate", campaign, FORCE_COLOR="1").stdout
+    assert "\x1b[" in coloured
+    plain = socm_process("simulate", campaign, FORCE_COLOR="1", NO_COLOR="1").stdout
+    assert "\x1b[3" not in plain.replace("\x1b[3m", "")
+
+
+def test_an_unwritable_output_is_told_without_a_traceback(campaign: Path, tmp_path: Path) -> None:
+    done = socm("plan", campaign, "--output", tmp_path / "nowhere" / "plan.json")
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = socm_process("--debug", "plan", tmp_path / "nowhere.toml")
+    assert "Traceback" in done.stderr
+
+
+def test_plot_writes_a_picture(campaign: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "gantt.svg"
+    assert socm("simulate", campaign, "--plot", picture).returncode == 0
+    assert "<svg" in picture.read_text()
+
+
+def test_completion_is_there() -> None:
+    done = socm_process(
+        "--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1"
+    )
+    assert "complete" in done.stdout
