@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import simpy
 
@@ -12,6 +12,7 @@ from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState
 from socm.errors import BackendError
 from socm.model.cluster import Cluster
+from socm.model.plan import Plan, Reservation
 
 
 class SimBackend:
@@ -25,18 +26,58 @@ class SimBackend:
         Tells how many seconds a job will really take, whatever its limit.
     start
         The time at which it begins, in seconds since the campaign's start.
+    reservations
+        Capacity that is not the campaign's; what runs there when one begins may end first.
+    most_nodes
+        The most distinct nodes that the campaign may have at once: nodes of a plan are virtual,
+        so that only a cluster can hold a budget of them.
     """
 
     def __init__(
-        self, cluster: Cluster, runtime: Callable[[Job], float], *, start: float = 0.0
+        self,
+        cluster: Cluster,
+        runtime: Callable[[Job], float],
+        *,
+        start: float = 0.0,
+        reservations: Iterable[Reservation] = (),
+        most_nodes: int | None = None,
     ) -> None:
         self._env = simpy.Environment(initial_time=start)
         self._runtime = runtime
-        self._scheduler = Scheduler(cluster)
+        self._scheduler = Scheduler(cluster, most_nodes)
         self._jobs: dict[str, Job] = {}  # all that were ever submitted, by native id
         self._running: set[str] = set()
         self._updates: list[JobUpdate] = []
         self._changed = False  # something arrived or ended since the controller last looked
+        for reservation in reservations:
+            if reservation.finish > start:
+                self._at(reservation.start, reservation, 1)
+                self._at(reservation.finish, reservation, -1)
+
+    @classmethod
+    def for_plan(cls, plan: Plan, runtime: Callable[[Job], float]) -> SimBackend:
+        """Return the cluster that a plan was made for, as it is when the plan begins."""
+        return cls(
+            plan.cluster,
+            runtime,
+            start=plan.start,
+            reservations=plan.reservations,
+            most_nodes=plan.campaign.budget.nodes,
+        )
+
+    def _at(self, time: float, reservation: Reservation, sign: int) -> None:
+        """Reserve, or give back, when its time comes; at once if it has."""
+
+        def change(_: object) -> None:
+            self._scheduler.reserve(reservation, sign)
+            self._changed = True
+
+        if time <= self.now():
+            change(None)
+        else:
+            timeout = self._env.timeout(time - self.now())
+            assert timeout.callbacks is not None
+            timeout.callbacks.append(change)
 
     def now(self) -> float:
         """Seconds since the campaign's start."""
@@ -60,7 +101,9 @@ class SimBackend:
 
     def cancel(self, native_id: str) -> None:
         """End a job."""
-        job = self._jobs[native_id]
+        job = self._jobs.get(native_id)
+        if job is None:
+            raise BackendError(f"there is no job {native_id}")
         if self._scheduler.withdraw(native_id) or native_id in self._running:
             self._end(job, JobState.CANCELLED)
 
@@ -70,12 +113,16 @@ class SimBackend:
         Whoever waits hears of all that ends in an instant before anything new starts in it: what
         takes the place of a job may be submitted in the very second in which the job ends.
         """
-        if self._changed:
-            self._changed = False
-            for running in self._scheduler.start(self.now()):
-                self._start(running)
         env = self._env
-        while not self._updates and (moment := env.peek()) <= until and moment < math.inf:
+        while not self._updates:
+            if self._changed:
+                self._changed = False
+                for running in self._scheduler.start(self.now()):
+                    self._start(running)
+                continue
+            moment = env.peek()
+            if moment > until or moment == math.inf:
+                break
             while env.peek() == moment:
                 env.step()
         if not self._updates and self.now() < until < math.inf:

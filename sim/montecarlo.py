@@ -65,6 +65,7 @@ def simulate(
         for w in outcome.workflows:
             if w.status == "completed" and w.finish is not None:
                 finishes[w.name].append(w.finish)
+    lost = Counter(w.name for o in outcomes for w in o.workflows if w.status == "failed")
     deadline = plan.campaign.deadline
     return Simulation(
         plan=plan,
@@ -75,6 +76,7 @@ def simulate(
             name: critical[name] / len(outcomes) for name in plan.campaign.workflows if outcomes
         },
         finishes=finishes,
+        lost={name: count / len(outcomes) for name, count in lost.items()},
         timeouts=sum(o.timeouts for o in outcomes) / len(outcomes) if outcomes else 0.0,
         seed=seed,
         assumptions=_assumptions(plan, release),
@@ -91,7 +93,7 @@ def replay(
         return planned if factors is None else planned * factors[job.workflow.name]
 
     journal = MemoryJournal()
-    backend = SimBackend(plan.cluster, runtime, start=plan.start)
+    backend = SimBackend.for_plan(plan, runtime)
     state = drive(plan, backend, journal, release=lambda _: gates)
     spans = list(_spans(journal.events))
     cores = {w.name: w.cores for w in plan.workflows}

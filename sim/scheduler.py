@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from socm.engine.backend import Job
 from socm.errors import SubmitError
-from socm.model.cluster import Cluster
-from socm.model.plan import Placement
+from socm.model.cluster import Cluster, Qos
+from socm.model.plan import Placement, Reservation
 from socm.model.pool import NodePool
 from socm.units import format_walltime
 
 BACKFILL_DEPTH = 100
 """How many waiting jobs one pass looks at, as SLURM's bf_max_job_test."""
+
+
+class Shape(NamedTuple):
+    """What makes two jobs fit, or not, alike."""
+
+    partition: str
+    ranks: int
+    threads: int
+    memory: int
+    gpus: int
+    exclusive: bool
+    most_nodes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A job in the queue; `cores` are those that count against limits."""
+
+    job: Job
+    qos: Qos
+    cores: int
+    shape: Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +58,24 @@ class Scheduler:
     soonest, by the walltimes of what runs, are kept for it; jobs behind it start only elsewhere,
     or if their own walltime ends before that. A job that only a QOS limit holds back keeps
     nothing.
+
+    Parameters
+    ----------
+    cluster
+        Its nodes, and the limits of its QOS.
+    most_nodes
+        The most distinct nodes with jobs at once, as an association's limit on nodes.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, most_nodes: int | None = None) -> None:
         self._qos = cluster.by_qos
         self._partitions = cluster.by_partition
         self._pool = NodePool(cluster)
-        self._queue: list[tuple[int, int, Job]] = []
+        self._most_nodes = most_nodes
+        self._queue: list[tuple[int, int, Waiting]] = []
         self._arrivals = 0
+        # What did not fit does not fit until something is given back.
+        self._hopeless: set[Shape] = set()
         self._running: dict[str, Running] = {}
         self._jobs: Counter[str] = Counter()  # running, by QOS
         self._cores: Counter[str] = Counter()
@@ -58,42 +92,72 @@ class Scheduler:
                 transient=False,
             )
         self._arrivals += 1
-        insort(self._queue, (job.priority, self._arrivals, job))
+        shape = Shape(
+            job.partition, job.ranks, job.threads, job.memory, job.gpus, job.exclusive,
+            qos.nodes_per_job,
+        )  # fmt: skip
+        waiting = Waiting(job, qos, self._cores_of(job), shape)
+        insort(self._queue, (job.priority, self._arrivals, waiting))
 
     def start(self, now: float) -> Iterator[Running]:
         """Start what can start now."""
-        kept: frozenset[tuple[str, int]] = frozenset()
-        shadow = 0.0
+        blocked: Job | None = None  # the first that does not fit
+        kept: frozenset[tuple[str, int]] | None = None
+        shadow = math.inf
+        shut_out: set[Shape] = set()  # for want of the nodes that are kept
         for entry in self._queue[:BACKFILL_DEPTH]:
-            job = entry[2]
-            qos = self._qos[job.qos or ""]
-            cores = self._cores_of(job)
-            if qos.running_jobs is not None and self._jobs[qos.name] >= qos.running_jobs:
+            job, qos, shape = entry[2].job, entry[2].qos, entry[2].shape
+            if not self._within_limits(qos, entry[2].cores):
                 continue
-            if qos.cores is not None and self._cores[qos.name] + cores > qos.cores:
+            if shape in shut_out and now + job.walltime > shadow:
                 continue
-            ends_before = now + job.walltime <= shadow
-            barred = frozenset(
-                node for name, node in kept if name == job.partition and not ends_before
-            )
-            placements = self._pool.fit(job, job.placements, barred, qos.nodes_per_job)
-            if placements is not None:
-                self._queue.remove(entry)
-                yield self._place(job, placements, now)
-            elif not kept:
-                kept, shadow = self._keep(job, now)
+            placements = None if shape in self._hopeless else self._fit(self._pool, job)
+            if placements is None:
+                self._hopeless.add(shape)
+                blocked = blocked or job
+                continue
+            if blocked is not None:
+                if kept is None:
+                    kept, shadow = self._keep(blocked, now)
+                if now + job.walltime > shadow:
+                    barred = frozenset(node for name, node in kept if name == job.partition)
+                    placements = self._fit(self._pool, job, barred)
+            if placements is None:
+                shut_out.add(shape)
+                continue
+            self._queue.remove(entry)
+            yield self._place(job, placements, now)
+
+    def _within_limits(self, qos: Qos, cores: int) -> bool:
+        jobs, in_use = self._jobs[qos.name], self._cores[qos.name]
+        return (qos.running_jobs is None or jobs < qos.running_jobs) and (
+            qos.cores is None or in_use + cores <= qos.cores
+        )
+
+    def _fit(
+        self, pool: NodePool, job: Job, barred: frozenset[int] = frozenset()
+    ) -> tuple[Placement, ...] | None:
+        idle = None if self._most_nodes is None else self._most_nodes - pool.busy
+        most = self._qos[job.qos or ""].nodes_per_job
+        return pool.fit(job, job.placements, barred, most, idle)
 
     def over(self, name: str) -> None:
         """Take the nodes of a job back."""
+        self._hopeless.clear()
         running = self._running.pop(name)
         self._pool.give(running.job, running.placements)
         self._jobs[running.job.qos or ""] -= 1
         self._cores[running.job.qos or ""] -= self._cores_of(running.job)
 
+    def reserve(self, reservation: Reservation, sign: int = 1) -> None:
+        """Take what is reserved away, or give it back with a sign of -1."""
+        self._hopeless.clear()
+        self._pool.reserve(reservation, sign)
+
     def withdraw(self, name: str) -> bool:
         """Take a job out of the queue; whether it was in it."""
         before = len(self._queue)
-        self._queue = [entry for entry in self._queue if entry[2].name != name]
+        self._queue = [entry for entry in self._queue if entry[2].job.name != name]
         return len(self._queue) < before
 
     def _place(self, job: Job, placements: tuple[Placement, ...], now: float) -> Running:
@@ -107,10 +171,9 @@ class Scheduler:
     def _keep(self, job: Job, now: float) -> tuple[frozenset[tuple[str, int]], float]:
         """Return the nodes to keep for a job that waits, and when it can have them."""
         pool = self._pool.copy()
-        most = self._qos[job.qos or ""].nodes_per_job
         for running in sorted(self._running.values(), key=lambda r: r.limit):
             pool.give(running.job, running.placements)
-            placements = pool.fit(job, job.placements, most_nodes=most)
+            placements = self._fit(pool, job)
             if placements is not None:
                 return frozenset((p.partition, p.node) for p in placements), running.limit
         return frozenset(), now  # fits on no cluster of this size: it will never start

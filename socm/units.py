@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from fractions import Fraction
 
 MINUTE = 60
 HOUR = 60 * MINUTE
@@ -33,7 +34,7 @@ _CLOCK = re.compile(
     r"(?:(\d+)-(\d{1,2})(?::(\d{2}))?(?::(\d{2}))?|(\d+):(\d{2}):(\d{2}))", re.ASCII
 )
 _MEMORY = re.compile(rf"({_NUMBER})\s*(?:([KMGTP])(?:i?B)?)?", re.IGNORECASE | re.ASCII)
-_MEGABYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2, "P": 1024**3}
+_MEGABYTES = {"K": Fraction(1, 1024)} | {"MGTP"[k]: Fraction(1024**k) for k in range(4)}
 # Ten thousand years: beyond it a value is a slip of the finger, and int arithmetic stays small.
 _LONGEST = 10_000 * 365 * DAY
 _LARGEST = 1024**4  # MB, an exabyte
@@ -70,16 +71,14 @@ def parse_duration(value: str | float) -> int:
     return math.ceil(seconds)
 
 
-def _duration(value: str | float) -> float:
+def _duration(value: str | float) -> float | Fraction:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"{value!r} is not a duration; write '90m', '1d12h' or '2-00:00:00'")
     if not isinstance(value, str):
-        if not math.isfinite(value):
-            raise ValueError(f"{value!r} is not a duration")
         return value
     text = value.strip()
     if re.fullmatch(_NUMBER, text, re.ASCII):
-        return float(text)
+        return Fraction(text)
     if text and (match := _WITH_UNITS.fullmatch(text)):
         return _sum(match)
     if len(text) > 1 and not text.endswith("T") and (match := _ISO.fullmatch(text)):
@@ -101,9 +100,10 @@ def _duration(value: str | float) -> float:
     )
 
 
-def _sum(match: re.Match[str]) -> float:
+def _sum(match: re.Match[str]) -> Fraction:
+    """Add up exactly: 1.1 hours are 3960 seconds, and not a trifle more."""
     parts = zip(match.groups(), _SECONDS.values(), strict=True)
-    return sum(float(number) * seconds for number, seconds in parts if number)
+    return sum((Fraction(number) * seconds for number, seconds in parts if number), Fraction())
 
 
 def parse_memory(value: str | float) -> int:
@@ -134,7 +134,7 @@ def parse_memory(value: str | float) -> int:
                 f"{value!r} is not an amount of memory; write '48G', '1.5T' or a number of MB"
             )
         number, unit = match.groups()
-        megabytes = float(number) * _MEGABYTES[(unit or "M").upper()]
+        megabytes: float | Fraction = Fraction(number) * _MEGABYTES[(unit or "M").upper()]
     else:
         megabytes = value
     if not 0 <= megabytes <= _LARGEST:
@@ -151,7 +151,8 @@ def format_duration(seconds: float) -> str:
     ('17 h 12 min', '2 d 8 h', '59 s', '-1 min 30 s')
     """
     if seconds < 0:
-        return "-" + format_duration(-seconds)
+        text = format_duration(-seconds)
+        return text if text == "0 s" else f"-{text}"
     whole = round(seconds)
     # Round to the smaller unit shown before splitting, so that nothing reads "60 min".
     whole = _round_to(whole, HOUR if whole >= DAY else MINUTE if whole >= HOUR else 1)
@@ -203,6 +204,9 @@ def format_memory(megabytes: float) -> str:
     ('600 MB', '600 GB', '4.58 TB')
     """
     for size, unit in ((1024**2, "TB"), (1024, "GB")):
-        if megabytes >= size:
-            return f"{megabytes / size:.3g} {unit}"
+        # From 999.5 of the smaller unit on, three digits read as one of the larger.
+        if megabytes >= 0.9995 * size:
+            amount = megabytes / size
+            digits = 2 if amount < 9.995 else 1 if amount < 99.95 else 0
+            return f"{amount:.{digits}f} {unit}".replace(".00 ", " ").replace(".0 ", " ")
     return f"{megabytes:.0f} MB"

@@ -66,6 +66,10 @@ def simulate(
     """
     from socm.model.document import simulation_document
 
+    if plot is not None:
+        from socm.report.plot import picture_format
+
+        picture_format(plot)  # a wrong suffix is told before the work, not after
     plan, warnings = load_plan(file, cluster)
     if not json:
         warn(warnings)

@@ -18,7 +18,7 @@ Key = tuple[str | int, ...]
 Position = tuple[int, int]
 """Line and column, from 1."""
 
-MOST_VALUES = 2_000_000
+MOST_VALUES = 1_000_000
 """More values than any campaign has: aliases that unfold to more are a bomb."""
 
 

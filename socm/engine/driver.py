@@ -245,8 +245,11 @@ class _Driver:
 
     def _take(self, update: JobUpdate) -> None:
         name, attempt = update.job.workflow.name, update.job.attempt
+        if name not in self._held or self._held[name].attempt != attempt:
+            return  # of a job that is over: polls and callbacks may cross
         if update.state is JobState.RUNNING:
-            self._record(Started(time=update.time, workflow=name, attempt=attempt))
+            if self._state.workflows[name].status is Status.QUEUED:
+                self._record(Started(time=update.time, workflow=name, attempt=attempt))
         elif update.state.final:
             self._record(
                 Ended(
@@ -270,15 +273,33 @@ class _Driver:
     def _over(self, name: str, *, completed: bool) -> None:
         """Let those go on that waited for this one; without it, its dependants are skipped."""
         self._left -= 1
-        for child in self._plan.campaign.children[name]:
-            status = self._state.workflows[child].status
-            if completed:
+        children = self._plan.campaign.children
+        if completed:
+            for child in children[name]:
                 self._parents[child].discard(name)
                 if not self._parents[child]:
                     self._consider(child)
-            elif status is Status.PENDING:
-                self._record(Skipped(time=self._backend.now(), workflow=child, because=name))
-                self._over(child, completed=False)
+        else:
+            lost = [(child, name) for child in children[name]]
+            while lost:
+                child, because = lost.pop()
+                if self._state.workflows[child].status is Status.PENDING:
+                    self._record(Skipped(time=self._backend.now(), workflow=child, because=because))
+                    self._left -= 1
+                    self._hand_down_place(child)
+                    lost += [(grandchild, child) for grandchild in children[child]]
+        self._give_place(name)
+
+    def _hand_down_place(self, skipped: str) -> None:
+        """Let those behind a skipped workflow wait for those that it would have waited for."""
+        for other in self._successors[skipped]:
+            self._before[other] |= self._before[skipped]
+            for earlier in self._before[skipped]:
+                self._successors[earlier].append(other)
+        self._give_place(skipped)
+
+    def _give_place(self, name: str) -> None:
+        """Let those go on that waited for the place of one that is over."""
         for other in self._successors[name]:
             self._before[other].discard(name)
             pending = self._state.workflows[other].status is Status.PENDING

@@ -124,10 +124,21 @@ def _takeovers(plan: Plan) -> Iterator[tuple[PlannedWorkflow, set[Owner]]]:
             partition = plan.cluster.by_partition[r.partition]
             have = (partition.cores, partition.memory, partition.gpus)
             for node, load in r.loads(partition):
-                uses = [((r.partition, node, k), load[k], have[k]) for k in range(3)]
-                list(pass_on(uses, r.finish, r.finish))
+                list(pass_on(_on_node(r.partition, node, load, have), r.finish, r.finish))
         before = set(pass_on(_uses(plan, w), w.name, w.finish)) | groups.get(w.name, set())
         yield w, before - {w.name, None}
+
+
+_Amounts = tuple[int, int, int]
+"""Cores, MB and GPUs."""
+
+
+def _on_node(
+    partition: str, node: int, load: _Amounts, have: _Amounts
+) -> Iterator[tuple[Hashable, int, int]]:
+    for resource, amount, limit in zip(("cores", "memory", "gpus"), load, have, strict=True):
+        if amount:
+            yield (partition, node, resource), amount, limit
 
 
 def _uses(plan: Plan, w: PlannedWorkflow) -> Iterator[tuple[Hashable, int, int]]:
@@ -141,9 +152,7 @@ def _uses(plan: Plan, w: PlannedWorkflow) -> Iterator[tuple[Hashable, int, int]]
             if w.exclusive
             else (p.ranks * w.threads, request.memory_of(p.ranks), p.ranks * request.gpus)
         )
-        for k, resource in enumerate(("cores", "memory", "gpus")):
-            if load[k]:
-                yield (p.partition, p.node, resource), load[k], have[k]
+        yield from _on_node(p.partition, p.node, load, have)
     qos = plan.cluster.by_qos[w.qos or ""]
     if qos.running_jobs is not None:
         yield (qos.name, "jobs"), 1, qos.running_jobs

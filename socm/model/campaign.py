@@ -245,5 +245,5 @@ class Campaign:
     @cached_property
     def fingerprint(self) -> str:
         """Sixteen hex digits that change whenever anything in the campaign does."""
-        text = json.dumps(asdict(self), sort_keys=True, default=str)
+        text = json.dumps(asdict(self))
         return hashlib.sha256(text.encode()).hexdigest()[:16]

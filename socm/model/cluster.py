@@ -219,9 +219,19 @@ class Cluster:
                     place.append(partition.name)
                 reasons.append(f"{' on '.join(place)}: {outcome}")
         if not options and not reasons:
-            reasons.append(f"no partition of {self.name} takes QOS {request.qos!r}")
+            reasons.append(self._why_no_tier(request))
         roomy = tuple(o for o in options if not o.capped)
         return roomy or tuple(options), tuple(reasons)
+
+    def _why_no_tier(self, request: ResourceRequest) -> str:
+        """Say why not even one partition and QOS could be asked."""
+        where = self.name if request.partition is None else f"{request.partition} of {self.name}"
+        if request.qos is not None:
+            return f"QOS {request.qos!r} may not be used on {where}"
+        on_request = [q.name for q in self.tiers if q.debug]
+        if on_request:
+            return f"a QOS of {where} must be named: {' or '.join(on_request)}"
+        return f"no QOS may be used on {where}"
 
     def _option(
         self, request: ResourceRequest, partition: Partition, qos: Qos, budget: Budget

@@ -66,6 +66,7 @@ def _planned(plan: Plan, w: PlannedWorkflow) -> dict[str, Any]:
         "exclusive": w.exclusive,
         "cores": w.cores,
         "upward_rank_s": w.rank,
+        "fixed": w.fixed,
         "depends": list(workflow.depends),
         "placements": [p._asdict() for p in w.placements],
     }
@@ -104,6 +105,7 @@ def simulation_document(simulation: Simulation) -> dict[str, Any]:
                 "planned_finish_s": plan.by_name[w.name].finish,
                 "attempts": w.attempts,
                 "criticality": simulation.criticality.get(w.name),
+                "lost": simulation.lost.get(w.name, 0.0) if simulation.makespans else None,
                 "finish_p05_s": quantile(simulation.finishes.get(w.name, ()), 0.05),
                 "finish_p95_s": quantile(simulation.finishes.get(w.name, ()), 0.95),
             }
@@ -156,6 +158,7 @@ class _PlannedEntry(BaseModel):
     exclusive: bool
     cores: int
     upward_rank_s: float = 0.0
+    fixed: bool = False
     placements: tuple[_PlacementEntry, ...]
 
 
@@ -243,6 +246,7 @@ def _plan(data: Any) -> Plan:
                 finish=w.finish_s,
                 walltime=w.walltime_s,
                 rank=w.upward_rank_s,
+                fixed=w.fixed,
             )
             for w in file.workflows
         ),

@@ -82,6 +82,8 @@ class Simulation:
         For each workflow, the share of replications in which it was on the critical chain.
     finishes
         For each workflow that completed in some replication, its finishes.
+    lost
+        For each workflow that failed in some replication, the share of those in which it did.
     timeouts
         Mean number of attempts per replication that ran into their walltime.
     seed
@@ -96,6 +98,7 @@ class Simulation:
     in_time: tuple[bool, ...] = ()
     criticality: Mapping[str, float] = field(default_factory=dict)
     finishes: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    lost: Mapping[str, float] = field(default_factory=dict)
     timeouts: float = 0.0
     seed: int = 0
     assumptions: Mapping[str, object] = field(default_factory=dict)

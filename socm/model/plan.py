@@ -78,6 +78,8 @@ class PlannedWorkflow:
         Limit to ask for, in seconds.
     rank
         Upward rank: seconds from its start to the campaign's end along the longest chain.
+    fixed
+        It has run or is running: its times are what they were, not what was expected.
     """
 
     name: str
@@ -91,6 +93,7 @@ class PlannedWorkflow:
     finish: int
     walltime: int
     rank: float = 0.0
+    fixed: bool = False
 
     @property
     def duration(self) -> int:
@@ -247,13 +250,13 @@ class Plan:
             ("threads", w.threads, option.threads),
             ("exclusive", w.exclusive, option.exclusive),
             ("ranks", sum(p.ranks for p in w.placements), request.ranks),
-            ("seconds", w.duration, option.duration),
+            ("seconds", w.duration, w.duration if w.fixed else option.duration),
         ):
             if planned != right:
                 yield f"{w.name}: {what} is {planned}, not {right}"
         if w.start < 0:
             yield f"{w.name}: starts before the campaign"
-        if not w.duration <= w.walltime <= max(option.walltime, request.walltime or 0):
+        if not w.fixed and not w.duration <= w.walltime <= option.walltime:
             yield (
                 f"{w.name}: walltime {w.walltime} s is not between {w.duration} s and "
                 f"{option.walltime} s"
@@ -284,7 +287,7 @@ class Plan:
 
     def _overfull_nodes(self, workflows: Iterable[PlannedWorkflow]) -> Iterator[str]:
         """Sweep over each node's starts and ends, adding up what is in use."""
-        changes: dict[tuple[str, int], list[tuple[int, int, int, int, int]]] = defaultdict(list)
+        changes: dict[tuple[str, int], list[_Change]] = defaultdict(list)
         for w in workflows:
             partition = self.cluster.by_partition[w.partition]
             request = self.campaign.workflows[w.name].request
@@ -295,28 +298,20 @@ class Plan:
                     else (p.ranks * w.threads, request.memory_of(p.ranks), p.ranks * request.gpus)
                 )
                 changes[p.partition, p.node] += [
-                    (w.start, 1, cores, memory, gpus),
-                    (w.finish, 0, -cores, -memory, -gpus),
+                    (w.start, 1, 1, cores, memory, gpus),
+                    (w.finish, 0, -1, -cores, -memory, -gpus),
                 ]
         for r in self.reservations:
             for node, (cores, memory, gpus) in r.loads(self.cluster.by_partition[r.partition]):
                 changes[r.partition, node] += [
-                    (r.start, 1, cores, memory, gpus),
-                    (r.finish, 0, -cores, -memory, -gpus),
+                    (r.start, 1, 0, cores, memory, gpus),
+                    (r.finish, 0, 0, -cores, -memory, -gpus),
                 ]
         for (name, node), events in sorted(changes.items()):
             partition = self.cluster.by_partition[name]
             have = (partition.cores, partition.memory, partition.gpus)
-            used = [0, 0, 0]
-            for time, _, *deltas in sorted(events):  # at one instant, ends before starts
-                used = [u + d for u, d in zip(used, deltas, strict=True)]
-                for what, u, h in zip(("cores", "MB", "GPUs"), used, have, strict=True):
-                    if u > h:
-                        yield f"{name} node {node}: {u} {what} in use at {time} s, it has {h}"
-                        break
-                else:
-                    continue
-                break
+            if complaint := _first_overload(events, have):
+                yield f"{name} node {node}: {complaint}"
 
     def _exceeded_limits(self, workflows: list[PlannedWorkflow]) -> Iterator[str]:
         for qos in self.cluster.tiers:
@@ -336,6 +331,25 @@ class Plan:
             peak = max((used for _, used in _busy_nodes(workflows)), default=0)
             if peak > budget.nodes:
                 yield f"budget: {peak} nodes in use at once, not {budget.nodes}"
+
+
+_Change = tuple[int, int, int, int, int, int]
+"""Time, 0 for an end and 1 for a start, and what it adds: workflows, cores, MB, GPUs."""
+
+
+def _first_overload(events: list[_Change], have: tuple[int, int, int]) -> str | None:
+    """Say what of a node is first used too much, if a workflow has part in it.
+
+    At one instant, ends come before starts.
+    """
+    workflows, used = 0, [0, 0, 0]
+    for time, _, joins, *deltas in sorted(events):
+        workflows += joins
+        used = [u + d for u, d in zip(used, deltas, strict=True)]
+        for what, u, h in zip(("cores", "MB", "GPUs"), used, have, strict=True):
+            if workflows and u > h:
+                return f"{u} {what} in use at {time} s, it has {h}"
+    return None
 
 
 def _peak(workflows: Iterable[PlannedWorkflow], amount: Callable[[PlannedWorkflow], int]) -> int:

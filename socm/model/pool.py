@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from socm.model.cluster import Cluster, Partition
-from socm.model.plan import Placement
+from socm.model.plan import Placement, Reservation
 
 
 class Load(Protocol):
@@ -46,9 +47,12 @@ class Load(Protocol):
 
 @dataclass(slots=True)
 class _Node:
+    """What is free on a node, and how many jobs are on it."""
+
     cores: int
     memory: int
     gpus: int
+    jobs: int = 0
 
 
 class NodePool:
@@ -76,15 +80,21 @@ class NodePool:
             p.name: [_Node(p.cores, p.memory, p.gpus) for _ in range(p.nodes)]
             for p in cluster.partitions
         }
+        # Cores and MB that are free on all nodes together.
+        self._free = {p.name: (p.nodes * p.cores, p.nodes * p.memory) for p in cluster.partitions}
+        self.busy = 0
+        """How many nodes have a job."""
 
     def copy(self) -> NodePool:
         """Return a pool with the same free capacity, to try things on."""
         other = object.__new__(NodePool)
         other._partitions = self._partitions
         other._nodes = {
-            name: [_Node(n.cores, n.memory, n.gpus) for n in nodes]
+            name: [_Node(n.cores, n.memory, n.gpus, n.jobs) for n in nodes]
             for name, nodes in self._nodes.items()
         }
+        other._free = self._free.copy()
+        other.busy = self.busy
         return other
 
     def fit(
@@ -93,6 +103,7 @@ class NodePool:
         preferred: Sequence[Placement] = (),
         barred: frozenset[int] = frozenset(),
         most_nodes: int | None = None,
+        idle_nodes: int | None = None,
     ) -> tuple[Placement, ...] | None:
         """Find room for a job: on the preferred nodes if they have it, else first fit.
 
@@ -104,28 +115,47 @@ class NodePool:
             Nodes of the job's partition that may not be used.
         most_nodes
             The most nodes that it may span; then the emptiest come first.
+        idle_nodes
+            The most nodes without a job that it may take; then busy nodes come first.
 
         Returns
         -------
         tuple of Placement or None
             `None` if there is no room now.
         """
+        cores, memory = self._free[job.partition]
+        if job.ranks * job.threads > cores or job.memory > memory:
+            return None
         partition, nodes = self._partitions[job.partition], self._nodes[job.partition]
-        if preferred and all(
-            p.partition == job.partition
-            and p.node not in barred
-            and self._room(job, partition, nodes[p.node]) >= p.ranks
-            for p in preferred
+        if (
+            preferred
+            and all(
+                p.partition == job.partition
+                and p.node not in barred
+                and self._room(job, partition, nodes[p.node]) >= p.ranks
+                for p in preferred
+            )
+            and self._idle(job, preferred) <= (math.inf if idle_nodes is None else idle_nodes)
         ):
             return tuple(preferred)
         rooms: Iterable[tuple[int, int]] = (
             (index, room)
             for index, node in enumerate(nodes)
-            if index not in barred and (room := self._room(job, partition, node))
+            if index not in barred and (room := self._room(job, partition, node)) > 0
         )
         if most_nodes is not None and most_nodes < len(nodes):
             rooms = sorted(rooms, key=lambda x: -x[1])[:most_nodes]
-        return _deal(job, rooms)
+        if idle_nodes is not None:
+            rooms = sorted(rooms, key=lambda x: not nodes[x[0]].jobs)
+        placements = _deal(job, rooms)
+        if placements is None or idle_nodes is None:
+            return placements
+        return placements if self._idle(job, placements) <= idle_nodes else None
+
+    def _idle(self, job: Load, placements: Iterable[Placement]) -> int:
+        """How many of the placements are on nodes without a job."""
+        nodes = self._nodes[job.partition]
+        return sum(not nodes[p.node].jobs for p in placements)
 
     def take(self, job: Load, placements: Iterable[Placement]) -> None:
         """Let a job have its nodes."""
@@ -135,9 +165,26 @@ class NodePool:
         """Take back what a job had."""
         self._change(job, placements, +1)
 
+    def reserve(self, reservation: Reservation, sign: int = 1) -> None:
+        """Take what is reserved, or give it back with a sign of -1.
+
+        What runs there stays; until it is over, less than nothing is free.
+        """
+        name = reservation.partition
+        for index, (cores, memory, gpus) in reservation.loads(self._partitions[name]):
+            node = self._nodes[name][index]
+            node.cores -= sign * cores
+            node.memory -= sign * memory
+            node.gpus -= sign * gpus
+            self._add_free(name, -sign * cores, -sign * memory)
+
+    def _add_free(self, partition: str, cores: int, memory: int) -> None:
+        free_cores, free_memory = self._free[partition]
+        self._free[partition] = (free_cores + cores, free_memory + memory)
+
     def _room(self, job: Load, partition: Partition, node: _Node) -> int:
         """Ranks of the job that fit on the node now."""
-        if job.exclusive and node.cores < partition.cores:
+        if job.exclusive and (node.jobs or node.cores < partition.cores):
             return 0
         room = node.cores // job.threads
         if job.memory:
@@ -154,6 +201,10 @@ class NodePool:
             node.cores += sign * cores
             node.memory += sign * memory
             node.gpus += sign * gpus
+            before = node.jobs
+            node.jobs -= sign
+            self.busy += (node.jobs > 0) - (before > 0)
+            self._add_free(placement.partition, sign * cores, sign * memory)
 
 
 def load_on(job: Load, ranks: int, partition: Partition) -> tuple[int, int, int]:

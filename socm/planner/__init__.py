@@ -79,17 +79,11 @@ def plan_campaign(
         name: cluster.admit(workflow.request, campaign.budget)
         for name, workflow in campaign.workflows.items()
     }
-    reasons = [
-        f"{name}: {reason}"
-        for name, (options, why_not) in admitted.items()
-        if not options
-        for reason in why_not
-    ]
-    if reasons:
-        names = sorted({reason.partition(":")[0] for reason in reasons})
+    impossible = {name: why_not for name, (options, why_not) in admitted.items() if not options}
+    if impossible:
         raise Infeasible(
-            f"{len(names)} of {len(admitted)} workflows cannot run on {cluster.name}",
-            reasons,
+            f"{len(impossible)} of {len(admitted)} workflows cannot run on {cluster.name}",
+            [f"{name}: {reason}" for name, reasons in impossible.items() for reason in reasons],
             hint=f"`socm clusters {cluster.name}` shows what it has",
         )
     options = {name: options for name, (options, _) in admitted.items()}

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,6 +20,9 @@ from socm.model.plan import Placement, PlannedWorkflow, Reservation
 
 Rooms = list[tuple[int, int]]
 """Pairs of a node and how many ranks it takes."""
+
+Load = tuple[int, int, int]
+"""Cores, MB and GPUs."""
 
 
 class Shape(NamedTuple):
@@ -33,132 +37,6 @@ class Shape(NamedTuple):
     full: int  # ranks that an empty node holds
 
 
-class Timelines:
-    """Free cores, memory and GPUs of each node of one partition, from now to the end of time."""
-
-    def __init__(self, partition: Partition, nodes: int, start: int) -> None:
-        self.partition = partition
-        self.nodes = nodes
-        self._times = [[start] for _ in range(nodes)]
-        self._cores = [[partition.cores] for _ in range(nodes)]
-        self._memory = [[partition.memory] for _ in range(nodes)]
-        self._gpus = [[partition.gpus] for _ in range(nodes)]
-        # Per shape and class of duration: an interval of starts known not to fit.
-        self._hopeless: dict[tuple[Shape, int], tuple[float, float]] = {}
-
-    def earliest(self, shape: Shape, duration: int, ready: int) -> tuple[int, Rooms]:
-        """Find the first start, at `ready` or later, at which the shape fits for so long.
-
-        Durations are sorted into classes a quarter of an octave wide. Starts that do not even
-        fit the shortest of a class fit none of it, ever: so each class walks them once.
-        """
-        octave = int(math.log2(duration) * 4)
-        shortest = min(duration, max(1, math.floor(2 ** (octave / 4))))
-        low, high = self._hopeless.get((shape, octave), (math.inf, -math.inf))
-        start, rooms, later = ready, None, ready
-        while rooms is None:
-            start = int(high) if low <= later < high else later
-            rooms, later = self._probe(shape, shortest, start)
-        if start > ready:
-            if ready <= high and start >= low:
-                low, high = min(low, ready), max(high, start)
-            elif start - ready >= high - low:
-                low, high = ready, start
-            self._hopeless[shape, octave] = (low, high)
-        if duration > shortest:
-            rooms, later = self._probe(shape, duration, start)
-            while rooms is None:
-                start = later
-                rooms, later = self._probe(shape, duration, start)
-        return start, rooms
-
-    def _probe(self, shape: Shape, duration: int, start: int) -> tuple[Rooms | None, int]:
-        """Return the rooms at this start; or `None`, and the next start worth a look.
-
-        A node's room over a window is its least room in it. Until the last segment that has the
-        least room is over, that node gains nothing; and until one node gains, nothing fits.
-        """
-        ranks, threads, memory, gpus, exclusive, most_nodes, full = shape
-        finish = start + duration
-        whole = self.partition.cores
-        whole_memory = self.partition.memory
-        found = 0
-        rooms: Rooms = []
-        later = math.inf
-        for node in range(self.nodes):
-            times = self._times[node]
-            last = len(times) - 1
-            room = full
-            if times[last] > start:
-                all_cores = self._cores[node]
-                all_memory = self._memory[node]
-                over = math.inf
-                segment = bisect_right(times, start) - 1
-                while segment < last and times[segment] < finish:
-                    cores = all_cores[segment]
-                    if exclusive:
-                        empty = cores == whole and all_memory[segment] == whole_memory
-                        free = full if empty else 0
-                    else:
-                        free = cores // threads
-                        if free and memory:
-                            free = min(free, all_memory[segment] * ranks // memory)
-                    if free and gpus:
-                        free = min(free, self._gpus[node][segment] // gpus)
-                    segment += 1
-                    if free <= room and free < full:
-                        room = free
-                        over = times[segment]
-                if over < later:
-                    later = over
-            if room:
-                rooms.append((node, room))
-                found += room
-                if found >= ranks and most_nodes is None:
-                    return rooms, start
-        if most_nodes is not None:
-            rooms.sort(key=lambda x: -x[1])
-            del rooms[most_nodes:]
-            if sum(room for _, room in rooms) >= ranks:
-                return rooms, start
-        return None, int(later)
-
-    def take(self, node: int, start: int, finish: int, load: tuple[int, int, int]) -> None:
-        """Take cores, MB and GPUs away from a node for a while."""
-        cores, memory, gpus = load
-        first, end = self._cut(node, start), self._cut(node, finish)
-        for column, amount in (
-            (self._cores[node], cores),
-            (self._memory[node], memory),
-            (self._gpus[node], gpus),
-        ):
-            if amount:
-                for segment in range(first, end):
-                    column[segment] -= amount
-
-    def idle(self, node: int, time: int) -> bool:
-        """Whether nothing runs on a node at a time."""
-        segment = max(0, bisect_right(self._times[node], time) - 1)
-        return self._cores[node][segment] == self.partition.cores
-
-    def changes(self, node: int, start: int, finish: int) -> list[int]:
-        """Times after `start` and before `finish` at which what is free on a node changes."""
-        times = self._times[node]
-        return times[bisect_right(times, start) : bisect_left(times, finish)]
-
-    def _cut(self, node: int, time: int) -> int:
-        """Make a segment of a node begin at a time; return its index."""
-        times = self._times[node]
-        segment = bisect_left(times, time)
-        if segment == len(times) or times[segment] != time:
-            if segment == 0:  # before the plan begins: nobody will look
-                return 0
-            times.insert(segment, time)
-            for column in (self._cores[node], self._memory[node], self._gpus[node]):
-                column.insert(segment, column[segment - 1])
-        return segment
-
-
 class Limit:
     """A count that may not exceed a limit at any time: running jobs, cores in use, busy nodes."""
 
@@ -170,11 +48,14 @@ class Limit:
     def earliest(self, amount: int, duration: int, ready: int) -> int:
         """Find the first start, at `ready` or later, with room for `amount` for so long."""
         times, used = self._times, self._used
+        most = self._limit - amount
         start = ready
         segment = max(0, bisect_right(times, start) - 1)
         while segment < len(times) and times[segment] < start + duration:
-            if used[segment] + amount > self._limit:
-                start = times[segment + 1]  # the last segment is empty, so there is a next
+            if used[segment] > most:
+                if segment + 1 == len(times):
+                    return start  # more than there ever is: not for this limit to tell
+                start = times[segment + 1]
             segment += 1
         return start
 
@@ -206,6 +87,174 @@ class Limit:
         return segment
 
 
+class Timelines:
+    """Free cores, memory and GPUs of nodes of one partition, from now to the end of time.
+
+    Parameters
+    ----------
+    nodes
+        Those that may be used, the first to be tried first.
+    """
+
+    def __init__(self, partition: Partition, nodes: Sequence[int], start: int) -> None:
+        self.partition = partition
+        self._nodes = nodes
+        self._times = {node: [start] for node in nodes}
+        self._cores = {node: [partition.cores] for node in nodes}
+        self._memory = {node: [partition.memory] for node in nodes}
+        self._gpus = {node: [partition.gpus] for node in nodes}
+        self._jobs = {node: [0] for node in nodes}
+        # All nodes together: where these are full, no node need be asked.
+        self._all_cores = Limit(len(nodes) * partition.cores, start)
+        self._all_memory = Limit(len(nodes) * partition.memory, start)
+        # Per shape and class of duration: an interval of starts known not to fit.
+        self._hopeless: dict[tuple[Shape, int], tuple[float, float]] = {}
+
+    def earliest(self, shape: Shape, duration: int, ready: int) -> tuple[int, Rooms]:
+        """Find the first start, at `ready` or later, at which the shape fits for so long.
+
+        Durations are sorted into classes a quarter of an octave wide. Starts that do not even
+        fit the shortest of a class fit none of it, ever: so each class walks them once.
+        """
+        octave = int(math.log2(duration) * 4)
+        shortest = min(duration, max(1, math.floor(2 ** (octave / 4))))
+        low, high = self._hopeless.get((shape, octave), (math.inf, -math.inf))
+        start, rooms, later = ready, None, ready
+        while rooms is None:
+            start = int(high) if low <= later < high else later
+            start = self._with_enough_in_all(shape, shortest, start)
+            rooms, later = self._probe(shape, shortest, start)
+        if start > ready:
+            if ready <= high and start >= low:
+                low, high = min(low, ready), max(high, start)
+            elif start - ready >= high - low:
+                low, high = ready, start
+            self._hopeless[shape, octave] = (low, high)
+        if duration > shortest:
+            rooms, later = self._probe(shape, duration, start)
+            while rooms is None:
+                start = self._with_enough_in_all(shape, duration, later)
+                rooms, later = self._probe(shape, duration, start)
+        return start, rooms
+
+    def rooms(self, shape: Shape, duration: int, start: int) -> Rooms:
+        """List what every node has for the shape, those first that have jobs all the time."""
+        rooms, _ = self._probe(shape, duration, start, all_nodes=True)
+        idle = {node: self._idle_within(node, start, start + duration) for node, _ in rooms or ()}
+        return sorted(rooms or (), key=lambda room: idle[room[0]])
+
+    def _with_enough_in_all(self, shape: Shape, duration: int, ready: int) -> int:
+        """Find the first start at which all nodes together have enough cores and memory."""
+        start, before = ready, -1
+        while start != before:
+            before = start
+            start = self._all_cores.earliest(shape.ranks * shape.threads, duration, start)
+            start = self._all_memory.earliest(shape.memory, duration, start)
+        return start
+
+    def _probe(
+        self, shape: Shape, duration: int, start: int, *, all_nodes: bool = False
+    ) -> tuple[Rooms | None, int]:
+        """Return the rooms at this start; or `None`, and the next start worth a look.
+
+        A node's room over a window is its least room in it. Until the last segment that has the
+        least room is over, that node gains nothing; and until one node gains, nothing fits.
+        """
+        ranks, threads, memory, gpus, exclusive, most_nodes, full = shape
+        finish = start + duration
+        whole = (self.partition.cores, self.partition.memory, self.partition.gpus)
+        first_fit = most_nodes is None and not all_nodes
+        found = 0
+        rooms: Rooms = []
+        later = math.inf
+        for node in self._nodes:
+            times = self._times[node]
+            last = len(times) - 1
+            room = full
+            if times[last] > start:
+                all_cores = self._cores[node]
+                all_memory = self._memory[node]
+                over = math.inf
+                segment = bisect_right(times, start) - 1
+                while segment < last and times[segment] < finish:
+                    cores = all_cores[segment]
+                    if exclusive:
+                        have = (cores, all_memory[segment], self._gpus[node][segment])
+                        free = full if have == whole else 0
+                    else:
+                        free = cores // threads
+                        if free and memory:
+                            free = min(free, all_memory[segment] * ranks // memory)
+                    if free and gpus:
+                        free = min(free, self._gpus[node][segment] // gpus)
+                    segment += 1
+                    if free <= room and free < full:
+                        room = free
+                        over = times[segment]
+                if over < later:
+                    later = over
+            if room > 0:  # windows that overlap may reserve more than there is
+                rooms.append((node, room))
+                found += room
+                if found >= ranks and first_fit:
+                    return rooms, start
+        if most_nodes is not None:
+            rooms.sort(key=lambda x: -x[1])
+            del rooms[most_nodes:]
+            found = sum(room for _, room in rooms)
+        if found >= ranks:
+            return rooms, start
+        return None, int(later)
+
+    def take(self, loads: Iterable[tuple[int, Load]], start: int, finish: int, jobs: int) -> None:
+        """Take cores, MB and GPUs away from nodes for a while; `jobs` is 0 for a reservation."""
+        total = Counter[str]()
+        for node, (cores, memory, gpus) in loads:
+            if node not in self._times:
+                continue  # a reservation of a node that is not used
+            first, end = self._cut(node, start), self._cut(node, finish)
+            for column, amount in (
+                (self._cores[node], cores),
+                (self._memory[node], memory),
+                (self._gpus[node], gpus),
+                (self._jobs[node], -jobs),
+            ):
+                if amount:
+                    for segment in range(first, end):
+                        column[segment] -= amount
+            total["cores"] += cores
+            total["memory"] += memory
+        self._all_cores.take(total["cores"], start, finish)
+        self._all_memory.take(total["memory"], start, finish)
+
+    def idle(self, node: int, time: int) -> bool:
+        """Whether no job is on a node at a time."""
+        return not self._jobs[node][max(0, bisect_right(self._times[node], time) - 1)]
+
+    def _idle_within(self, node: int, start: int, finish: int) -> bool:
+        """Whether there is a time in a window at which no job is on a node."""
+        return any(self.idle(node, time) for time in (start, *self.changes(node, start, finish)))
+
+    def changes(self, node: int, start: int, finish: int) -> list[int]:
+        """Times after `start` and before `finish` at which what is free on a node changes."""
+        times = self._times[node]
+        return times[bisect_right(times, start) : bisect_left(times, finish)]
+
+    def _cut(self, node: int, time: int) -> int:
+        """Make a segment of a node begin at a time; return its index."""
+        times = self._times[node]
+        segment = bisect_left(times, time)
+        if segment == len(times) or times[segment] != time:
+            if segment == 0:  # before the plan begins: nobody will look
+                return 0
+            times.insert(segment, time)
+            for column in (
+                self._cores[node], self._memory[node], self._gpus[node], self._jobs[node],
+            ):  # fmt: skip
+                column.insert(segment, column[segment - 1])
+        return segment
+
+
 class Capacity:
     """What a cluster has left for a campaign, over time: nodes, QOS limits and budget.
 
@@ -224,14 +273,13 @@ class Capacity:
         cluster: Cluster,
         budget: Budget,
         start: int = 0,
-        reservations: Iterable[Reservation] = (),
+        reservations: Sequence[Reservation] = (),
     ) -> None:
         self._timelines = {
-            # A campaign of one partition never holds more than n nodes at once exactly if
-            # its jobs can be laid on n nodes: so more of them need not be looked at.
-            p.name: Timelines(p, min(p.nodes, budget.nodes or p.nodes), start)
+            p.name: Timelines(p, _usable(p, budget.nodes, reservations), start)
             for p in cluster.partitions
         }
+        # On one partition the nodes that may be used are the budget; on several it is counted.
         self._busy = (
             Limit(budget.nodes, start)
             if budget.nodes is not None and len(cluster.partitions) > 1
@@ -249,10 +297,8 @@ class Capacity:
                 limits.append((self._cores, True))
         for reservation in reservations:
             timelines = self._timelines[reservation.partition]
-            partition = cluster.by_partition[reservation.partition]
-            for node, load in reservation.loads(partition):
-                if node < timelines.nodes:
-                    timelines.take(node, reservation.start, reservation.finish, load)
+            loads = reservation.loads(timelines.partition)
+            timelines.take(loads, reservation.start, reservation.finish, jobs=0)
 
     def earliest(
         self, option: Option, request: ResourceRequest, ready: int
@@ -283,6 +329,8 @@ class Capacity:
         while True:
             allowed = self._allowed(option, start)
             if allowed == start:
+                if self._busy is not None:
+                    rooms = timelines.rooms(shape, option.duration, start)
                 placements = _deal(option.partition.name, request.ranks, rooms)
                 allowed = self._nodes_allowed(placements, start, option.duration)
                 if allowed == start:
@@ -326,22 +374,46 @@ class Capacity:
             limit.take(planned.cores if counts_cores else 1, start, finish)
         timelines = self._timelines[planned.partition]
         partition = timelines.partition
-        for p in planned.placements:
-            if self._busy is not None:
+        if self._busy is not None:
+            for p in planned.placements:
                 bounds = [start, *timelines.changes(p.node, start, finish), finish]
                 for begin, end in pairwise(bounds):
                     if timelines.idle(p.node, begin):
                         self._busy.take(1, begin, end)
-            load = (
-                (partition.cores, partition.memory, partition.gpus)
+        whole = (partition.cores, partition.memory, partition.gpus)
+        loads = [
+            (
+                p.node,
+                whole
                 if planned.exclusive
                 else (
                     p.ranks * planned.threads,
                     request.memory_of(p.ranks),
                     p.ranks * request.gpus,
-                )
+                ),
             )
-            timelines.take(p.node, start, finish, load)
+            for p in planned.placements
+        ]
+        timelines.take(loads, start, finish, jobs=1)
+
+
+def _usable(
+    partition: Partition, most: int | None, reservations: Iterable[Reservation]
+) -> Sequence[int]:
+    """Return the nodes of a partition to plan with under a budget of nodes.
+
+    A campaign never holds more than n nodes at once exactly if its jobs can be laid on n nodes,
+    so more need not be looked at; those that are reserved least are taken.
+    """
+    nodes = range(partition.nodes)
+    if most is None or most >= partition.nodes:
+        return nodes
+    reserved = Counter[int]()
+    for r in reservations:
+        if r.partition == partition.name:
+            for node, _ in r.loads(partition):
+                reserved[node] += r.finish - r.start
+    return sorted(nodes, key=lambda node: reserved[node])[:most]
 
 
 def _deal(partition: str, ranks: int, rooms: Rooms) -> tuple[Placement, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from socm.model.campaign import Campaign, Workflow
@@ -48,7 +49,7 @@ def heft(
         for name, ways in options.items()
     }
     rank = upward_rank(campaign, mean)
-    planned = {w.name: w for w in fixed}
+    planned = {w.name: replace(w, fixed=True) for w in fixed}
     for w in planned.values():
         capacity.take(campaign.workflows[w.name].request, w)
 

@@ -24,8 +24,7 @@ def plan_verdict(plan: Plan) -> str:
     if plan.feasible:
         return (
             f"In time: done after {format_duration(makespan)}, "
-            f"{format_duration(deadline - makespan)} before the deadline of "
-            f"{format_duration(deadline)}."
+            f"{_margin(deadline - makespan)} the deadline of {format_duration(deadline)}."
         )
     why = (
         "no plan can meet it on this cluster and budget"
@@ -58,14 +57,25 @@ def simulation_verdict(simulation: Simulation) -> str:
             sure = f"In time if nothing slips, {share}"
         else:
             sure = f"In time only if nothing slips, {share}"
-        margin = f"{format_duration(deadline - makespan)} before"
     else:
         sure = f"Late, {share} to be in time" if share else "Late"
-        margin = f"{format_duration(makespan - deadline)} after"
     return (
-        f"{sure}: done after {format_duration(makespan)}, {margin} the deadline of "
-        f"{format_duration(deadline)}; no queue wait is assumed."
+        f"{sure}: done after {format_duration(makespan)}, {_margin(deadline - makespan)} the "
+        f"deadline of {format_duration(deadline)}; no queue wait is assumed."
     )
+
+
+def _margin(seconds: float) -> str:
+    """Write how far before or after a deadline.
+
+    Examples
+    --------
+    >>> _margin(3600), _margin(-60), _margin(0)
+    ('1 h before', '1 min after', 'just at')
+    """
+    if round(seconds) == 0:
+        return "just at"
+    return f"{format_duration(abs(seconds))} {'before' if seconds > 0 else 'after'}"
 
 
 def plan_facts(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -113,6 +123,15 @@ def simulation_facts(simulation: Simulation) -> Iterator[tuple[str, str]]:
             "P(deadline)",
             f"{simulation.probability:.1%} (95 % interval {low_p:.1%} to {high_p:.1%}; "
             f"{len(simulation.makespans)} replications, seed {simulation.seed})",
+        )
+    if simulation.lost:
+        worst = max(simulation.lost, key=lambda name: simulation.lost[name])
+        share = simulation.lost[worst]
+        others = len(simulation.lost) - 1
+        yield (
+            "at risk",
+            f"{worst} runs out of walltime, retries and all, in {share:.1%} of the replications"
+            + (f"; {others} more do at times" if others else ""),
         )
     yield (
         "utilisation",

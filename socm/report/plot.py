@@ -1,0 +1,383 @@
+"""A picture of a simulation: who runs when, and how much of the cluster is in use."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from heapq import heappop, heappush
+from itertools import pairwise
+from pathlib import Path
+from textwrap import fill, shorten
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from socm.errors import ConfigError, Problem
+from socm.model.document import quantile
+from socm.model.outcome import Outcome, Simulation
+from socm.report.verdict import simulation_verdict
+from socm.units import DAY, HOUR, MINUTE, format_count, format_duration, format_memory
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS: Mapping[str, Mapping[str, None]] = {
+    "svg": {"Date": None}, "png": {}, "pdf": {"CreationDate": None}
+}  # fmt: skip
+"""What can be written, each without the metadata that change from one second to the next."""
+MOST_ROWS = 60
+"""With more workflows than these, they share lanes and go without their names."""
+MOST_SHAPES = 3000
+"""With more shapes than these, an SVG or a PDF holds them as pixels."""
+
+WIDTH, HEADER, ROW, LANES, USAGE, MARGINS = 12.0, 0.8, 0.22, 5.5, 1.4, 1.3  # inches
+INK, PALE, GRID, BAND = "#333333", "#f4f5f7", "#d0d4da", "#dfe3e8"
+CORES, MEMORY, ALARM = "#9db4c8", "#882255", "#d55e00"
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#f0e442")
+"""Of M. Okabe and K. Ito, who chose them so that the colour-blind can tell them apart."""
+OTHERS = "#a6a6a6"
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text: it can be searched
+    "svg.hashsalt": "socm",  # the same picture is the same file
+    "text.parse_math": False,  # a dollar in a name is a dollar
+    "font.size": 9,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    **{f"axes.spines.{side}": False for side in ("left", "right", "top")},
+}
+STEPS = (
+    *(1, 2, 5, 10, 15, 30),
+    *(k * MINUTE for k in (1, 2, 5, 10, 15, 30)),
+    *(k * HOUR for k in (1, 2, 3, 6, 12)),
+    *(k * 10**power * DAY for power in range(8) for k in (1, 2, 5)),
+)
+"""Seconds that may lie between two ticks of the time axis."""
+
+
+class _Bar(NamedTuple):
+    """A workflow that ran: seconds to the right, rows downwards."""
+
+    name: str
+    start: float
+    finish: float
+    top: float = 0.0
+    height: float = 0.0
+
+
+def draw(simulation: Simulation, path: Path) -> None:
+    """Draw the exact run of a simulation as a Gantt chart, with the use of the cluster beneath.
+
+    Parameters
+    ----------
+    path
+        Of the picture; it ends in the name of one of `FORMATS`.
+
+    Raises
+    ------
+    ConfigError
+        If matplotlib is missing, the format is unknown or the file can not be written.
+    """
+    picture = picture_format(path)
+    try:
+        from matplotlib import rc_context
+    except ImportError as error:
+        raise ConfigError(
+            Problem(message="drawing needs matplotlib", hint="pip install 'socm[plot]'")
+        ) from error
+    with rc_context(STYLE):
+        _write(_figure(simulation), path, picture)
+
+
+def picture_format(path: Path) -> str:
+    """Return the format that a path asks for by its suffix.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of `FORMATS`.
+
+    Examples
+    --------
+    >>> picture_format(Path("week.SVG"))
+    'svg'
+    """
+    picture = path.suffix.lower().removeprefix(".")
+    if picture not in FORMATS:
+        known = ", ".join(f".{name}" for name in FORMATS)
+        message = f"{str(path)!r} names no format of pictures"
+        raise ConfigError(Problem(message=message, hint=f"end it in one of {known}"))
+    return picture
+
+
+def usage(simulation: Simulation) -> dict[float, tuple[int, int]]:
+    """Return the cores and the MB that the exact run holds from each time on.
+
+    A workflow that was retried counts from its first start to its last end.
+    """
+    plan = simulation.plan
+    changes: list[tuple[float, int, int]] = []
+    for bar in _ran(simulation.exact):
+        w, request = plan.by_name[bar.name], plan.campaign.workflows[bar.name].request
+        of_node = plan.cluster.by_partition[w.partition].memory
+        memory = sum(of_node if w.exclusive else request.memory_of(p.ranks) for p in w.placements)
+        changes += [(bar.start, w.cores, memory), (bar.finish, -w.cores, -memory)]
+    held: dict[float, tuple[int, int]] = {}
+    cores = memory = 0
+    for time, more_cores, more_memory in sorted(changes):
+        cores, memory = cores + more_cores, memory + more_memory
+        held[time] = (cores, memory)
+    return held
+
+
+def lanes(spans: Iterable[tuple[float, float]]) -> list[int]:
+    """Give each span, in order of start, the first lane that is free for it.
+
+    Examples
+    --------
+    >>> lanes([(0, 4), (0, 2), (2, 3), (3, 9), (3, 5)])
+    [0, 1, 1, 1, 2]
+    """
+    busy: list[tuple[float, int]] = []
+    free: list[int] = []
+    chosen = []
+    for start, finish in spans:
+        while busy and busy[0][0] <= start:
+            heappush(free, heappop(busy)[1])
+        lane = heappop(free) if free else len(busy)
+        heappush(busy, (finish, lane))
+        chosen.append(lane)
+    return chosen
+
+
+def _ran(exact: Outcome) -> list[_Bar]:
+    """List those that ran, in order of start."""
+    bars = [
+        _Bar(w.name, w.start, w.finish)
+        for w in exact.workflows
+        if w.start is not None and w.finish is not None
+    ]
+    return sorted(bars, key=lambda bar: (bar.start, bar.finish))
+
+
+def _figure(simulation: Simulation) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    count = len(simulation.exact.workflows)
+    chart = ROW * max(count, 2) if count <= MOST_ROWS else LANES
+    height = HEADER + chart + USAGE + MARGINS
+    layout = ConstrainedLayoutEngine(rect=(0.005, 0, 0.985, 1 - HEADER / height), hspace=0.02)
+    figure = Figure(figsize=(WIDTH, height), layout=layout)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(chart, USAGE))
+    name, cluster = simulation.plan.campaign.name, simulation.plan.cluster.name
+    title, verdict = f"{_short(name, 70)} on {cluster}", simulation_verdict(simulation)
+    figure.text(0.012, 1 - 0.16 / height, title, size=14, weight="bold", va="top")
+    verdict = fill(shorten(verdict, 260, placeholder=" …"), 140)
+    figure.text(0.012, 1 - 0.44 / height, verdict, size=10, va="top")
+    if count <= MOST_ROWS:
+        bars = _rows(simulation.exact, upper)
+        _draw_bars(simulation, upper, bars)
+        _draw_chain(simulation, upper, {bar.name: bar for bar in bars})
+    else:
+        _draw_bars(simulation, upper, _packed(simulation.exact, upper))
+    _draw_usage(simulation, lower)
+    _draw_times(simulation, upper, lower)
+    _draw_deadline(simulation, upper, lower)
+    labelled = upper.get_legend_handles_labels()
+    figure.legend(*labelled, loc="outside lower left", ncols=4, frameon=False)
+    return figure
+
+
+def _short(name: str, most: int) -> str:
+    """Leave out the middle of a long name: its ends tell more."""
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2) :]}"
+
+
+def _rows(exact: Outcome, axes: Axes) -> list[_Bar]:
+    """Give each workflow a row with its name; those that never ran come last."""
+    ran = _ran(exact)
+    names = [bar.name for bar in ran]
+    names += sorted({w.name for w in exact.workflows}.difference(names))
+    axes.set_yticks(range(len(names)), [_short(name, 60) for name in names])
+    for row, (name, label) in enumerate(zip(names, axes.get_yticklabels(), strict=True)):
+        if name in exact.critical:
+            label.set_fontweight("bold")
+        if row % 2 == 0:
+            axes.axhspan(row - 0.5, row + 0.5, color=PALE, linewidth=0, zorder=0)
+        if row >= len(ran):
+            axes.text(0, row, "  did not run", color=ALARM, va="center_baseline")
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    return [bar._replace(top=row - 0.36, height=0.72) for row, bar in enumerate(ran)]
+
+
+def _packed(exact: Outcome, axes: Axes) -> list[_Bar]:
+    """Put the critical chain into a thick lane on top, and the others where there is room."""
+    ran, critical = _ran(exact), set(exact.critical)
+    others = [bar for bar in ran if bar.name not in critical]
+    chosen = lanes((bar.start, bar.finish) for bar in others)
+    count = max(chosen, default=0) + 1
+    thick = max(1.0, count / 30)
+    named = ("critical\nchain", f"the other\n{format_count(len(others))}")
+    axes.set_yticks([-thick, count / 2], named)
+    axes.set_ylim(count, -1.7 * thick)
+    if missing := len(exact.workflows) - len(ran):
+        _explain(axes, f"{format_count(missing)} did not run", facecolor="none")
+    chain = [bar._replace(top=-1.5 * thick, height=thick) for bar in ran if bar.name in critical]
+    places = zip(others, chosen, strict=True)
+    return chain + [bar._replace(top=lane + 0.05, height=0.9) for bar, lane in places]
+
+
+def _draw_bars(simulation: Simulation, axes: Axes, bars: Sequence[_Bar]) -> None:
+    """Draw the bars in the colours of their groups, and mark what is remarkable."""
+    exact, groups = simulation.exact, _groups(simulation)
+    named = [group for group in dict.fromkeys(groups.values()) if group != "others"]
+    colours = dict(zip(named, COLOURS, strict=False)) | {"others": OTHERS}
+    fills = [colours[groups[bar.name]] for bar in bars]
+    # Neighbours are kept apart by white edges, unless little else were left of them.
+    coarse = max((bar.top for bar in bars), default=0) < 100
+    edges = [
+        "white" if coarse and bar.finish - bar.start > exact.makespan / 200 else colour
+        for bar, colour in zip(bars, fills, strict=True)
+    ]
+    _add(axes, bars, facecolors=fills, edgecolors=edges, linewidths=0.6 if coarse else 0.3)
+    sizes = Counter(groups[bar.name] for bar in bars)
+    for group in colours if len(sizes) > 1 else ():
+        if size := sizes[group]:
+            _explain(axes, f"{group} ({format_count(size)})", facecolor=colours[group])
+    retried = {w.name for w in exact.workflows if w.attempts > 1}
+    failed = {w.name for w in exact.workflows if w.status == "failed"}
+    outline = 1.2 if len(exact.critical) < 100 else 0.4
+    for names, label, edge, width, hatch in (
+        (set(exact.critical), "critical chain", INK, outline, None),
+        (retried - failed, "retried", "white", 0.0, "////"),
+        (failed, "failed", ALARM, 1.6, "xxxx"),
+    ):
+        if marked := [bar for bar in bars if bar.name in names]:
+            style = {"edgecolor": edge, "linewidth": width, "hatch": hatch}
+            _add(axes, marked, facecolor="none", **style)
+            _explain(axes, label, facecolor=OTHERS if edge == "white" else "none", **style)
+
+
+def _groups(simulation: Simulation) -> Mapping[str, str]:
+    """Name for each workflow what it shares its colour with: its kind, or else its QOS."""
+    plan = simulation.plan
+    groups = {name: w.kind for name, w in plan.campaign.workflows.items()}
+    if len(set(groups.values())) == 1:
+        groups = {w.name: f"QOS {w.qos}" if w.qos else "no QOS" for w in plan.workflows}
+    large = dict(Counter(groups.values()).most_common(len(COLOURS)))
+    return {name: group if group in large else "others" for name, group in groups.items()}
+
+
+def _explain(axes: Axes, label: str, **style: Any) -> None:
+    """Put a patch into the legend."""
+    axes.fill_between([], [], label=label, **{"linewidth": 0, **style})
+
+
+def _add(axes: Axes, bars: Sequence[_Bar], **style: Any) -> None:
+    """Draw bars, all in one go: there may be thousands."""
+    from matplotlib.collections import PolyCollection
+
+    corners = [
+        list(zip((a, b, b, a), (top, top, top + height, top + height), strict=True))
+        for _, a, b, top, height in bars
+    ]
+    pixels = len(bars) > MOST_SHAPES
+    axes.add_collection(PolyCollection(corners, rasterized=pixels, zorder=2, **style))
+
+
+def _draw_chain(simulation: Simulation, axes: Axes, bars: Mapping[str, _Bar]) -> None:
+    """Lead from each workflow of the critical chain to the next, and say what that waited for."""
+    labels = {"-": "the next needs its result", ":": "the next takes its place"}
+    for before, after in pairwise(simulation.exact.critical):
+        line = "-" if before in simulation.plan.campaign.workflows[after].depends else ":"
+        a, b = bars[before], bars[after]
+        arrow = {"arrowstyle": "-|>", "color": INK, "linestyle": line, "shrinkA": 0, "shrinkB": 0}
+        axes.annotate("", (b.start, b.top), (a.finish, a.top + a.height), arrowprops=arrow)
+        if label := labels.pop(line, None):
+            axes.plot([], [], color=INK, linewidth=1, linestyle=line, label=label)
+
+
+def _draw_usage(simulation: Simulation, axes: Axes) -> None:
+    """Draw the cores and the memory in use, each as a share of what there is."""
+    cores, memory = simulation.available_cores, _available_memory(simulation)
+    held = usage(simulation)
+    of_cores = [100 * used / cores for used, _ in held.values()]
+    of_memory = [100 * used / memory for _, used in held.values()]
+    if held:
+        area = axes.stairs(of_cores[:-1], [*held], fill=True, color=CORES)
+        line = axes.stairs(of_memory[:-1], [*held], baseline=None, color=MEMORY, linewidth=1.2)
+        mean = f"{100 * simulation.utilisation:.0f} %"
+        area.set_label(f"cores: {mean} of {format_count(cores)} on average")
+        line.set_label(f"memory: 100 % is {format_memory(memory)}")
+        for steps in (area, line):
+            steps.set_rasterized(len(held) > MOST_SHAPES)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderpad=0)
+    # What needs little of a large cluster would be a line on the ground.
+    peak = max([*of_cores, *of_memory], default=100)
+    axes.set_ylim(0, 1.04 * next((top for top in (1, 2, 5, 10, 20, 50, 100) if peak <= top), peak))
+    axes.yaxis.set_major_formatter("{x:g} %")
+    axes.locator_params(axis="y", nbins=4)
+
+
+def _available_memory(simulation: Simulation) -> int:
+    """MB of the nodes whose cores are `Simulation.available_cores`."""
+    cores, memory = simulation.available_cores, 0
+    for partition in sorted(simulation.plan.cluster.partitions, key=lambda p: -p.cores):
+        nodes = min(partition.nodes, -(-cores // partition.cores))
+        memory += nodes * partition.memory
+        cores -= min(cores, nodes * partition.cores)
+    return max(memory, 1)
+
+
+def _draw_times(simulation: Simulation, upper: Axes, lower: Axes) -> None:
+    """Draw the time axis, and the band in which nine in ten replications end."""
+    low, high = (quantile(simulation.makespans, q) for q in (0.05, 0.95))
+    if low is not None and high is not None:
+        label = f"nine in ten of {format_count(len(simulation.makespans))} replications end here"
+        upper.axvspan(low, high, color=BAND, linewidth=0, zorder=1, label=label)
+        lower.axvspan(low, high, color=BAND, linewidth=0, zorder=0)
+    deadline, makespan = simulation.plan.campaign.deadline, simulation.exact.makespan
+    end = max(makespan, high or 0, 1)
+    if deadline is not None and deadline <= 1.5 * makespan:
+        end = max(end, deadline)
+    step = next(step for step in STEPS if end <= 9 * step)
+    times = range(0, int(1.02 * end) + 1, step)
+    lower.set_xticks(times, [format_duration(time) if time else "0" for time in times])
+    lower.set_xlim(0, 1.02 * end)
+    lower.set_xlabel("since the campaign's start")
+    upper.tick_params(length=0, labelbottom=False)
+    upper.spines.bottom.set_visible(False)
+    for axes in (upper, lower):
+        axes.grid(axis="x", color=GRID, linewidth=0.5)
+        axes.set_axisbelow(True)
+
+
+def _draw_deadline(simulation: Simulation, upper: Axes, lower: Axes) -> None:
+    """Draw the deadline; one far away is only named, for it would squeeze all else."""
+    deadline = simulation.plan.campaign.deadline
+    if deadline is None:
+        return
+    end, text = upper.get_xlim()[1], f"deadline {format_duration(deadline)}"
+    if deadline > end:
+        text = f"the deadline, after {format_duration(deadline)}, is further right →"
+    else:
+        for axes in (upper, lower):
+            axes.axvline(deadline, color=ALARM, linestyle="--", linewidth=1.2)
+    side = "right" if deadline > end / 2 else "left"
+    above = upper.get_xaxis_transform()
+    upper.text(min(deadline, end), 1.0, text, ha=side, va="bottom", color=ALARM, transform=above)
+
+
+def _write(figure: Figure, path: Path, picture: str) -> None:
+    """Write beside the path and rename: nobody sees half a picture."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            figure.savefig(file, format=picture, dpi=160, metadata=FORMATS[picture])
+        part.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(Problem(message=f"cannot write {str(path)!r}: {reason}")) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -1,0 +1,518 @@
+"""Random clusters and campaigns, the brute force that judges their plans, and simulations."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from unittest import mock
+
+from hypothesis import assume, settings
+from hypothesis import strategies as st
+
+from sim.backend import SimBackend
+from sim.scheduler import Running, Scheduler
+from sim.stochastic import runtime_factors
+from socm.engine.backend import Job
+from socm.engine.driver import drive
+from socm.engine.events import Ended, Event, Started, Submitted
+from socm.engine.journal import MemoryJournal
+from socm.engine.release import Release, hand_over_or_due
+from socm.engine.state import CampaignState
+from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
+from socm.model.cluster import Cluster, Option, Partition, Qos
+from socm.model.plan import Plan, PlannedWorkflow, Reservation
+
+SHORT = st.integers(1, 9)
+"""Runtimes for brute force that looks at every second."""
+LONG = st.integers(1, 900)
+"""Runtimes that meet the walltime limits below."""
+
+
+def share(part: float) -> settings:
+    """A share of the examples that the profile asks for: for tests that cost more."""
+    return settings(max_examples=max(1, round(settings().max_examples * part)))
+
+
+def sometimes(strategy: st.SearchStrategy[int]) -> st.SearchStrategy[int | None]:
+    """`None` for the most part."""
+    return st.one_of(st.none(), st.none(), strategy)
+
+
+def rarely() -> st.SearchStrategy[bool]:
+    """`False` for the most part."""
+    return st.integers(0, 5).map(lambda n: n == 5)
+
+
+@st.composite
+def partitions(draw: st.DrawFn, name: str = "p0", *, uniform: bool = False) -> Partition:
+    """One partition; a uniform one has speed 1, no walltime limit and shared nodes."""
+    return Partition(
+        name=name,
+        nodes=draw(st.integers(1, 4)),
+        cores=draw(st.integers(1, 8)),
+        threads_per_core=draw(st.sampled_from([1, 2])),
+        memory=draw(st.sampled_from([100, 128, 250, 1000])),
+        gpus=draw(st.sampled_from([0, 0, 1, 4])),
+        speed=1.0 if uniform else draw(st.sampled_from([1.0, 1.0, 0.5, 0.7, 1.3, 2.0])),
+        exclusive=False if uniform else draw(rarely()),
+        walltime=None if uniform else draw(sometimes(st.sampled_from([300, 600, 1200]))),
+    )
+
+
+@st.composite
+def tiers(draw: st.DrawFn, name: str, partition_names: list[str]) -> Qos:
+    """One QOS with any of the limits that there are."""
+    where = draw(st.lists(st.sampled_from(partition_names), unique=True, max_size=2))
+    return Qos(
+        name=name,
+        partitions=tuple(where) if draw(rarely()) else (),
+        walltime=draw(sometimes(st.sampled_from([120, 300, 600, 3600]))),
+        running_jobs=draw(sometimes(st.integers(1, 4))),
+        cores=draw(sometimes(st.integers(2, 24))),
+        cores_per_job=draw(sometimes(st.integers(2, 12))),
+        nodes_per_job=draw(sometimes(st.integers(1, 3))),
+        exclusive=draw(rarely()),
+        debug=draw(rarely()),
+    )
+
+
+@st.composite
+def clusters(draw: st.DrawFn, *, most_partitions: int = 3, most_tiers: int = 3) -> Cluster:
+    """One to three partitions, with up to three QOS."""
+    names = [f"p{k}" for k in range(draw(st.integers(1, most_partitions)))]
+    return Cluster(
+        name="random",
+        partitions=tuple(draw(partitions(name)) for name in names),
+        qos=tuple(draw(tiers(f"q{k}", names)) for k in range(draw(st.integers(0, most_tiers)))),
+    )
+
+
+@st.composite
+def requests(
+    draw: st.DrawFn,
+    cluster: Cluster,
+    runtimes: st.SearchStrategy[int] = LONG,
+    *,
+    pinned: bool = True,
+) -> ResourceRequest:
+    """A request of about the size of the cluster's nodes; whether it is admitted is open."""
+    model = draw(st.sampled_from(cluster.partitions))
+    ranks = draw(st.integers(1, 6))
+    runtime = draw(runtimes)
+    return ResourceRequest(
+        ranks=ranks,
+        threads=draw(st.integers(1, max(1, min(4, model.cores)))),
+        cpus=draw(st.sampled_from(["physical", "physical", "logical"])),
+        memory=draw(st.one_of(st.just(0), st.integers(0, model.memory * ranks))),
+        gpus=draw(st.integers(0, model.gpus)) if draw(rarely()) else 0,
+        runtime=runtime,
+        walltime=draw(sometimes(st.integers(runtime, 3 * runtime + 60))),
+        spread=draw(st.sampled_from([0.0, 0.2, 0.2, 0.6])),
+        partition=model.name if pinned and draw(rarely()) else None,
+        qos=draw(st.sampled_from(cluster.tiers)).name or None
+        if pinned and draw(rarely())
+        else None,
+    )
+
+
+def budgets() -> st.SearchStrategy[Budget]:
+    """Cores, nodes, both, or none."""
+    return st.builds(
+        Budget, cores=sometimes(st.integers(2, 24)), nodes=sometimes(st.integers(1, 5))
+    )
+
+
+@st.composite
+def depends(draw: st.DrawFn, index: int) -> tuple[str, ...]:
+    """Dependencies on any of the workflows before."""
+    if not index or draw(st.booleans()):
+        return ()
+    parents = draw(st.lists(st.integers(0, index - 1), min_size=1, max_size=3, unique=True))
+    return tuple(f"w{k}" for k in parents)
+
+
+@st.composite
+def campaigns(
+    draw: st.DrawFn,
+    cluster: Cluster,
+    runtimes: st.SearchStrategy[int] = LONG,
+    *,
+    most: int = 25,
+    pinned: bool = True,
+    budget: st.SearchStrategy[Budget] | None = None,
+) -> Campaign:
+    """A random DAG of workflows; whether the cluster admits them all is open."""
+    return Campaign.of(
+        "random",
+        [
+            Workflow(
+                name=f"w{k}",
+                request=draw(requests(cluster, runtimes, pinned=pinned)),
+                depends=draw(depends(k)),
+            )
+            for k in range(draw(st.integers(1, most)))
+        ],
+        budget=draw(budget if budget is not None else budgets()),
+    )
+
+
+@st.composite
+def pairs(
+    draw: st.DrawFn,
+    runtimes: st.SearchStrategy[int] = LONG,
+    *,
+    cluster: st.SearchStrategy[Cluster] | None = None,
+    most: int = 25,
+    budget: st.SearchStrategy[Budget] | None = None,
+) -> tuple[Campaign, Cluster]:
+    """A campaign and a cluster that admits all of it.
+
+    A workflow that is not admitted is replaced by a small one, so that few examples are lost.
+    """
+    place = draw(cluster if cluster is not None else clusters())
+    campaign = draw(campaigns(place, runtimes, most=most, budget=budget))
+    workflows = []
+    for workflow in campaign.workflows.values():
+        request = workflow.request
+        if not place.admit(request, campaign.budget)[0]:
+            request = ResourceRequest(runtime=min(request.runtime, 60), spread=request.spread)
+            assume(place.admit(request, campaign.budget)[0])
+        workflows.append(replace(workflow, request=request))
+    return Campaign.of("random", workflows, budget=campaign.budget), place
+
+
+@st.composite
+def reservations(draw: st.DrawFn, cluster: Cluster, latest: int = 600) -> tuple[Reservation, ...]:
+    """At most one window per node, of all or of a part of what it has."""
+    windows = []
+    for partition in cluster.partitions:
+        for node in range(partition.nodes):
+            if not draw(rarely()):
+                continue
+            start = draw(st.integers(0, latest))
+            part = draw(st.booleans())
+            windows.append(
+                Reservation(
+                    partition=partition.name,
+                    node=node,
+                    start=start,
+                    finish=start + draw(st.integers(1, latest)),
+                    cores=draw(st.integers(1, partition.cores)) if part else None,
+                    memory=draw(st.integers(0, partition.memory)) if part else None,
+                    gpus=draw(st.integers(0, partition.gpus)) if part else None,
+                )
+            )
+    return tuple(windows)
+
+
+class Seconds:
+    """What is in use in each second, added up one by one: slow, and too simple to be wrong.
+
+    Parameters
+    ----------
+    workflows
+        Those that are laid out.
+    """
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        cluster: Cluster,
+        workflows: Iterable[PlannedWorkflow] = (),
+        reservations: Iterable[Reservation] = (),
+    ) -> None:
+        self.campaign = campaign
+        self.cluster = cluster
+        # (partition, node, second) to cores, MB and GPUs; (QOS, second) to jobs and cores.
+        self.nodes: dict[tuple[str, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+        self.tiers: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
+        self.cores: dict[int, int] = defaultdict(int)
+        self.busy: dict[int, set[tuple[str, int]]] = defaultdict(set)
+        for r in reservations:
+            partition = cluster.by_partition[r.partition]
+            taken = (r.cores, r.memory, r.gpus)
+            has = (partition.cores, partition.memory, partition.gpus)
+            load = [h if t is None else t for t, h in zip(taken, has, strict=True)]
+            for node in range(partition.nodes) if r.node is None else [r.node]:
+                for second in range(r.start, r.finish):
+                    self._put((r.partition, node, second), load)
+        for w in workflows:
+            self.add(w)
+
+    def _put(self, key: tuple[str, int, int], load: Iterable[int]) -> None:
+        self.nodes[key] = [u + x for u, x in zip(self.nodes[key], load, strict=True)]
+
+    def add(self, w: PlannedWorkflow) -> None:
+        """Lay out one more."""
+        request = self.campaign.workflows[w.name].request
+        partition = self.cluster.by_partition[w.partition]
+        for second in range(w.start, w.finish):
+            for p in w.placements:
+                load = [
+                    p.ranks * w.threads,
+                    math.ceil(p.ranks * request.memory / request.ranks),
+                    p.ranks * request.gpus,
+                ]
+                if w.exclusive:
+                    load = [partition.cores, partition.memory, partition.gpus]
+                self._put((p.partition, p.node, second), load)
+                self.busy[second].add((p.partition, p.node))
+            tier = self.tiers[w.qos or "", second]
+            tier[0] += 1
+            tier[1] += w.cores
+            self.cores[second] += w.cores
+
+    def overfull(self) -> Iterator[str]:
+        """Say each second in which something is used that is not there."""
+        for (name, node, second), used in self.nodes.items():
+            partition = self.cluster.by_partition[name]
+            has = (partition.cores, partition.memory, partition.gpus)
+            if any(u > h for u, h in zip(used, has, strict=True)):
+                yield f"{name} {node} at {second}: {used}"
+        for (name, second), used in self.tiers.items():
+            qos = self.cluster.by_qos[name]
+            limits = (qos.running_jobs, qos.cores)
+            if any(x is not None and u > x for u, x in zip(used, limits, strict=True)):
+                yield f"{name} at {second}: {used}"
+        budget = self.campaign.budget
+        for second, cores in self.cores.items():
+            if budget.cores is not None and cores > budget.cores:
+                yield f"{cores} cores at {second}"
+            if budget.nodes is not None and len(self.busy[second]) > budget.nodes:
+                yield f"{len(self.busy[second])} nodes at {second}"
+
+    def room(self, option: Option, request: ResourceRequest, node: int, second: int) -> int:
+        """Count the ranks that fit on a node in a second."""
+        partition = option.partition
+        cores, memory, gpus = self.nodes[partition.name, node, second]
+        if option.exclusive:
+            return 0 if cores or memory or gpus else option.ranks_per_node
+        ranks = 0
+        while (
+            ranks < request.ranks
+            and cores + (ranks + 1) * option.threads <= partition.cores
+            and memory + math.ceil((ranks + 1) * request.memory / request.ranks) <= partition.memory
+            and gpus + (ranks + 1) * request.gpus <= partition.gpus
+        ):
+            ranks += 1
+        return ranks
+
+    def has_room(self, option: Option, request: ResourceRequest, start: int) -> bool:
+        """Whether nodes alone let a request start then."""
+        window = range(start, start + option.duration)
+        rooms = sorted(
+            min(self.room(option, request, node, second) for second in window)
+            for node in range(min(option.partition.nodes, self.campaign.budget.nodes or 10**6))
+        )
+        most = option.qos.nodes_per_job or len(rooms)
+        return sum(rooms[-most:]) >= request.ranks
+
+    def admits(self, option: Option, request: ResourceRequest, start: int) -> bool:
+        """Whether nodes, the QOS and the budget of cores let a request start then."""
+        limits = (option.qos.running_jobs, option.qos.cores, self.campaign.budget.cores)
+        more = (1, option.cores, option.cores)
+        for second in range(start, start + option.duration):
+            used = (*self.tiers[option.qos.name, second], self.cores[second])
+            for u, x, limit in zip(used, more, limits, strict=True):
+                if limit is not None and u + x > limit:
+                    return False
+        return self.has_room(option, request, start)
+
+
+def faults(plan: Plan) -> list[str]:
+    """Say what is wrong with a plan, second by second and without the code that plans use."""
+    campaign, cluster = plan.campaign, plan.cluster
+    found = []
+    if sorted(w.name for w in plan.workflows) != sorted(campaign.workflows):
+        return ["not each workflow once"]
+    for w in plan.workflows:
+        request = campaign.workflows[w.name].request
+        options, _ = cluster.admit(request, campaign.budget)
+        matching = [
+            o for o in options if (o.partition.name, o.qos.name) == (w.partition, w.qos or "")
+        ]
+        if not matching:
+            found.append(f"{w.name} is not admitted")
+            continue
+        [option] = matching
+        whole = option.exclusive
+        cores = len(w.placements) * option.partition.cores if whole else w.threads * request.ranks
+        sound = (
+            w.start >= 0
+            and w.finish - w.start == option.duration
+            and option.duration <= w.walltime <= option.walltime
+            and (w.threads, w.exclusive, w.cores) == (option.threads, whole, cores)
+            and sum(p.ranks for p in w.placements) == request.ranks
+            and all(p.ranks > 0 and p.partition == w.partition for p in w.placements)
+            and {p.node for p in w.placements} <= set(range(option.partition.nodes))
+            and len({p.node for p in w.placements}) == len(w.placements)
+            and len(w.placements) <= (option.qos.nodes_per_job or option.partition.nodes)
+        )
+        if not sound:
+            found.append(f"{w.name} is not what was asked for")
+        found += [
+            f"{w.name} starts before {parent} ends"
+            for parent in campaign.workflows[w.name].depends
+            if plan.by_name[parent].finish > w.start
+        ]
+    return found or [*Seconds(campaign, cluster, plan.workflows, plan.reservations).overfull()]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One attempt as the emulator ran it: when it was submitted, began, ended, and where."""
+
+    job: Job
+    nodes: tuple[tuple[str, int, int], ...]
+    cores: int
+    submitted: float
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class World:
+    """A simulation, with all that came of it."""
+
+    plan: Plan
+    state: CampaignState
+    events: list[Event]
+    ran: list[Ran]
+
+    @property
+    def first_start(self) -> dict[str, float]:
+        """When each workflow began to run for the first time."""
+        starts: dict[str, float] = {}
+        for r in self.ran:
+            starts.setdefault(r.job.workflow.name, r.start)
+        return starts
+
+
+def exact(plan: Plan) -> Callable[[Job], float]:
+    """Everything takes as long as planned."""
+    return lambda job: plan.by_name[job.workflow.name].duration
+
+
+def noisy(plan: Plan, seed: int) -> Callable[[Job], float]:
+    """Everything takes as long as chance has it."""
+    factors = dict(zip(plan.campaign.workflows, runtime_factors(plan, seed, 0), strict=True))
+    return lambda job: float(factors[job.workflow.name] * plan.by_name[job.workflow.name].duration)
+
+
+def simulate(
+    plan: Plan, runtime: Callable[[Job], float], release: Release = hand_over_or_due
+) -> World:
+    """Drive a plan in the emulator, and look over the controller's shoulder."""
+    placed: dict[str, Running] = {}
+
+    class Watched(Scheduler):
+        def start(self, now: float) -> Iterator[Running]:
+            for running in super().start(now):
+                placed[running.job.name] = running
+                yield running
+
+    journal = MemoryJournal()
+    with mock.patch("sim.backend.Scheduler", Watched):
+        backend = SimBackend.for_plan(plan, runtime)
+    state = drive(plan, backend, journal, release=release)
+    by_attempt = {(r.job.workflow.name, r.job.attempt): r for r in placed.values()}
+    submitted: dict[tuple[str, int], float] = {}
+    begun: dict[tuple[str, int], float] = {}
+    ran = []
+    for event in journal.events:
+        if isinstance(event, Submitted):
+            submitted[event.workflow, event.attempt] = event.time
+        elif isinstance(event, Started):
+            begun[event.workflow, event.attempt] = event.time
+        elif isinstance(event, Ended):
+            key = event.workflow, event.attempt
+            job = by_attempt[key].job
+            nodes = by_attempt[key].placements
+            size = plan.cluster.by_partition[job.partition].cores
+            ran.append(
+                Ran(
+                    job=job,
+                    nodes=tuple(nodes),
+                    cores=len(nodes) * size if job.exclusive else job.ranks * job.threads,
+                    submitted=submitted[key],
+                    start=begun[key],
+                    end=event.time,
+                )
+            )
+    return World(plan, state, journal.events, sorted(ran, key=lambda r: r.start))
+
+
+def peak(uses: Iterable[tuple[float, float, float]]) -> float:
+    """The most in use at once, of (start, end, amount); what ends makes room for what starts."""
+    changes = sorted(c for s, e, a in uses if e > s for c in ((s, 1, a), (e, 0, -a)))
+    used = most = 0.0
+    for _, _, change in changes:
+        used += change
+        most = max(most, used)
+    return most
+
+
+def excesses(world: World) -> Iterator[str]:
+    """Say where an emulated world used more than there is."""
+    cluster, budget, ran = world.plan.cluster, world.plan.campaign.budget, world.ran
+    on_node: dict[tuple[str, int], list[tuple[Ran, int]]] = defaultdict(list)
+    for r in ran:
+        for name, node, ranks in r.nodes:
+            on_node[name, node].append((r, ranks))
+    for (name, node), here in on_node.items():
+        p = cluster.by_partition[name]
+        has = (p.cores, p.memory, p.gpus)
+        loads = [
+            (
+                r,
+                has
+                if r.job.exclusive
+                else (
+                    ranks * r.job.threads,
+                    math.ceil(ranks * r.job.memory / r.job.ranks),
+                    ranks * r.job.gpus,
+                ),
+            )
+            for r, ranks in here
+        ]
+        for k, what in enumerate(("cores", "MB", "GPUs")):
+            if peak((r.start, r.end, load[k]) for r, load in loads) > has[k]:
+                yield f"{what} of {name} {node}"
+    for qos in cluster.tiers:
+        mine = [r for r in ran if (r.job.qos or "") == qos.name]
+        jobs = peak((r.start, r.end, 1) for r in mine)
+        if qos.running_jobs is not None and jobs > qos.running_jobs:
+            yield f"jobs of {qos.name}"
+        if qos.cores is not None and peak((r.start, r.end, r.cores) for r in mine) > qos.cores:
+            yield f"cores of {qos.name}"
+        if any(
+            len(r.nodes) > (qos.nodes_per_job or math.inf)
+            or r.job.walltime > (qos.walltime or math.inf)
+            or r.end - r.start > r.job.walltime + 1e-6
+            for r in mine
+        ):
+            yield f"a job of {qos.name}"
+    # What is submitted counts against the budget, whether it runs or waits.
+    if budget.cores is not None and peak((r.submitted, r.end, r.cores) for r in ran) > budget.cores:
+        yield "budget of cores"
+    if budget.nodes is not None and distinct_nodes(ran) > budget.nodes:
+        yield "budget of nodes"
+
+
+def distinct_nodes(ran: Iterable[Ran]) -> int:
+    """The most distinct nodes in use at once."""
+    changes = sorted(
+        change
+        for r in ran
+        for name, node, _ in r.nodes
+        for change in ((r.start, 1, (name, node)), (r.end, 0, (name, node)))
+        if r.end > r.start
+    )
+    jobs: dict[tuple[str, int], int] = defaultdict(int)
+    most = 0
+    for _, begins, node in changes:
+        jobs[node] += 1 if begins else -1
+        most = max(most, sum(count > 0 for count in jobs.values()))
+    return most

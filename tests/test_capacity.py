@@ -1,0 +1,229 @@
+"""What is free over time is found to the second, whatever was taken before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import SHORT, Seconds, clusters, pairs, reservations, share
+
+from socm.model.campaign import Budget, Campaign, ResourceRequest
+from socm.model.cluster import Cluster, Option, Partition, Qos
+from socm.model.plan import Placement, PlannedWorkflow, Reservation
+from socm.planner.capacity import Capacity, Limit
+
+CORES_ONLY = st.builds(Budget, cores=st.none() | st.integers(2, 16))
+
+
+def take(
+    capacity: Capacity, request: ResourceRequest, name: str, option: Option, ready: int = 0
+) -> PlannedWorkflow:
+    """Take the first place that there is."""
+    start, _, placements = capacity.earliest(option, request, ready)
+    planned = PlannedWorkflow(
+        name=name,
+        partition=option.partition.name,
+        qos=option.qos.name or None,
+        placements=placements,
+        threads=option.threads,
+        exclusive=option.exclusive,
+        cores=option.cores,
+        start=start,
+        finish=start + option.duration,
+        walltime=option.walltime,
+    )
+    capacity.take(request, planned)
+    return planned
+
+
+def assert_earliest(campaign: Campaign, cluster: Cluster, begin: int, data: st.DataObject) -> None:
+    """Place the workflows in turn; the first second that brute force admits must be found."""
+    windows = data.draw(reservations(cluster, latest=20), label="reservations")
+    capacity = Capacity(cluster, campaign.budget, begin, windows)
+    brute = Seconds(campaign, cluster, reservations=windows)
+    for name, workflow in campaign.workflows.items():
+        request = workflow.request
+        options, _ = cluster.admit(request, campaign.budget)
+        option = data.draw(st.sampled_from(options), label=name)
+        ready = begin + data.draw(st.integers(0, 15), label="ready")
+        start, unlimited, placements = capacity.earliest(option, request, ready)
+
+        first = ready
+        while not brute.has_room(option, request, first):
+            first += 1
+        assert unlimited == first
+        while not brute.admits(option, request, first):
+            first += 1
+        assert start == first
+        assert sum(p.ranks for p in placements) == request.ranks
+        brute.add(take(capacity, request, name, option, ready))
+        assert not list(brute.overfull())
+
+
+@share(0.6)
+@given(pairs(SHORT, most=8, budget=CORES_ONLY), st.integers(0, 30), st.data())
+def test_the_first_second_that_nodes_and_limits_allow_is_found(
+    pair: tuple[Campaign, Cluster], begin: int, data: st.DataObject
+) -> None:
+    assert_earliest(*pair, begin, data)
+
+
+@share(0.6)
+@given(
+    pairs(
+        SHORT,
+        most=8,
+        cluster=clusters(most_partitions=1, most_tiers=1),
+        budget=st.builds(Budget, nodes=st.integers(1, 3)),
+    ),
+    st.integers(0, 30),
+)
+def test_a_budget_of_nodes_on_one_partition_is_so_many_of_its_nodes(
+    pair: tuple[Campaign, Cluster], begin: int
+) -> None:
+    campaign, cluster = pair
+    capacity, brute = Capacity(cluster, campaign.budget, begin), Seconds(campaign, cluster)
+    for name, workflow in campaign.workflows.items():
+        [option], _ = cluster.admit(workflow.request, campaign.budget)
+        first = begin
+        while not brute.admits(option, workflow.request, first):
+            first += 1
+        planned = take(capacity, workflow.request, name, option, begin)
+        assert planned.start == first
+        brute.add(planned)
+        assert not list(brute.overfull())
+
+
+@share(0.6)
+@given(
+    pairs(
+        SHORT,
+        most=8,
+        cluster=clusters(most_tiers=1),
+        budget=st.builds(Budget, nodes=st.integers(1, 3)),
+    ),
+    st.data(),
+)
+def test_a_budget_of_nodes_holds_over_all_partitions_together(
+    pair: tuple[Campaign, Cluster], data: st.DataObject
+) -> None:
+    campaign, cluster = pair
+    capacity, brute = Capacity(cluster, campaign.budget), Seconds(campaign, cluster)
+    for name, workflow in campaign.workflows.items():
+        options, _ = cluster.admit(workflow.request, campaign.budget)
+        option = data.draw(st.sampled_from(options), label=name)
+        brute.add(take(capacity, workflow.request, name, option, data.draw(st.integers(0, 9))))
+        assert not list(brute.overfull())
+
+
+@given(
+    st.integers(1, 5),
+    st.lists(
+        st.tuples(st.integers(1, 5), st.integers(1, 8), st.integers(0, 20)), min_size=1, max_size=10
+    ),
+)
+def test_a_limit_gives_the_first_second_with_room_for_all_of_the_time(
+    limit: int, uses: list[tuple[int, int, int]]
+) -> None:
+    found, used = Limit(limit, 0), [0] * 200
+    for amount, duration, ready in uses:
+        if amount > limit:
+            continue
+        first = ready
+        while max(used[first : first + duration]) + amount > limit:
+            first += 1
+        assert found.earliest(amount, duration, ready) == first
+        found.take(amount, first, first + duration)
+        for second in range(first, first + duration):
+            used[second] += amount
+        assert all(found.used(second) == used[second] for second in range(60))
+
+
+NODE = Partition(name="p0", nodes=2, cores=4, memory=100, gpus=2)
+ONE = ResourceRequest(ranks=4, runtime=10)
+
+
+def first_start(
+    cluster: Cluster, request: ResourceRequest, budget: Budget, *windows: Reservation
+) -> int:
+    [option, *_], _ = cluster.admit(request, budget)
+    return Capacity(cluster, budget, 0, windows).earliest(option, request, 0)[0]
+
+
+def test_a_workflow_that_ran_before_the_plan_begins_takes_only_what_is_left_of_it() -> None:
+    cluster = Cluster(name="one", partitions=(replace(NODE, nodes=1),))
+    capacity = Capacity(cluster, Budget(cores=4), start=100)
+    [option], _ = cluster.admit(ONE)
+    running = PlannedWorkflow(
+        name="w",
+        partition="p0",
+        qos=None,
+        placements=(Placement("p0", 0, 4),),
+        threads=1,
+        exclusive=False,
+        cores=4,
+        start=95,
+        finish=105,
+        walltime=60,
+    )
+    capacity.take(ONE, replace(running, start=80, finish=90))
+    assert capacity.earliest(option, ONE, 100)[0] == 100
+    capacity.take(ONE, running)
+    assert capacity.earliest(option, ONE, 100)[0] == 105
+
+
+def test_a_reservation_of_a_partition_takes_all_of_its_nodes() -> None:
+    cluster = Cluster(name="one", partitions=(NODE,))
+    window = Reservation(partition="p0", start=5, finish=50)
+    assert first_start(cluster, ONE, Budget(), window) == 50
+    assert first_start(cluster, replace(ONE, runtime=5), Budget(), window) == 0
+
+
+def test_an_exclusive_job_takes_no_node_of_which_a_part_is_reserved() -> None:
+    """Whichever part that is."""
+    cluster = Cluster(name="one", partitions=(replace(NODE, exclusive=True),))
+    eight = replace(ONE, ranks=8)
+    for part in ({"cores": 1}, {"memory": 1}, {"gpus": 1}):
+        taken = {"cores": 0, "memory": 0, "gpus": 0, **part}
+        window = Reservation(partition="p0", node=0, start=0, finish=50, **taken)
+        assert first_start(cluster, eight, Budget(), window) == 50, part
+
+
+def test_a_budget_of_nodes_takes_those_that_are_not_reserved() -> None:
+    """Which nodes it means is open: a window on one of them leaves the others."""
+    cluster = Cluster(name="one", partitions=(NODE,))
+    window = Reservation(partition="p0", node=0, start=0, finish=50)
+    assert first_start(cluster, ONE, Budget(nodes=1), window) == 0
+
+
+def test_a_node_that_is_reserved_in_part_counts_against_the_budget_when_it_is_used() -> None:
+    cluster = Cluster(name="two", partitions=(NODE, replace(NODE, name="p1")))
+    shared = Reservation(partition="p0", node=0, start=0, finish=50, cores=1, memory=0, gpus=0)
+    request = replace(ONE, ranks=3)
+    capacity = Capacity(cluster, Budget(nodes=1), 0, (shared,))
+    here, there = cluster.admit(request)[0]
+    assert take(capacity, request, "a", here).start == 0
+    assert take(capacity, request, "b", there).start == 10
+
+
+def test_a_busy_node_with_room_serves_where_the_budget_forbids_to_wake_another() -> None:
+    cluster = Cluster(name="two", partitions=(NODE, replace(NODE, name="p1")))
+    capacity = Capacity(cluster, Budget(nodes=2))
+    half, whole = replace(ONE, ranks=2), ONE
+    long_half, long_whole = replace(half, runtime=30), replace(whole, runtime=20)
+    here = {r: cluster.admit(r)[0][0] for r in (half, whole, long_half)}
+    there = cluster.admit(long_whole)[0][1]
+    assert take(capacity, whole, "node 0 of p0", here[whole]).start == 0
+    assert take(capacity, long_half, "node 1 of p0", here[long_half]).start == 0
+    assert take(capacity, long_whole, "node 0 of p1", there, ready=10).start == 10
+    # Node 0 of p0 is free but one too many; on node 1 there is room for two more ranks.
+    assert take(capacity, half, "node 1 of p0", here[half], ready=10).start == 10
+
+
+def test_a_tier_that_runs_one_job_at_a_time_makes_them_queue() -> None:
+    cluster = Cluster(name="one", partitions=(NODE,), qos=(Qos(name="test", running_jobs=1),))
+    capacity = Capacity(cluster, Budget())
+    request = ResourceRequest(runtime=10)
+    [option], _ = cluster.admit(request)
+    assert [take(capacity, request, "w", option).start for _ in range(3)] == [0, 10, 20]
