@@ -187,6 +187,11 @@ def test_the_bound_is_reached_where_one_resource_decides(
     assert bound(workflows, **cluster) == seconds
 
 
+@pytest.mark.parametrize("half", [{"threads": 4}, {"memory": 400}, {"gpus": 2}])
+def test_two_ranks_of_exactly_half_a_node_share_it(half: dict[str, int]) -> None:
+    assert bound([job("a", **half), job("b", **half)], nodes=1, gpus=4) == 60
+
+
 def test_big_ranks_of_different_kinds_may_share_a_node() -> None:
     """One has most of the cores, the other most of the memory: both at once on one node."""
     assert bound([job("cores", threads=7), job("memory", memory=700)], nodes=1) == 60

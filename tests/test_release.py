@@ -16,6 +16,7 @@ from strategies import (
     excesses,
     noisy,
     pairs,
+    reservations,
     share,
     simulate,
 )
@@ -80,6 +81,20 @@ def test_a_plan_that_begins_later_is_kept_as_well(
         world = simulate(plan, exact(plan), release)
         for name, start in world.first_start.items():
             assert begin <= start <= plan.by_name[name].start
+
+
+@share(0.3)
+@given(pairs(budget=st.builds(Budget, cores=st.none() | st.integers(2, 24))), st.data())
+def test_a_plan_around_what_is_reserved_is_kept_as_well(
+    pair: tuple[Campaign, Cluster], data: st.DataObject
+) -> None:
+    windows = data.draw(reservations(pair[1]))
+    plan = plan_campaign(*pair, reservations=windows)
+    for release in (hand_over_or_due, timed):
+        world = simulate(plan, exact(plan), release)
+        assert len(world.ran) == len(plan.workflows)
+        for name, start in world.first_start.items():
+            assert start <= plan.by_name[name].start, name
 
 
 # With chance

@@ -76,6 +76,15 @@ def test_what_fits_behind_a_job_that_waits_starts_if_it_ends_in_time() -> None:
     assert started(scheduler) == ["just in time"]
 
 
+def test_nodes_are_kept_from_those_who_come_later_too() -> None:
+    """Nothing was given back since the wide job did not fit, and it still comes first."""
+    scheduler = queue(CLUSTER, job("running", 0, ranks=4), job("wide", 1, ranks=8))
+    assert started(scheduler) == ["running"]
+    assert started(scheduler) == []
+    scheduler.submit(job("too long", 2, walltime=601))
+    assert started(scheduler) == []
+
+
 def test_what_is_not_kept_is_open_to_all_behind() -> None:
     cluster = replace(CLUSTER, partitions=(replace(CPU, nodes=3),))
     scheduler = queue(cluster, job("running", 0, ranks=8, walltime=600))
