@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterator
@@ -71,6 +70,8 @@ class Scheduler:
         self._qos = cluster.by_qos
         self._partitions = cluster.by_partition
         self._pool = NodePool(cluster)
+        self._empty = NodePool(cluster)
+        self._possible: dict[Shape, bool] = {}
         self._most_nodes = most_nodes
         self._queue: list[tuple[int, int, Waiting]] = []
         self._arrivals = 0
@@ -85,42 +86,50 @@ class Scheduler:
         qos = self._qos.get(job.qos or "")
         if qos is None or job.partition not in self._partitions:
             raise SubmitError(f"no partition {job.partition} with QOS {job.qos}", transient=False)
-        if qos.walltime is not None and job.walltime > qos.walltime:
-            raise SubmitError(
-                f"walltime {format_walltime(job.walltime)} is over the "
-                f"{format_walltime(qos.walltime)} of QOS {qos.name}",
-                transient=False,
-            )
+        for limit, owner in (
+            (qos.walltime, f"QOS {qos.name}"),
+            (self._partitions[job.partition].walltime, f"partition {job.partition}"),
+        ):
+            if limit is not None and job.walltime > limit:
+                raise SubmitError(
+                    f"walltime {format_walltime(job.walltime)} is over the "
+                    f"{format_walltime(limit)} of {owner}",
+                    transient=False,
+                )
         self._arrivals += 1
         shape = Shape(
             job.partition, job.ranks, job.threads, job.memory, job.gpus, job.exclusive,
             qos.nodes_per_job,
         )  # fmt: skip
+        if shape not in self._possible:
+            self._possible[shape] = self._fit(self._empty, job) is not None
+        if not self._possible[shape]:
+            raise SubmitError(f"{job.name} fits on no nodes of {job.partition}", transient=False)
         waiting = Waiting(job, qos, self._cores_of(job), shape)
         insort(self._queue, (job.priority, self._arrivals, waiting))
 
     def start(self, now: float) -> Iterator[Running]:
         """Start what can start now."""
-        blocked: Job | None = None  # the first that does not fit
-        kept: frozenset[tuple[str, int]] | None = None
-        shadow = math.inf
+        # Per partition: the nodes kept for the first job that does not fit, and until when.
+        blocked: dict[str, Job] = {}
+        kept: dict[str, tuple[frozenset[int], float]] = {}
         shut_out: set[Shape] = set()  # for want of the nodes that are kept
         for entry in self._queue[:BACKFILL_DEPTH]:
             job, qos, shape = entry[2].job, entry[2].qos, entry[2].shape
             if not self._within_limits(qos, entry[2].cores):
                 continue
-            if shape in shut_out and now + job.walltime > shadow:
+            if shape in shut_out and now + job.walltime > kept[job.partition][1]:
                 continue
             placements = None if shape in self._hopeless else self._fit(self._pool, job)
             if placements is None:
                 self._hopeless.add(shape)
-                blocked = blocked or job
+                blocked.setdefault(job.partition, job)
                 continue
-            if blocked is not None:
-                if kept is None:
-                    kept, shadow = self._keep(blocked, now)
+            if job.partition in blocked:
+                if job.partition not in kept:
+                    kept[job.partition] = self._keep(blocked[job.partition], now)
+                barred, shadow = kept[job.partition]
                 if now + job.walltime > shadow:
-                    barred = frozenset(node for name, node in kept if name == job.partition)
                     placements = self._fit(self._pool, job, barred)
             if placements is None:
                 shut_out.add(shape)
@@ -168,15 +177,15 @@ class Scheduler:
         self._running[job.name] = running
         return running
 
-    def _keep(self, job: Job, now: float) -> tuple[frozenset[tuple[str, int]], float]:
+    def _keep(self, job: Job, now: float) -> tuple[frozenset[int], float]:
         """Return the nodes to keep for a job that waits, and when it can have them."""
         pool = self._pool.copy()
         for running in sorted(self._running.values(), key=lambda r: r.limit):
             pool.give(running.job, running.placements)
             placements = self._fit(pool, job)
             if placements is not None:
-                return frozenset((p.partition, p.node) for p in placements), running.limit
-        return frozenset(), now  # fits on no cluster of this size: it will never start
+                return frozenset(p.node for p in placements), running.limit
+        return frozenset(), now  # what is reserved is in its way, not what runs
 
     def _cores_of(self, job: Job) -> int:
         if job.exclusive:

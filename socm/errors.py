@@ -44,6 +44,17 @@ class SocmError(Exception):
 class Problem:
     """One thing that is wrong in something that was typed.
 
+    Parameters
+    ----------
+    message, hint
+        What is wrong, and what would be right.
+    file, line, column
+        Where, from 1.
+    text
+        The line itself.
+    subject
+        Name of the workflow that it is about.
+
     Examples
     --------
     >>> print(Problem(message="unknown key 'wafer'", file="c.toml", hint="did you mean 'wafers'?"))
@@ -55,6 +66,8 @@ class Problem:
     line: int | None = None
     column: int | None = None
     hint: str | None = None
+    text: str | None = None
+    subject: str | None = None
 
     def __str__(self) -> str:
         place = ":".join(str(x) for x in (self.file, self.line, self.column) if x is not None)

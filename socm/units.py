@@ -76,7 +76,7 @@ def _duration(value: str | float) -> float | Fraction:
         raise ValueError(f"{value!r} is not a duration; write '90m', '1d12h' or '2-00:00:00'")
     if not isinstance(value, str):
         return value
-    text = value.strip()
+    text = " ".join(value.split())  # a run of blanks would keep the patterns busy for long
     if re.fullmatch(_NUMBER, text, re.ASCII):
         return Fraction(text)
     if text and (match := _WITH_UNITS.fullmatch(text)):

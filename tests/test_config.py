@@ -246,7 +246,7 @@ stages:
         ("yaml", "[1, 2]", "campaign.yaml:1:1: is not a mapping"),
         ("yaml", "a: 1\na: 2\n", "campaign.yaml:2:1: key 'a' is given twice"),
         ("yaml", "a: !!python/object/apply:os.system [ls]\n", "campaign.yaml:1:4: the tag"),
-        ("yaml", "campain: {x: 1}\n", "campaign.yaml: there is no campaign section; did you mean"),
+        ("yaml", "campain: {x: 1}\n", "campaign.yaml:1:1: there is no campaign section; did you mean"),
         ("yaml", "campaign: {}\n", "there are no workflows in this campaign"),
         ("yaml", "campaign: {}\nstages: 5\n", "stages is a table of stages by name"),
         ("toml", "[campaign]\nstarts = 3\n", "unknown key 'starts' in campaign"),

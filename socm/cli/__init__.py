@@ -113,6 +113,7 @@ def error_document(error: SocmError) -> dict[str, Any]:
                 "column": p.column,
                 "message": p.message,
                 "hint": p.hint,
+                "text": p.text,
             }
             for p in problems or (Problem(message=error.message, hint=error.hint),)
         ],

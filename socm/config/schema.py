@@ -8,14 +8,16 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from socm.config.source import Key, Source
+from socm.config.source import Source
+from socm.config.toml_positions import Key
 from socm.errors import Problem, did_you_mean
 from socm.units import parse_duration, parse_memory
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def _not_bool(value: object) -> object:
+def not_bool(value: object) -> object:
+    """Refuse what pydantic would take for 0 or 1."""
     if isinstance(value, bool):
         raise ValueError(f"{str(value).lower()} is not a number")
     return value
@@ -33,8 +35,8 @@ def _date_as_text(value: object) -> object:
 
 
 Date = Annotated[str, BeforeValidator(_date_as_text), Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
-Count = Annotated[int, BeforeValidator(_not_bool), Field(ge=1, le=10**9)]
-CountOrNone = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=10**9)]
+Count = Annotated[int, BeforeValidator(not_bool), Field(ge=1, le=10**9)]
+CountOrNone = Annotated[int, BeforeValidator(not_bool), Field(ge=0, le=10**9)]
 Duration = Annotated[int, BeforeValidator(_positive_duration)]
 Memory = Annotated[int, BeforeValidator(parse_memory)]
 PositiveMemory = Annotated[int, BeforeValidator(parse_memory), Field(ge=1)]
@@ -174,7 +176,7 @@ def read_section(
     except ValidationError as error:
         for details in error.errors():
             where = (*key, *_as_written(details["loc"], data))
-            message, hint = _in_words(model, dict(details), where, also_known)
+            message, hint = in_words(model, dict(details), where, also_known)
             problems.append(source.problem(where, message, hint))
         return None
     return read if len(problems) == before else None
@@ -247,7 +249,7 @@ def _as_written(loc: Key, data: Mapping[str, object]) -> Key:
     return tuple(written)
 
 
-def _in_words(
+def in_words(
     model: type[BaseModel], details: dict[str, Any], where: Key, also_known: tuple[str, ...]
 ) -> tuple[str, str | None]:
     """Say what pydantic found in the words of the file."""

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import tomli
 import yaml
 
+from socm.config.toml_positions import Key, Position, toml_positions
 from socm.errors import ConfigError, Problem
-
-Key = tuple[str | int, ...]
-"""Where a value is: the keys and indices that lead to it."""
-
-Position = tuple[int, int]
-"""Line and column, from 1."""
 
 MOST_VALUES = 1_000_000
 """More values than any campaign has: aliases that unfold to more are a bomb."""
@@ -33,12 +28,15 @@ class Source:
     data
         Its content.
     positions
-        Where keys and items begin, as far as that is known.
+        Where keys and items begin.
+    lines
+        The text, line by line.
     """
 
     file: str
     data: dict[str, object]
     positions: Mapping[Key, Position] = field(default_factory=dict)
+    lines: Sequence[str] = ()
 
     def problem(self, key: Key, message: str, hint: str | None = None) -> Problem:
         """Make a problem of the value at `key`, placed as exactly as is known."""
@@ -47,7 +45,10 @@ class Source:
             if (place := self.positions.get(key[:length])) is not None:
                 line, column = place
                 break
-        return Problem(message=message, hint=hint, file=self.file, line=line, column=column)
+        text = self.lines[line - 1] if line and line <= len(self.lines) else None
+        return Problem(
+            message=message, hint=hint, file=self.file, line=line, column=column, text=text
+        )
 
 
 def read(path: Path) -> Source:
@@ -68,9 +69,9 @@ def read(path: Path) -> Source:
         message = (error.strerror or str(error)).lower()
         raise ConfigError(Problem(file=file, message=f"cannot be read: {message}")) from error
     if path.suffix == ".toml":
-        source = _read_toml(file, text)
+        reader = _read_toml
     elif path.suffix in (".yaml", ".yml"):
-        source = _read_yaml(file, text)
+        reader = _read_yaml
     else:
         problem = Problem(
             file=file,
@@ -78,14 +79,25 @@ def read(path: Path) -> Source:
             hint="a campaign is a .toml, .yaml or .yml file",
         )
         raise ConfigError(problem)
+    lines = text.split("\n")
+    try:
+        source = reader(file, text)
+    except ConfigError as error:
+        raise ConfigError(*(_with_text(p, lines) for p in error.problems)) from error
     if not source.data:
         raise ConfigError(Problem(file=file, message="is empty"))
-    return source
+    return replace(source, lines=lines)
+
+
+def _with_text(problem: Problem, lines: Sequence[str]) -> Problem:
+    known = problem.line is not None and problem.line <= len(lines)
+    return replace(problem, text=lines[problem.line - 1]) if known and problem.line else problem
 
 
 def _read_toml(file: str, text: str) -> Source:
     try:
-        return Source(file=file, data=tomli.loads(text))
+        data = tomli.loads(text)
+        return Source(file=file, data=data, positions=toml_positions(text.replace("\r\n", "\n")))
     except tomli.TOMLDecodeError as error:
         message = re.sub(r" \(at .*\)$", "", str(error))
         line, column = getattr(error, "lineno", None), getattr(error, "colno", None)

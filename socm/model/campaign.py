@@ -201,6 +201,7 @@ class Campaign:
             Problem(
                 message=f"{w.name!r} depends on {parent!r}, which is not in the campaign",
                 hint=did_you_mean(parent, self.workflows),
+                subject=w.name,
             )
             for w in self.workflows.values()
             for parent in w.depends
@@ -208,7 +209,7 @@ class Campaign:
         ]
         if not problems and (cycle := self._cycle()):
             path = " → ".join([*cycle, cycle[0]])
-            problems.append(Problem(message=f"dependencies form a cycle: {path}"))
+            problems.append(Problem(message=f"dependencies form a cycle: {path}", subject=cycle[0]))
         if problems:
             raise ConfigError(*problems)
 

@@ -215,6 +215,9 @@ class Plan:
         yield from chain.from_iterable(broken.values())
         sound = [w for w in known if not broken[w.name]]
         yield from self._bad_order()
+        starts = [w.start for w in self.workflows]
+        if starts != sorted(starts):
+            yield "its workflows are not in the order of their starts"
         yield from self._overfull_nodes(sound)
         yield from self._exceeded_limits(sound)
         if not broken or any(broken.values()):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.console import Console
 from rich.text import Text
 
-from socm.errors import ConfigError, Infeasible, SocmError
+from socm.errors import ConfigError, Infeasible, InvalidPlan, Problem, SocmError
 
 MOST_REASONS = 40
 """More reasons than this nobody reads; the rest is counted."""
+WIDEST_LINE = 160
+"""A line of a file that is longer is not shown."""
+_TOKEN = re.compile(r'"[^"]*"|\'[^\']*\'|[^\s,:=\[\]{}]+|.')
 
 
 def print_error(error: SocmError) -> None:
@@ -16,27 +21,57 @@ def print_error(error: SocmError) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if isinstance(error, ConfigError):
         for problem in error.problems:
-            place = ":".join(
-                str(x) for x in (problem.file, problem.line, problem.column) if x is not None
-            )
-            line = Text()
-            line.append(f"{place}: " if place else "", style="bold")
-            line.append("error: ", style="bold red")
-            line.append(problem.message)
-            console.print(line)
-            _hint(console, problem.hint)
+            console.print(problem_text(problem))
         if len(error.problems) > 1:
-            console.print(Text(f"{len(error.problems)} problems", style="dim"))
+            console.print(Text(f"{len(error.problems)} problems", style="bold red"))
+        return
+    if isinstance(error, InvalidPlan):
+        console.print(Text.assemble(("error: ", "bold red"), "the plan is not valid"))
+        _print_reasons(console, error.violations)
         return
     console.print(Text.assemble(("error: ", "bold red"), error.message))
     if isinstance(error, Infeasible):
-        for reason in error.reasons[:MOST_REASONS]:
-            console.print(Text(f"  {reason}"))
-        if len(error.reasons) > MOST_REASONS:
-            console.print(Text(f"  and {len(error.reasons) - MOST_REASONS} more", style="dim"))
-    _hint(console, error.hint)
+        _print_reasons(console, error.reasons)
+    if error.hint:
+        console.print(Text.assemble(("  hint: ", "cyan"), error.hint))
 
 
-def _hint(console: Console, hint: str | None) -> None:
-    if hint:
-        console.print(Text.assemble(("  hint: ", "cyan"), hint))
+def _print_reasons(console: Console, reasons: tuple[str, ...]) -> None:
+    for reason in reasons[:MOST_REASONS]:
+        console.print(Text(f"  {reason}"))
+    if len(reasons) > MOST_REASONS:
+        console.print(Text(f"  and {len(reasons) - MOST_REASONS} more", style="dim"))
+
+
+def problem_text(problem: Problem) -> Text:
+    """Write a problem: where and what, the line itself with a caret, and what would be right.
+
+    Examples
+    --------
+    >>> print(problem_text(Problem(
+    ...     message="unknown key 'wafr'", file="c.toml", line=3, column=1,
+    ...     text="wafr = 'ws0'", hint="did you mean 'wafers'?",
+    ... )))
+    c.toml:3:1: error: unknown key 'wafr'
+      3 | wafr = 'ws0'
+        | ^^^^
+      hint: did you mean 'wafers'?
+    """
+    place = ":".join(str(x) for x in (problem.file, problem.line, problem.column) if x is not None)
+    text = Text()
+    text.append(f"{place}: " if place else "", style="bold")
+    text.append("error: ", style="bold red")
+    text.append(problem.message)
+    if problem.text is not None and problem.line is not None and len(problem.text) <= WIDEST_LINE:
+        margin = " " * len(str(problem.line))
+        line = problem.text.rstrip().replace("\t", " ")
+        text.append(f"\n  {problem.line} | ", style="dim")
+        text.append(line)
+        text.append(f"\n  {margin} | ", style="dim")
+        column = min((problem.column or 1) - 1, len(line))
+        token = _TOKEN.match(line, column)
+        text.append(" " * column + "^" * (len(token[0]) if token else 1), style="bold red")
+    if problem.hint:
+        text.append("\n  hint: ", style="cyan")
+        text.append(problem.hint)
+    return text

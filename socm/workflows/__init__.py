@@ -9,7 +9,7 @@ from __future__ import annotations
 from socm.registry import Registry
 from socm.workflows.base import WorkflowType
 
-__all__ = ["WORKFLOW_TYPES", "WorkflowType"]
+__all__ = ["WORKFLOW_GROUPS", "WORKFLOW_TYPES", "WorkflowType"]
 
 WORKFLOW_TYPES: Registry[WorkflowType] = Registry(
     "workflow type",
@@ -22,3 +22,19 @@ WORKFLOW_TYPES: Registry[WorkflowType] = Registry(
     group="socm.workflows",
 )
 """Workflow types by the name of their section."""
+
+WORKFLOW_GROUPS: dict[str, tuple[str, ...]] = {
+    "ml-null-tests": (
+        "mission-tests",
+        "wafer-tests",
+        "direction-tests",
+        "pwv-tests",
+        "day-night-tests",
+        "moonrise-set-tests",
+        "elevation-tests",
+        "sun-close-tests",
+        "moon-close-tests",
+        "smart-split-tests",
+    ),
+}
+"""Sections that hold sections of types, ``[campaign.<group>.<type>]``, and share their keys."""

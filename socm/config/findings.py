@@ -1,0 +1,118 @@
+"""What was found in a campaign file while it was read: problems, warnings, origins."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from socm.config.source import Source
+from socm.config.toml_positions import Key
+from socm.errors import ConfigError, Problem
+
+BUILT_IN = "built-in"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """One value as it was resolved: the table and key it is at, and where it comes from."""
+
+    table: str
+    key: str
+    value: object
+    origin: str
+
+
+@dataclass(kw_only=True)
+class Findings:
+    """Collects all there is to say about one file, so that it is said at once."""
+
+    source: Source
+    problems: list[Problem] = field(default_factory=list)
+    resolved: list[Resolved] = field(default_factory=list)
+    _warnings: list[str] = field(default_factory=list)
+    _missing: dict[str, None] = field(default_factory=dict)
+    _unset: dict[str, None] = field(default_factory=dict)
+    _without_memory: list[str] = field(default_factory=list)
+
+    def problem(self, key: Key, message: str, hint: str | None = None) -> None:
+        """Note what is wrong with the value at a key."""
+        self.problems.append(self.source.problem(key, message, hint))
+
+    def warn(self, message: str) -> None:
+        """Note what somebody should know."""
+        self._warnings.append(message)
+
+    def without_memory(self, name: str) -> None:
+        """Note that a workflow does not say how much memory it takes."""
+        self._without_memory.append(name)
+
+    def needs(self, files: tuple[str, ...]) -> None:
+        """Note which of the files that a run reads are not here."""
+        self._missing.update(dict.fromkeys(f for f in files if not Path(f).exists()))
+
+    def resolve(self, table: str, key: str, value: object, origin: str) -> None:
+        """Note what a value was resolved to, and where it comes from."""
+        self.resolved.append(Resolved(table=table, key=key, value=value, origin=origin))
+
+    def expand(self, text: str) -> str:
+        """Replace ``$VAR`` and ``${VAR}`` by their values, and ``$$`` by a dollar."""
+
+        def value(match: re.Match[str]) -> str:
+            if match[0] == "$$":
+                return "$"
+            name = match[1] or match[2]
+            if name not in os.environ:
+                self._unset[name] = None
+            return os.environ.get(name, match[0])
+
+        return re.sub(r"\$\$|\$(\w+)|\$\{(\w+)\}", value, text)
+
+    def expand_all(self, value: object) -> object:
+        """Expand every text in a value."""
+        if isinstance(value, str):
+            return self.expand(value)
+        if isinstance(value, tuple):
+            return tuple(self.expand_all(v) for v in value)
+        if isinstance(value, list):
+            return [self.expand_all(v) for v in value]
+        if isinstance(value, dict):
+            return {k: self.expand_all(v) for k, v in value.items()}
+        return value
+
+    def raise_problems(self) -> None:
+        """Raise a `ConfigError` with all problems, in the order of the file, if there are any."""
+        if self.problems:
+            end = sys.maxsize  # what has no line comes last
+            raise ConfigError(
+                *sorted(self.problems, key=lambda p: (p.line or end, p.column or end))
+            )
+
+    def warnings(self) -> Iterator[str]:
+        """Yield all warnings, those of a kind in one."""
+        yield from self._warnings
+        if self._without_memory:
+            yield (
+                f"memory is not given for {listed(self._without_memory)}: "
+                "taken as the cores' share of a node"
+            )
+        if self._unset:
+            unset = listed([f"${name}" for name in sorted(self._unset)])
+            yield f"not set in the environment: {unset}"
+        if self._missing:
+            yield f"not found here, and a run would need: {listed(list(self._missing))}"
+
+
+def listed(names: list[str], most: int = 5) -> str:
+    """List names, but not more than a person wants to read.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

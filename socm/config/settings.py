@@ -1,0 +1,141 @@
+"""Defaults from outside a campaign file: the user's own, and the environment's.
+
+The order is command line, environment, campaign file, user's file, built-in; the first that says
+something counts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+
+from socm.config.schema import (
+    CampaignSection,
+    Count,
+    CountOrNone,
+    Section,
+    in_words,
+    not_bool,
+    read_section,
+)
+from socm.config.source import read
+from socm.errors import ConfigError, Problem
+
+PREFIX = "SOCM_"
+NOT_FROM_ENVIRONMENT = frozenset({"name", "description", "resources", "environment"})
+"""Keys of a campaign that say nothing apart from it."""
+
+
+class ResourceDefaults(Section):
+    """Keys of ``resources`` that make sense for every workflow of a user."""
+
+    partition: str | None = None
+    qos: str | None = None
+    account: str | None = None
+    spread: Annotated[float, BeforeValidator(not_bool), Field(ge=0, le=3)] | None = None
+
+
+class SimulateDefaults(Section):
+    """Options of ``socm simulate``."""
+
+    replications: CountOrNone | None = None
+    seed: CountOrNone | None = None
+    processes: Count | None = None
+
+
+class UserFile(Section):
+    """The user's file."""
+
+    campaign: CampaignSection = CampaignSection()
+    resources: ResourceDefaults = ResourceDefaults()
+    simulate: SimulateDefaults = SimulateDefaults()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value, and where it comes from."""
+
+    value: object
+    origin: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the environment and the user's file say, each by section and key."""
+
+    environment: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
+    user: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
+
+    def over(self, section: str, key: str) -> Setting | None:
+        """What counts more than a campaign file."""
+        return self.environment.get(section, {}).get(key)
+
+    def under(self, section: str, key: str) -> Setting | None:
+        """What counts where a campaign file says nothing."""
+        return self.user.get(section, {}).get(key)
+
+    def find(self, section: str, key: str) -> Setting | None:
+        """What counts where there is no campaign file to ask."""
+        return self.over(section, key) or self.under(section, key)
+
+
+def user_file() -> Path:
+    """Return the path of the user's file, which need not exist."""
+    if named := os.environ.get("SOCM_CONFIG"):
+        return Path(named)
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return Path(home) / "socm" / "config.toml"
+
+
+def load_settings() -> Settings:
+    """Read the environment and the user's file.
+
+    Raises
+    ------
+    ConfigError
+        With every problem in both.
+    """
+    problems: list[Problem] = []
+    environment = {name: _from_environment(model, problems) for name, model in _SECTIONS.items()}
+    user: dict[str, dict[str, Setting]] = {}
+    path = user_file()
+    if path.is_file():
+        source = read(path)
+        data = read_section(UserFile, source.data, source, (), problems)
+        for name in _SECTIONS if data is not None else ():
+            section = getattr(data, name)
+            user[name] = {
+                key: Setting(getattr(section, key), str(path)) for key in section.model_fields_set
+            }
+    if problems:
+        raise ConfigError(*problems)
+    return Settings(environment=environment, user=user)
+
+
+_SECTIONS: Mapping[str, type[BaseModel]] = {
+    "campaign": CampaignSection,
+    "resources": ResourceDefaults,
+    "simulate": SimulateDefaults,
+}
+
+
+def _from_environment(model: type[BaseModel], problems: list[Problem]) -> dict[str, Setting]:
+    """Read the variables ``SOCM_<KEY>`` of a section."""
+    settings = {}
+    for key in model.model_fields:
+        variable = PREFIX + key.upper()
+        if key in NOT_FROM_ENVIRONMENT or variable not in os.environ:
+            continue
+        try:
+            read = model.model_validate({key: os.environ[variable]})
+        except ValidationError as error:
+            message, hint = in_words(model, dict(error.errors()[0]), (variable,), ())
+            problems.append(Problem(message=message, hint=hint, file="environment"))
+            continue
+        settings[key] = Setting(getattr(read, key), f"${variable}")
+    return settings

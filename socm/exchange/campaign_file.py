@@ -1,0 +1,284 @@
+"""Campaign files as they are written: DAGs of stages in YAML, for people to read and go on with."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shlex
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import PurePosixPath
+
+from socm.model.campaign import Campaign, ResourceRequest, Workflow
+from socm.units import DAY, HOUR, MINUTE
+
+WIDTH = 100
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,199}")
+_PLAIN = re.compile(r"[A-Za-z0-9_./][\w./+@=-]*(?: [\w./+@=-]+)*", re.ASCII)
+# What some YAML, of version 1.1 or 1.2, takes for something else than text.
+_NOT_TEXT = re.compile(
+    r"[-+]?[.\d][\d_.:+-]*(?:e[-+]?\d+)?|0[xob][\da-f_]+|[-+]?\.(?:inf|nan)"
+    r"|null|true|false|yes|no|on|off|y|n",
+    re.IGNORECASE | re.ASCII,
+)
+_UNPRINTABLE = re.compile(
+    "[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029\ufeff]"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignFile:
+    """What a campaign file says, in its own keys and units.
+
+    Parameters
+    ----------
+    campaign
+        The ``campaign`` section.
+    stages
+        Each stage's section by its name.
+    head
+        What the file is, for the comment on top.
+    notes
+        What was assumed or left out, one sentence each.
+
+    Examples
+    --------
+    >>> split = {"executable": "split", "resources": {"runtime": "1h30m"}}
+    >>> print(CampaignFile(campaign={"name": "pair"}, stages={"split": split}).text, end="")
+    campaign:
+      name: pair
+    <BLANKLINE>
+    stages:
+      split:
+        executable: split
+        resources: {runtime: 1h30m}
+    """
+
+    campaign: Mapping[str, object] = field(default_factory=dict)
+    stages: Mapping[str, Mapping[str, object]]
+    head: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The file."""
+        return "".join(f"{line}\n" for line in self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        if self.head:
+            yield from _comment(self.head)
+        if self.notes:
+            yield from ("#", "# Assumed, or left out:")
+            for note in self.notes:
+                yield from _comment(note, "- ")
+        if self.head or self.notes:
+            yield ""
+        if self.campaign:
+            yield from ("campaign:", *_entries(self.campaign, "  "), "")
+        yield "stages:"
+        for index, (name, stage) in enumerate(self.stages.items()):
+            if index:
+                yield ""
+            yield f"  {scalar_text(name)}:"
+            yield from _entries(stage, "    ")
+
+
+def campaign_file(campaign: Campaign) -> CampaignFile:
+    """Write down a campaign; what it says of places (the cluster) is for the reader to add."""
+    return CampaignFile(
+        campaign=campaign_section(campaign),
+        stages={w.name: stage_section(w) for w in campaign.workflows.values()},
+    )
+
+
+def campaign_section(campaign: Campaign) -> dict[str, object]:
+    """Return the ``campaign`` section; only what differs from the defaults."""
+    told: dict[str, object] = {"name": campaign.name}
+    if campaign.deadline is not None:
+        told["deadline"] = duration_text(campaign.deadline)
+    if campaign.budget.cores is not None:
+        told["requested_resources"] = campaign.budget.cores
+    if campaign.budget.nodes is not None:
+        told["resources"] = {"nodes": campaign.budget.nodes}
+    if campaign.policy != "time":
+        told["policy"] = campaign.policy
+    return told
+
+
+def stage_section(workflow: Workflow) -> dict[str, object]:
+    """Return the section of a workflow, whatever its type, as a stage that runs its command.
+
+    Examples
+    --------
+    >>> request = ResourceRequest(ranks=4, memory=2048, runtime=90)
+    >>> stage_section(Workflow(name="map", command=("echo", "$5"), request=request))
+    {'executable': 'echo', 'script-args': ['$$5'], 'resources': {'ranks': 4, 'memory': '2G', \
+'runtime': '1m30s'}}
+    """
+    told: dict[str, object] = {
+        **_command(workflow),
+        "depends": list(workflow.depends),
+        "environment": {k: escaped(v) for k, v in workflow.environment.items()},
+        "base-path": escaped(workflow.directory or ""),
+        "description": workflow.description,
+    }
+    told = {key: value for key, value in told.items() if value}
+    return {**told, "resources": resources_section(workflow.request)}
+
+
+def _command(workflow: Workflow) -> dict[str, object]:
+    """Split an argument vector into interpreter, script and arguments, as far as they are known."""
+    command = [escaped(word) for word in workflow.command] or ["true"]
+    script = escaped(workflow.inputs[0]) if len(workflow.inputs) == 1 else ""
+    whole = script.startswith("/") and str(PurePosixPath(script)) == script
+    if workflow.kind == "stage" and whole and script in command:
+        at = command.index(script)
+        first = {"executable": shlex.join(command[:at]), "script": script}
+    else:
+        at = 0
+        first = {"executable": shlex.quote(command[0])}
+    arguments = command[at + 1 :]
+    # The scheme is taken off what stands in `script-args`, and off nothing else.
+    key = "extra-args" if any(a.startswith("file://") for a in arguments) else "script-args"
+    return {**first, key: arguments}
+
+
+def resources_section(request: ResourceRequest, *, memory: bool = True) -> dict[str, object]:
+    """Return the ``resources`` of a request; only what differs from the defaults.
+
+    Parameters
+    ----------
+    memory
+        Whether it is known; without it a stage gets its cores' share of a node.
+    """
+    told: dict[str, object] = {}
+    for each in fields(request):
+        value = getattr(request, each.name)
+        if each.name == "memory":
+            if memory:
+                told["memory"] = memory_text(value)
+        elif value != each.default:
+            is_time = each.name in ("runtime", "walltime")
+            told[each.name] = duration_text(value) if is_time else value
+    return told
+
+
+def escaped(text: str) -> str:
+    """Double the dollars of a text in which nothing is to be replaced."""
+    return text.replace("$", "$$")
+
+
+def duration_text(seconds: int) -> str:
+    """Write a duration exactly, as a campaign file would.
+
+    Examples
+    --------
+    >>> duration_text(5400), duration_text(93784), duration_text(0)
+    ('1h30m', '1d2h3m4s', '0s')
+    """
+    parts = []
+    for size, unit in ((DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (1, "s")):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def memory_text(megabytes: int) -> str:
+    """Write an amount of memory exactly, as a campaign file would.
+
+    Examples
+    --------
+    >>> memory_text(49152), memory_text(80000), memory_text(2097152), memory_text(0)
+    ('48G', '80000M', '2T', '0M')
+    """
+    for size, unit in ((1024**2, "T"), (1024, "G")):
+        if megabytes and megabytes % size == 0:
+            return f"{megabytes // size}{unit}"
+    return f"{megabytes}M"
+
+
+def workflow_names(texts: Iterable[str]) -> list[str]:
+    """Make names of workflows: those that may be are kept, others changed as little as need be.
+
+    Examples
+    --------
+    >>> workflow_names(["map", "maps/night 1", "", "map", "maps_night_1"])
+    ['map', 'maps_night_1-2', 'task', 'map-2', 'maps_night_1']
+    """
+    wanted = list(texts)
+    taken = {text for text in wanted if _NAME.fullmatch(text)}
+    first = set(taken)
+    numbers: Counter[str] = Counter()
+    names = []
+    for text in wanted:
+        name = text
+        if text in first:
+            first.remove(text)
+        else:
+            base = re.sub(r"[^A-Za-z0-9_.+@-]+", "_", text).lstrip(".+@-")[:190] or "task"
+            name = base
+            while name in taken:
+                numbers[base] += 1
+                name = f"{base}-{numbers[base] + 1}"
+            taken.add(name)
+        names.append(name)
+    return names
+
+
+def scalar_text(value: object) -> str:
+    r"""Write a value so that YAML, whichever version, reads it back.
+
+    Examples
+    --------
+    >>> [scalar_text(v) for v in ("python -u", "no", "10", 10, True, "a: b", "ä\n")]
+    ['python -u', '"no"', '"10"', '10', 'true', '"a: b"', '"ä\\n"']
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return repr(value)
+    text = str(value)
+    if _PLAIN.fullmatch(text) and not _NOT_TEXT.fullmatch(text):
+        return text
+    quoted = json.dumps(text, ensure_ascii=False)
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
+
+
+def _flow(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{scalar_text(k)}: {_flow(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    return scalar_text(value)
+
+
+def _entries(section: Mapping[str, object], indent: str) -> Iterator[str]:
+    """Write each entry on a line of its own, or on several where it does not fit one."""
+    for key, value in section.items():
+        line = f"{indent}{scalar_text(key)}: {_flow(value)}"
+        if len(line) <= WIDTH or not value or not isinstance(value, Mapping | list | tuple):
+            yield line
+            continue
+        yield f"{indent}{scalar_text(key)}:"
+        if isinstance(value, Mapping):
+            yield from _entries(value, f"{indent}  ")
+        else:
+            yield from (f"{indent}  - {_flow(item)}" for item in value)
+
+
+def _comment(text: str, first: str = "") -> Iterator[str]:
+    plain = "".join(c for c in " ".join(text.split()) if c.isprintable())
+    yield from textwrap.wrap(
+        plain,
+        WIDTH,
+        initial_indent=f"# {first}",
+        subsequent_indent="# " + " " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,187 @@
+"""Files of other systems as plain data: JSON, or the YAML 1.1 that their programs read; gzip too."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import posixpath
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from socm.config.source import MOST_VALUES, Key, Position, Source
+from socm.errors import ConfigError, Problem
+
+LARGEST = 512 * 1024**2
+"""Bytes that a file may unfold to."""
+_TAG = "tag:yaml.org,2002:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document(Source):
+    """What a file of another system says.
+
+    Parameters
+    ----------
+    twice
+        Keys that are given twice; as in those systems the last one counts.
+    """
+
+    twice: tuple[str, ...] = ()
+
+
+def read_document(path: Path) -> Document:
+    """Read a JSON or YAML file, packed by gzip or not.
+
+    Nothing in the file is ever run: of YAML's tags only ``!concat`` is known, which joins a path.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is neither.
+    """
+    file = str(path)
+    text = _text(path)
+    if text.lstrip()[:1] == "{":
+        return _read_json(file, text)
+    return _read_yaml(file, text)
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as plain:
+            packed = plain.read(2) == b"\x1f\x8b"
+            plain.seek(0)
+            content = (gzip.GzipFile(fileobj=plain) if packed else plain).read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ConfigError(Problem(file=str(path), message="is larger than 512 MB"))
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        message = f"is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
+        raise ConfigError(Problem(file=str(path), message=message)) from error
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        message = f"cannot be read: {reason.lower()}"
+        raise ConfigError(Problem(file=str(path), message=message)) from error
+
+
+def _read_json(file: str, text: str) -> Document:
+    try:
+        return Document(file=file, data=json.loads(text))
+    except json.JSONDecodeError as error:
+        problem = Problem(file=file, line=error.lineno, column=error.colno, message=error.msg)
+        raise ConfigError(problem) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(Problem(file=file, message=f"is not JSON: {error}")) from error
+
+
+def _read_yaml(file: str, text: str) -> Document:
+    try:
+        reader = _NodeReader(file, text)
+        data = reader.data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        message = ", ".join(x for x in (error.context, error.problem) if x)
+        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        raise ConfigError(Problem(file=file, line=line, column=column, message=message)) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(Problem(file=file, message=str(error).splitlines()[0])) from error
+    except RecursionError as error:
+        raise ConfigError(Problem(file=file, message="is nested too deeply")) from error
+    if reader.problems:
+        raise ConfigError(*reader.problems)
+    if not isinstance(data, dict):
+        raise ConfigError(Problem(file=file, message="is neither a JSON object nor a YAML mapping"))
+    return Document(
+        file=file, data=data, positions=reader.positions, twice=tuple(dict.fromkeys(reader.twice))
+    )
+
+
+class _NodeReader:
+    """Turns composed nodes into plain data, as YAML 1.1's safe constructors would.
+
+    But for two things. Clock times stay text: 1.1 reads ``10:30:00`` as a number of base sixty.
+    And so do dates.
+    """
+
+    def __init__(self, file: str, text: str) -> None:
+        self._file = file
+        self._loader = yaml.SafeLoader(text)
+        self._values = 0
+        self._seen: set[int] = set()
+        self.positions: dict[Key, Position] = {}
+        self.problems: list[Problem] = []
+        self.twice: list[str] = []
+
+    def data(self) -> object:
+        try:
+            root = self._loader.get_single_node()
+            return None if root is None else self._read(root, ())
+        finally:
+            self._loader.dispose()
+
+    def _complain(self, node: yaml.Node, message: str, hint: str | None = None) -> None:
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        self.problems.append(
+            Problem(file=self._file, line=line, column=column, message=message, hint=hint)
+        )
+
+    def _read(self, node: yaml.Node, key: Key) -> object:
+        self._values += 1
+        if self._values > MOST_VALUES:
+            message = f"unfolds to more than {MOST_VALUES:,} values"
+            raise ConfigError(Problem(file=self._file, message=message))
+        self.positions.setdefault(key, (node.start_mark.line + 1, node.start_mark.column + 1))
+        if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
+            return self._mapping(node, key)
+        if isinstance(node, yaml.SequenceNode) and node.tag in (f"{_TAG}seq", "!concat"):
+            items = [self._read(item, (*key, index)) for index, item in enumerate(node.value)]
+            return posixpath.join("", *map(str, items)) if node.tag == "!concat" else items
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node)
+        return self._refuse(node)
+
+    def _refuse(self, node: yaml.Node) -> None:
+        tag = node.tag.removeprefix(_TAG)
+        hint = "write the value itself" if tag.startswith("!") else None
+        self._complain(node, f"the tag {tag!r} is not read: it could run code", hint)
+
+    def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, object]:
+        if id(node) not in self._seen:  # flattening puts in keys of merged mappings, once for all
+            self._seen.add(id(node))
+            names = Counter(str(name.value) for name, _ in node.value)
+            self.twice += [n for n, count in names.items() if count > 1 and n != "<<"]
+            self._loader.flatten_mapping(node)
+        read: dict[str, object] = {}
+        for name_node, value_node in node.value:
+            if not isinstance(name_node, yaml.ScalarNode):
+                self._complain(name_node, "a key is a single word")
+                continue
+            name = str(name_node.value)
+            mark = name_node.start_mark
+            self.positions[(*key, name)] = (mark.line + 1, mark.column + 1)
+            read[name] = self._read(value_node, (*key, name))
+        return read
+
+    def _scalar(self, node: yaml.ScalarNode) -> object:
+        text = str(node.value)
+        construct: Mapping[str, object] = {"null": None, "str": text, "timestamp": text}
+        tag = node.tag.removeprefix(_TAG)
+        if tag in construct or (tag in ("int", "float") and ":" in text):
+            return construct.get(tag, text)
+        try:
+            match tag:
+                case "bool":
+                    return self._loader.construct_yaml_bool(node)
+                case "int":
+                    return self._loader.construct_yaml_int(node)
+                case "float":
+                    return self._loader.construct_yaml_float(node)
+        except ValueError as error:
+            self._complain(node, f"{text!r} is not a number: {error}")
+            return None
+        return self._refuse(node)
