@@ -2,6 +2,68 @@
 
 A campaign file and a cluster file become a `Plan` by HEFT; `socm simulate` carries it out on an
 emulated cluster, `socm run` on a real one.
+
+Examples
+--------
+>>> import socm
+>>> cluster = socm.Resource(name="bench", nodes=2, cores_per_node=8, memory_per_node=32_000)
+>>> maps = [
+...     socm.Workflow(name=band, request=socm.ResourceRequest(ranks=2, threads=4, runtime=3600))
+...     for band in ("f090", "f150", "f220")
+... ]
+>>> plan = socm.plan_campaign(socm.Campaign.of("maps", maps), cluster)
+>>> plan.makespan
+7200
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from socm.config import load_campaign, load_cluster
+    from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
+    from socm.model.cluster import Cluster, Partition, Qos, Resource
+    from socm.model.plan import Plan
+    from socm.planner import plan_campaign
+
 __version__ = "0.1.0"
+
+# Imported when they are used, so that `socm --help` loads none of what they need.
+_HOMES = {
+    "Budget": "socm.model.campaign",
+    "Campaign": "socm.model.campaign",
+    "Cluster": "socm.model.cluster",
+    "Partition": "socm.model.cluster",
+    "Plan": "socm.model.plan",
+    "Qos": "socm.model.cluster",
+    "Resource": "socm.model.cluster",
+    "ResourceRequest": "socm.model.campaign",
+    "Workflow": "socm.model.campaign",
+    "load_campaign": "socm.config",
+    "load_cluster": "socm.config",
+    "plan_campaign": "socm.planner",
+}
+
+__all__ = [
+    "Budget",
+    "Campaign",
+    "Cluster",
+    "Partition",
+    "Plan",
+    "Qos",
+    "Resource",
+    "ResourceRequest",
+    "Workflow",
+    "__version__",
+    "load_campaign",
+    "load_cluster",
+    "plan_campaign",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'socm' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

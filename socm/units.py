@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import datetime
 from fractions import Fraction
+from zoneinfo import ZoneInfo
 
 MINUTE = 60
 HOUR = 60 * MINUTE
@@ -106,6 +108,49 @@ def _sum(match: re.Match[str]) -> Fraction:
     return sum((Fraction(number) * seconds for number, seconds in parts if number), Fraction())
 
 
+def seconds_until(moment: str, now: datetime) -> int:
+    """Return how many seconds are left until a date with a zone, rounded down.
+
+    Parameters
+    ----------
+    moment
+        ``2026-11-27T17:00-05:00``, ``2026-11-27 17:00Z`` or ``2026-11-27 17:00 America/New_York``.
+    now
+        With a zone, too.
+
+    Raises
+    ------
+    ValueError
+        If it is no such date, or is over.
+
+    Examples
+    --------
+    >>> from datetime import timezone
+    >>> now = datetime(2026, 11, 27, 21, 0, tzinfo=timezone.utc)
+    >>> seconds_until("2026-11-27 17:00 America/New_York", now)
+    3600
+    """
+    text, _, zone = moment.strip().partition(" ")
+    if re.match(r"\d", zone):  # a blank between date and time
+        time, _, zone = zone.partition(" ")
+        text = f"{text}T{time}"
+    try:
+        then = datetime.fromisoformat(text)
+        if zone:
+            then = then.replace(tzinfo=ZoneInfo(zone))
+    except (ValueError, KeyError, OSError) as error:
+        raise ValueError(f"{moment!r} is no date; write '2026-11-27T17:00-05:00'") from error
+    if then.tzinfo is None:
+        raise ValueError(
+            f"{moment!r} does not say its zone; write '{text}Z', '{text}-05:00' or "
+            f"'{text} America/New_York'"
+        )
+    left = math.floor((then - now).total_seconds())
+    if left < 1:
+        raise ValueError(f"{moment!r} is over")
+    return left
+
+
 def parse_memory(value: str | float) -> int:
     """Read an amount of memory in MB.
 
@@ -182,6 +227,20 @@ def format_walltime(seconds: int) -> str:
     days, rest = divmod(seconds, DAY)
     clock = f"{rest // HOUR}:{rest % HOUR // MINUTE:02}:{rest % MINUTE:02}"
     return f"{days}-{clock:0>8}" if days else clock
+
+
+def format_core_hours(hours: float) -> str:
+    """Write core-hours in the figures that a person would use.
+
+    Examples
+    --------
+    >>> [format_core_hours(h) for h in (0.66, 14, 999.7, 16309, 3_200_000)]
+    ['0.7', '14', '1.0 k', '16.3 k', '3.2 M']
+    """
+    for size, unit in ((1e6, " M"), (1e3, " k")):
+        if hours >= 0.9995 * size:
+            return f"{hours / size:.1f}{unit}"
+    return f"{hours:.1f}" if hours < 9.95 else f"{hours:.0f}"
 
 
 def format_count(number: float) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -341,3 +342,113 @@ def test_completion_is_there() -> None:
         "--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1"
     )
     assert "complete" in done.stdout
+
+
+def test_init_writes_a_campaign_that_is_simulated_as_it_stands(tmp_path: Path) -> None:
+    for name in ("maps.toml", "dag.yaml"):
+        path = tmp_path / name
+        assert socm("init", path, "--deadline", "36h", "--resource", "tiger3").returncode == 0
+        document = json.loads(socm("simulate", path, "--json", "-n", "5").stdout)
+        assert document["deadline_s"] == 36 * 3600
+        assert document["feasible"] is True
+
+
+def test_init_overwrites_nothing_unless_told_to(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("mine")
+    refused = socm("init", path)
+    assert refused.returncode == 2
+    assert "is there already" in refused.stderr
+    assert path.read_text() == "mine"
+    assert socm("init", path, "--force").returncode == 0
+    assert "stages:" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [("--deadline", "soon", "is not a duration"), ("--resource", "tigre3", "did you mean")],
+)
+def test_init_checks_what_it_is_told(tmp_path: Path, option: str, value: str, message: str) -> None:
+    done = socm("init", tmp_path / "c.yaml", option, value)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not (tmp_path / "c.yaml").exists()
+
+
+def test_validate_shows_every_value_and_where_it_comes_from(campaign: Path) -> None:
+    shown = socm("validate", campaign, "--show").stdout
+    assert re.search(r"deadline +3 h ", shown)
+    assert re.search(r"policy +time +built-in", shown)
+    resolved = json.loads(socm("validate", campaign, "--json").stdout)["resolved"]
+    assert {
+        "table": "first",
+        "key": "memory",
+        "value": 49152,
+        "origin": f"{campaign}:7",
+    } in resolved
+
+
+def test_validate_without_a_file_says_so() -> None:
+    done = socm("validate")
+    assert done.returncode == 2
+    assert "name a campaign file" in done.stderr
+
+
+def test_a_mistake_is_shown_with_its_line_and_a_caret(campaign: Path) -> None:
+    campaign.write_text(campaign.read_text().replace("deadline", "deadlin"))
+    done = socm("plan", campaign)
+    assert "  2 |   deadlin: 3h\n    |   ^^^^^^^\n  hint: did you mean 'deadline'?" in done.stderr
+    told = json.loads(socm("plan", campaign, "--json").stdout)["errors"][0]
+    assert (told["line"], told["column"], told["text"]) == (2, 3, "  deadlin: 3h")
+
+
+def test_a_long_plan_is_summed_up_and_its_exceptions_are_named(tmp_path: Path) -> None:
+    stages = [
+        f"  s{k}: {{executable: x, resources: {{runtime: {k + 1}m, memory: 1G}}}}\n"
+        for k in range(50)
+    ]
+    path = tmp_path / "long.yaml"
+    path.write_text("campaign: {resource: tiger3}\nstages:\n" + "".join(stages))
+    text = socm("plan", path).stdout
+    assert re.search(r"stage +50 ", text)
+    assert "s49" in text
+    assert not re.search(r"\bs0\b", text)
+    assert re.search(r"\bs0\b", socm("plan", path, "--all").stdout)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_completes_verbs(shell: str) -> None:
+    variables = {
+        "bash": {"COMP_WORDS": "socm sim", "COMP_CWORD": "1"},
+        "zsh": {"_TYPER_COMPLETE_ARGS": "socm sim"},
+        "fish": {"_TYPER_COMPLETE_ARGS": "socm sim", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+    }[shell]
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("socm"))],
+        env={**os.environ, **variables, "_SOCM_COMPLETE": f"complete_{shell}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "simulate" in done.stdout
+    assert "validate" not in done.stdout
+
+
+def test_the_package_gives_what_the_guide_names() -> None:
+    for name in package.__all__:
+        assert getattr(package, name) is not None, name
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        package.nothing  # noqa: B018
+
+
+def test_resource_is_the_guides_with_memory_in_mb() -> None:
+    tiger3 = package.Resource(
+        name="tiger3",
+        nodes=4,
+        cores_per_node=112,
+        memory_per_node=1_000_000,
+        default_queue="tiger-test",
+        maximum_walltime=3_600_000,
+    )
+    assert tiger3.partitions[0].memory == 1_000_000
+    assert tiger3.tiers[0].walltime == 3_600_000

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from socm import __version__
-from socm.cli import clusters, plan, simulate, validate
+from socm.cli import clusters, init, plan, simulate, validate
 from socm.errors import ConfigError, Infeasible, InvalidPlan, Problem, SocmError
 
 # What typer raises for a wrong command line; newer versions carry a click of their own, so that
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 app.command(name="simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command(name="plan", epilog=plan.EXAMPLES)(plan.plan)
+app.command(name="init", epilog=init.EXAMPLES)(init.init)
 app.command(name="validate", epilog=validate.EXAMPLES)(validate.validate)
 app.command(name="clusters", epilog=clusters.EXAMPLES)(clusters.clusters)
 

@@ -86,7 +86,19 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def write_json(document: Mapping[str, Any], path: Path) -> None:
     """Write a document to a file, whole or not at all."""
-    text = json.dumps(document, indent=1) + "\n"
+    _write(path, json.dumps(document, indent=1) + "\n")
+
+
+def new_file(path: Path, text: str, *, force: bool) -> None:
+    """Write a file that was not there before, or that may be overwritten."""
+    if path.exists() and not force:
+        raise ConfigError(
+            Problem(file=str(path), message="is there already", hint="--force overwrites it")
+        )
+    _write(path, text)
+
+
+def _write(path: Path, text: str) -> None:
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

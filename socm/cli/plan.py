@@ -28,6 +28,8 @@ EXAMPLES = """
   socm plan campaign.toml --json | jq .makespan_s
 """
 ROWS = 40
+"""A longer plan is summed up by kind, and only its exceptions are listed."""
+EXCEPTIONS = 15
 
 
 def plan(
@@ -35,7 +37,7 @@ def plan(
     cluster: ClusterOption = None,
     output: OutputOption = None,
     all_rows: Annotated[
-        bool, typer.Option("--all", help=f"List every workflow, not only the first {ROWS}.")
+        bool, typer.Option("--all", help=f"List every workflow of a plan of more than {ROWS}.")
     ] = False,
     json: JsonOption = False,
 ) -> int:
@@ -52,16 +54,18 @@ def plan(
     if json:
         print_json(document)
     else:
-        from socm.report.table import facts_table, plan_table
+        from socm.report.table import campaign_table, exceptions, facts_table, plan_table
         from socm.report.verdict import plan_facts, plan_verdict
 
         warn(warnings)
         out = console()
-        rows = planned.workflows if all_rows else planned.workflows[:ROWS]
+        short = all_rows or len(planned.workflows) <= ROWS
+        rows = planned.workflows if short else exceptions(planned, EXCEPTIONS)
         out.print(f"{planned.campaign.name} on {planned.cluster.name}", style="bold")
-        out.print(plan_table(planned, rows, width=out.width))
         if len(rows) < len(planned.workflows):
-            out.print(f"{len(planned.workflows) - len(rows)} more; --all lists them", style="dim")
+            out.print(campaign_table(planned))
+            out.print("On the critical path, and the largest (--all lists all):", style="dim")
+        out.print(plan_table(planned, rows, width=out.width))
         out.print(facts_table(plan_facts(planned)))
         out.print(plan_verdict(planned), style="green" if planned.feasible else "red")
         if output is not None:

@@ -34,18 +34,26 @@ EXAMPLES = """
 """
 
 
+REPLICATIONS = 200
+
+
 def simulate(
     file: CampaignOrPlan,
     cluster: ClusterOption = None,
     replications: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--replications", "-n", min=0, max=1_000_000, help="Runs with runtimes by chance."
+            "--replications",
+            "-n",
+            min=0,
+            max=1_000_000,
+            help=f"Runs with runtimes by chance; {REPLICATIONS} if not given.",
         ),
-    ] = 200,
+    ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="The same seed gives the same worlds.")
-    ] = 0,
+        int | None,
+        typer.Option("--seed", min=0, help="The same seed gives the same worlds; 0 if not given."),
+    ] = None,
     processes: Annotated[
         int | None,
         typer.Option("--processes", min=1, help="The most to use; all cores if not given."),
@@ -64,7 +72,16 @@ def simulate(
     Once with runtimes exactly as expected, and many times by chance. Exit code 0 if the exact run
     meets the deadline or there is none, 3 if it does not.
     """
+    from socm.config.settings import load_settings
     from socm.model.document import simulation_document
+
+    settings = load_settings()
+
+    def chosen(name: str, given: int | None, default: int | None) -> int | None:
+        setting = settings.find("simulate", name)
+        value = given if given is not None else setting.value if setting else default
+        assert value is None or isinstance(value, int)
+        return value
 
     if plot is not None:
         from socm.report.plot import picture_format
@@ -73,7 +90,12 @@ def simulate(
     plan, warnings = load_plan(file, cluster)
     if not json:
         warn(warnings)
-    simulation = _simulate(plan, replications, seed, processes)
+    simulation = _simulate(
+        plan,
+        chosen("replications", replications, REPLICATIONS) or 0,
+        chosen("seed", seed, 0) or 0,
+        chosen("processes", processes, None),
+    )
     document = simulation_document(simulation)
     if output is not None:
         write_json(document, output)

@@ -2,50 +2,99 @@
 
 from __future__ import annotations
 
-from socm.cli.common import CampaignFile, ClusterOption, JsonOption, console, print_json, warn
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from socm.cli.common import ClusterOption, JsonOption, console, print_json, warn
+from socm.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from socm.config import LoadedCampaign
 
 EXAMPLES = """
 [bold]Examples[/bold]
 
   socm validate campaign.toml
 
-  socm validate dag.yaml --cluster perlmutter
+  socm validate dag.yaml --cluster perlmutter --show
+
+  socm validate --schema campaign > campaign.schema.json
 """
 
 
-def validate(file: CampaignFile, cluster: ClusterOption = None, json: JsonOption = False) -> int:
+def validate(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="Campaign: .toml, .yaml or .yml.", show_default=False),
+    ] = None,
+    cluster: ClusterOption = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Print every value, and where it comes from.")
+    ] = False,
+    schema: Annotated[
+        Literal["campaign", "cluster"] | None,
+        typer.Option("--schema", help="Print the JSON Schema of such files, for editors."),
+    ] = None,
+    json: JsonOption = False,
+) -> int:
     """Check a campaign file: every problem in it, and whether each workflow fits the cluster.
 
     Exit code 0 if it can be planned, 2 if it is wrong, 3 if some workflow fits nowhere.
     """
+    if schema is not None:
+        from socm.config.json_schema import campaign_schema, cluster_schema
+
+        print_json(campaign_schema() if schema == "campaign" else cluster_schema())
+        return 0
+    if file is None:
+        raise ConfigError(Problem(message="name a campaign file", hint="socm validate FILE"))
+
     from dataclasses import asdict
 
     from socm.config import load_campaign
     from socm.planner import plan_campaign
-    from socm.units import format_duration
 
     loaded = load_campaign(file, cluster=cluster)
-    campaign = loaded.campaign
-    plan = plan_campaign(campaign, loaded.cluster)
+    plan = plan_campaign(loaded.campaign, loaded.cluster)
+    warnings = [*loaded.warnings, *plan.warnings]
     if json:
         print_json(
             {
                 "schema": "socm.campaign/1",
-                "campaign": asdict(campaign),
+                "campaign": asdict(loaded.campaign),
                 "cluster": loaded.cluster.name,
-                "fingerprint": campaign.fingerprint,
-                "warnings": [*loaded.warnings, *plan.warnings],
+                "fingerprint": loaded.campaign.fingerprint,
+                "warnings": warnings,
+                "resolved": [asdict(value) for value in loaded.resolved],
             }
         )
         return 0
     from socm.report.table import campaign_table
 
-    warn([*loaded.warnings, *plan.warnings])
+    warn(warnings)
     out = console()
-    out.print(f"{campaign.name} for {loaded.cluster.name}", style="bold")
+    out.print(f"{loaded.campaign.name} for {loaded.cluster.name}", style="bold")
+    if show:
+        _show(loaded)
     out.print(campaign_table(plan))
-    edges = campaign.dag.number_of_edges()
-    deadline = "no deadline" if campaign.deadline is None else format_duration(campaign.deadline)
-    out.print(f"workflows {len(campaign.workflows)}, dependencies {edges}, deadline {deadline}")
     out.print("Valid.", style="green")
     return 0
+
+
+def _show(loaded: LoadedCampaign) -> None:
+    """Print the resolved campaign, each value with its origin."""
+    from socm.report.table import resolved_table
+
+    out = console()
+    tables = list(dict.fromkeys(value.table for value in loaded.resolved))
+    for name in tables:
+        out.print(f"\n[bold]\\[{name}][/bold]")
+        out.print(resolved_table([v for v in loaded.resolved if v.table == name]))
+        if name in loaded.campaign.workflows:
+            import shlex
+
+            command = shlex.join(loaded.campaign.workflows[name].command)
+            out.print(f"command  {command}", style="dim", markup=False, soft_wrap=True)
+    out.print()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from socm.config.cluster import load_cluster
 from socm.config.findings import BUILT_IN, Findings, Resolved
-from socm.config.schema import CampaignSection, kebab, read_section, snake
+from socm.config.schema import BudgetSection, CampaignSection, kebab, read_section, snake
 from socm.config.settings import Setting, Settings, load_settings
 from socm.config.source import read
 from socm.config.workflows import WorkflowReader
@@ -157,9 +157,13 @@ class _CampaignReader:
             if name == "resource" and self._override is not None:
                 value, setting = self._override, Setting(self._override, "--cluster")
             update[name] = value
-            findings.resolve(
-                "campaign", kebab(name), value, setting.origin if setting else BUILT_IN
-            )
+            if name == "name" and value is None:
+                value, setting = self._path.stem, Setting(None, "the file's name")
+            if name == "resource" and value is None:
+                value = DEFAULT_CLUSTER
+            if isinstance(value, BudgetSection):
+                value = {kebab(k): v for k, v in value.model_dump(exclude_none=True).items()}
+            findings.resolve("campaign", name, value, setting.origin if setting else BUILT_IN)
         return section.model_copy(update=update)
 
     def _cluster(

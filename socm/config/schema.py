@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from socm.config.source import Source
 from socm.config.toml_positions import Key
 from socm.errors import Problem, did_you_mean
-from socm.units import parse_duration, parse_memory
+from socm.units import parse_duration, parse_memory, seconds_until
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -21,6 +29,15 @@ def not_bool(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError(f"{str(value).lower()} is not a number")
     return value
+
+
+def _deadline(value: object) -> object:
+    """Take a date with a zone for the time that is left until then."""
+    if isinstance(value, datetime):
+        value = value.isoformat()
+    if isinstance(value, str) and re.match(r"\s*\d{4}-\d\d-\d\d", value):
+        return seconds_until(value, datetime.now(UTC))
+    return _positive_duration(value)
 
 
 def _positive_duration(value: Any) -> int:
@@ -37,9 +54,32 @@ def _date_as_text(value: object) -> object:
 Date = Annotated[str, BeforeValidator(_date_as_text), Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 Count = Annotated[int, BeforeValidator(not_bool), Field(ge=1, le=10**9)]
 CountOrNone = Annotated[int, BeforeValidator(not_bool), Field(ge=0, le=10**9)]
-Duration = Annotated[int, BeforeValidator(_positive_duration)]
-Memory = Annotated[int, BeforeValidator(parse_memory)]
-PositiveMemory = Annotated[int, BeforeValidator(parse_memory), Field(ge=1)]
+Duration = Annotated[
+    int,
+    BeforeValidator(_positive_duration),
+    WithJsonSchema(
+        {
+            "type": ["string", "number"],
+            "description": "90m, 1d12h, 2-00:00:00, PT4H, or a number of seconds",
+        }
+    ),
+]
+Deadline = Annotated[
+    int,
+    BeforeValidator(_deadline),
+    WithJsonSchema(
+        {
+            "type": ["string", "number"],
+            "description": "a duration from the start, or a date with a zone: "
+            "2026-11-27T17:00-05:00",
+        }
+    ),
+]
+_MEMORY_SCHEMA = WithJsonSchema(
+    {"type": ["string", "number"], "description": "48G, 1.5T, or a number of MB"}
+)
+Memory = Annotated[int, BeforeValidator(parse_memory), _MEMORY_SCHEMA]
+PositiveMemory = Annotated[int, BeforeValidator(parse_memory), Field(ge=1), _MEMORY_SCHEMA]
 Scalar = str | int | float | bool
 
 
@@ -81,7 +121,7 @@ class CampaignSection(Section):
 
     name: str | None = None
     description: str | None = None
-    deadline: Duration | None = None
+    deadline: Deadline | None = None
     resource: str | None = None
     execution_schema: Literal["remote", "local", "batch"] | None = None
     requested_resources: Count | None = None
@@ -95,7 +135,10 @@ class WorkflowSection(Section):
     """What every workflow section may say beside the options of its type."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+@-]*$", max_length=200)]
-    depends: tuple[str, ...] = ()
+    depends: Annotated[
+        tuple[str, ...],
+        WithJsonSchema({"type": ["array", "string", "null"], "items": {"type": "string"}}),
+    ] = ()
     resources: ResourcesSection
     environment: dict[str, Scalar] = Field(default_factory=dict)
     base_path: str | None = None

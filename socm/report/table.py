@@ -7,9 +7,18 @@ from collections.abc import Iterable, Sequence
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from socm.config.findings import Resolved
+from socm.config.schema import kebab
 from socm.model.cluster import Cluster
 from socm.model.plan import Plan, PlannedWorkflow
-from socm.units import HOUR, format_count, format_duration, format_memory, format_walltime
+from socm.units import (
+    HOUR,
+    format_core_hours,
+    format_count,
+    format_duration,
+    format_memory,
+    format_walltime,
+)
 
 WIDE = 100
 """Columns from which a table shows what is good to know but not needed."""
@@ -33,7 +42,7 @@ def plan_table(plan: Plan, workflows: Sequence[PlannedWorkflow], *, width: int =
     table.add_column("start", justify="right")
     table.add_column("finish", justify="right", footer=format_walltime(plan.makespan))
     table.add_column("walltime", justify="right")
-    table.add_column("core-h", justify="right", footer=format_count(plan.core_hours))
+    table.add_column("core-h", justify="right", footer=format_core_hours(plan.core_hours))
     critical = set(plan.critical_path)
     for w in workflows:
         request = plan.campaign.workflows[w.name].request
@@ -46,14 +55,10 @@ def plan_table(plan: Plan, workflows: Sequence[PlannedWorkflow], *, width: int =
             format_walltime(w.start),
             format_walltime(w.finish),
             format_walltime(w.walltime),
-            _core_hours(w.cores * w.duration / HOUR),
+            format_core_hours(w.cores * w.duration / HOUR),
             style="bold" if w.name in critical else None,
         )
     return table
-
-
-def _core_hours(hours: float) -> str:
-    return f"{hours:.1f}" if hours < 10 else format_count(hours)
 
 
 def facts_table(facts: Iterable[tuple[str, str]]) -> Table:
@@ -119,10 +124,17 @@ def cluster_sources(cluster: Cluster) -> Iterable[tuple[str, str]]:
 
 def campaign_table(plan: Plan) -> Table:
     """Return how many workflows of each kind there are, and what they take."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("kind")
-    for name in ("workflows", "shortest", "longest", "core-h"):
-        table.add_column(name, justify="right")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_footer=True, padding=(0, 1, 0, 0))
+    table.add_column("kind", footer="all", no_wrap=True)
+    for name, footer in (
+        ("workflows", format_count(len(plan.workflows))),
+        ("depend on", format_count(plan.campaign.dag.number_of_edges())),
+        ("shortest", ""),
+        ("longest", ""),
+        ("last ends", format_walltime(plan.makespan)),
+        ("core-h", format_core_hours(plan.core_hours)),
+    ):
+        table.add_column(name, justify="right", footer=footer)
     kinds: dict[str, list[PlannedWorkflow]] = {}
     for w in plan.workflows:
         kinds.setdefault(plan.campaign.workflows[w.name].kind, []).append(w)
@@ -131,8 +143,44 @@ def campaign_table(plan: Plan) -> Table:
         table.add_row(
             kind,
             format_count(len(workflows)),
+            format_count(sum(len(plan.campaign.workflows[w.name].depends) for w in workflows)),
             format_duration(min(durations)),
             format_duration(max(durations)),
-            _core_hours(sum(w.cores * w.duration for w in workflows) / HOUR),
+            format_walltime(max(w.finish for w in workflows)),
+            format_core_hours(sum(w.cores * w.duration for w in workflows) / HOUR),
         )
     return table
+
+
+def exceptions(plan: Plan, most: int) -> list[PlannedWorkflow]:
+    """Return the workflows of a long plan that one would ask about, by start.
+
+    Those on the critical path, and then the largest by core-hours.
+    """
+    critical = set(plan.critical_path)
+    ranked = sorted(plan.workflows, key=lambda w: (w.name not in critical, -w.cores * w.duration))
+    return sorted(ranked[:most], key=lambda w: (w.start, -w.rank))
+
+
+def resolved_table(values: Iterable[Resolved]) -> Table:
+    """Return keys, values and where they come from."""
+    table = Table.grid(padding=(0, 2))
+    for style in ("", "", "dim"):
+        table.add_column(style=style, overflow="fold")
+    for value in values:
+        table.add_row(kebab(value.key), _value(value), value.origin)
+    return table
+
+
+def _value(resolved: Resolved) -> str:
+    """Write a value in the unit of its key."""
+    value = resolved.value
+    if value is None:
+        return "-"
+    if isinstance(value, int) and resolved.key in ("deadline", "runtime", "walltime"):
+        return format_duration(value)
+    if isinstance(value, int) and resolved.key == "memory":
+        return format_memory(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{k}={v}" for k, v in value.items()) or "-"
+    return str(value)

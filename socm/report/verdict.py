@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from socm.model.document import quantile
 from socm.model.outcome import Simulation
 from socm.model.plan import Plan
-from socm.units import format_count, format_duration
+from socm.units import HOUR, format_core_hours, format_count, format_duration
 
 SURE = 0.9
 """From this probability on, a deadline is said to hold."""
@@ -82,9 +82,9 @@ def plan_facts(plan: Plan) -> Iterator[tuple[str, str]]:
     """Yield what there is to know of a plan, by name."""
     yield "lower bound", f"{format_duration(plan.lower_bound)} (gap {plan.gap:.1%})"
     yield "nodes", f"{format_count(plan.peak_nodes)} at the peak"
-    yield "core-hours", format_count(plan.core_hours)
+    yield "core-hours", format_core_hours(plan.core_hours)
     if round(plan.charged_core_hours) != round(plan.core_hours):
-        yield "charged", f"{format_count(plan.charged_core_hours)} core-hours"
+        yield "charged", f"{format_core_hours(plan.charged_core_hours)} core-hours"
     yield "budget", budget_in_words(plan)
 
 
@@ -137,7 +137,7 @@ def simulation_facts(simulation: Simulation) -> Iterator[tuple[str, str]]:
         "utilisation",
         f"{simulation.utilisation:.1%} of {format_count(simulation.available_cores)} cores",
     )
-    yield "core-hours", format_count(simulation.exact.core_seconds / 3600)
+    yield "core-hours", format_core_hours(simulation.exact.core_seconds / HOUR)
     yield "assumed", _assumed(simulation)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 FILE_SCHEME = "file://"
 
@@ -65,7 +65,9 @@ def _joined(value: object) -> object:
     return value
 
 
-CommaList = Annotated[str, BeforeValidator(_joined)]
+CommaList = Annotated[
+    str, BeforeValidator(_joined), WithJsonSchema({"type": ["string", "array", "number"]})
+]
 """``"f090,f150"`` or ``["f090", "f150"]``."""
 
 FilePath = Annotated[str, BeforeValidator(lambda v: local_path(v) if isinstance(v, str) else v)]

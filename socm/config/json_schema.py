@@ -1,0 +1,112 @@
+"""JSON Schema of campaign and cluster files, for editors that complete and check as one types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import AliasChoices, BaseModel
+
+from socm.config.schema import CampaignSection, ClusterFile, WorkflowSection, kebab
+from socm.config.workflows import STAGE
+from socm.workflows import WORKFLOW_GROUPS, WORKFLOW_TYPES
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def campaign_schema() -> dict[str, Any]:
+    """Return the JSON Schema of campaign files, TOML and YAML alike.
+
+    Examples
+    --------
+    >>> schema = campaign_schema()
+    >>> sorted(schema["properties"])
+    ['campaign', 'stages']
+    >>> "script-args" in schema["properties"]["stages"]["additionalProperties"]["properties"]
+    True
+    """
+    definitions: dict[str, Any] = {}
+    campaign = _of(CampaignSection, definitions)
+    sections = {
+        kind: _one_or_several(_workflow(kind, definitions))
+        for kind in WORKFLOW_TYPES
+        if kind != STAGE and "." not in kind
+    }
+    groups = {
+        group: {
+            "type": "object",
+            "properties": {
+                member: _one_or_several(_workflow(f"{group}.{member}", definitions))
+                for member in members
+                if f"{group}.{member}" in WORKFLOW_TYPES
+            },
+        }
+        for group, members in WORKFLOW_GROUPS.items()
+    }
+    campaign["properties"] |= sections | groups
+    stage = _workflow(STAGE, definitions)
+    del stage["properties"]["name"]
+    return {
+        "$schema": DIALECT,
+        "title": "socm campaign",
+        "type": "object",
+        "properties": {
+            "campaign": campaign,
+            "stages": {"type": "object", "additionalProperties": stage},
+        },
+        "anyOf": [{"required": ["campaign"]}, {"required": ["stages"]}],
+        "$defs": definitions,
+    }
+
+
+def cluster_schema() -> dict[str, Any]:
+    """Return the JSON Schema of cluster files."""
+    definitions: dict[str, Any] = {}
+    schema = _of(ClusterFile, definitions)
+    return {"$schema": DIALECT, "title": "socm cluster", **schema, "$defs": definitions}
+
+
+def _workflow(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return what a section of a type may say: what all may, and its own options."""
+    common = _of(WorkflowSection, definitions)
+    options = WORKFLOW_TYPES[kind].options
+    own = _of(options, definitions)
+    for name, field in options.model_fields.items():
+        if isinstance(field.validation_alias, AliasChoices):
+            names = [str(choice) for choice in field.validation_alias.choices]
+            own["properties"] |= dict.fromkeys(names, own["properties"][names[0]])
+            assert name in names
+    required = {*own.get("required", ())} | {"resources"}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": common["properties"] | own["properties"],
+        "required": sorted(required),
+    }
+
+
+def _one_or_several(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "array", "items": schema}]}
+
+
+def _of(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a model with both spellings of its keys; gather what it refers to."""
+    schema = model.model_json_schema(ref_template="#/$defs/{model}", by_alias=True)
+    for name, inner in schema.pop("$defs", {}).items():
+        definitions[name] = _spelled(inner)
+    return _spelled(schema)
+
+
+def _spelled(schema: dict[str, Any]) -> dict[str, Any]:
+    """Let keys be written with dashes, too; of what is required, either spelling will do."""
+    properties = schema.get("properties", {})
+    both = {kebab(name): value for name, value in properties.items()} | properties
+    plain = {k: v for k, v in schema.items() if k not in ("title", "description", "required")}
+    required = schema.get("required", [])
+    spelled = {**plain, "properties": both} if properties else plain
+    if alike := [name for name in required if kebab(name) == name]:
+        spelled["required"] = alike
+    if other := [name for name in required if kebab(name) != name]:
+        spelled["allOf"] = [
+            {"anyOf": [{"required": [name]}, {"required": [kebab(name)]}]} for name in other
+        ]
+    return spelled
