@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.fuzz import answer, mutants
 from socm.config import builtin_clusters, load_campaign, load_cluster
 from socm.config.campaign import LoadedCampaign
 from socm.errors import ConfigError
@@ -246,12 +247,16 @@ stages:
         ("yaml", "[1, 2]", "campaign.yaml:1:1: is not a mapping"),
         ("yaml", "a: 1\na: 2\n", "campaign.yaml:2:1: key 'a' is given twice"),
         ("yaml", "a: !!python/object/apply:os.system [ls]\n", "campaign.yaml:1:4: the tag"),
-        ("yaml", "campain: {x: 1}\n", "campaign.yaml:1:1: there is no campaign section; did you mean"),
+        ("yaml", "a: !!int\n", "campaign.yaml:1:4: '' is no int"),
+        ("yaml", "a: !!bool maybe\n", "campaign.yaml:1:4: 'maybe' is no bool"),
+        ("yaml", "campain: {x: 1}\n", "campaign.yaml:1:1: there is no campaign section; did you"),
         ("yaml", "campaign: {}\n", "there are no workflows in this campaign"),
         ("yaml", "campaign: {}\nstages: 5\n", "stages is a table of stages by name"),
         ("toml", "[campaign]\nstarts = 3\n", "unknown key 'starts' in campaign"),
         ("toml", "[campaign]\n[power-spectra]\n", "did you mean [campaign.power-spectra]?"),
         ("toml", "[campaign.ml-null-tests.pwv-tests]\n", "null tests are not available"),
+        ("yaml", "campaign: {}\nb: \x07\n", "campaign.yaml:2:4: holds the character 0x07"),
+        ("yaml", "a: &a [b, *a]\n", ": is nested too deeply"),
         ("ini", "x", "has the suffix '.ini'; a campaign is a .toml, .yaml or .yml file"),
         (
             "toml",
@@ -287,6 +292,12 @@ def test_wrong_files_are_told_in_plain_words(
     tmp_path: Path, suffix: str, text: str, message: str
 ) -> None:
     assert any(message in problem for problem in problems(tmp_path, text, suffix))
+
+
+def test_files_with_mistakes_are_read_or_refused_with_a_position() -> None:
+    """As many more as one likes: python -m benchmarks.fuzz."""
+    outcomes = {answer(text, suffix) for text, suffix in mutants(300, seed=1)}
+    assert outcomes == {"read", "refused"}
 
 
 def test_a_file_that_is_not_utf8_is_told(tmp_path: Path) -> None:

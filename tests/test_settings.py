@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,10 +38,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home" / "socm"
 
 
-def load(tmp_path: Path, **options: str) -> LoadedCampaign:
+def load(tmp_path: Path, **options: Any) -> LoadedCampaign:
     path = tmp_path / "c.yaml"
     path.write_text(CAMPAIGN)
-    return load_campaign(path, **options)
+    return load_campaign(path, explain=True, **options)
 
 
 def origin(loaded: LoadedCampaign, table: str, key: str) -> tuple[object, str]:

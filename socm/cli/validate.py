@@ -56,7 +56,7 @@ def validate(
     from socm.config import load_campaign
     from socm.planner import plan_campaign
 
-    loaded = load_campaign(file, cluster=cluster)
+    loaded = load_campaign(file, cluster=cluster, explain=show or json)
     plan = plan_campaign(loaded.campaign, loaded.cluster)
     warnings = [*loaded.warnings, *plan.warnings]
     if json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +33,7 @@ class LoadedCampaign:
     warnings
         What a run would stumble over, or what was assumed.
     resolved
-        Every value, and where it comes from.
+        Every value, and where it comes from; empty unless that was asked for.
     """
 
     campaign: Campaign
@@ -42,7 +43,9 @@ class LoadedCampaign:
     resolved: tuple[Resolved, ...] = ()
 
 
-def load_campaign(path: Path | str, *, cluster: str | None = None) -> LoadedCampaign:
+def load_campaign(
+    path: Path | str, *, cluster: str | None = None, explain: bool = False
+) -> LoadedCampaign:
     """Load a campaign from a TOML or YAML file.
 
     A file with ``stages`` is a DAG; any other holds sections of workflow types.
@@ -53,6 +56,8 @@ def load_campaign(path: Path | str, *, cluster: str | None = None) -> LoadedCamp
         Of the campaign file.
     cluster
         Name or file of a cluster to use instead of the one that the file names.
+    explain
+        Whether to say in `LoadedCampaign.resolved` where each value comes from.
 
     Raises
     ------
@@ -61,8 +66,14 @@ def load_campaign(path: Path | str, *, cluster: str | None = None) -> LoadedCamp
     """
     path = Path(path)
     settings = load_settings()
-    findings = Findings(source=read(path))
-    return _CampaignReader(findings, settings, path, cluster).load()
+    collects = gc.isenabled()
+    gc.disable()  # a long file makes a million objects, and none of them is garbage
+    try:
+        findings = Findings(source=read(path), explain=explain)
+        return _CampaignReader(findings, settings, path, cluster).load()
+    finally:
+        if collects:
+            gc.enable()
 
 
 class _CampaignReader:

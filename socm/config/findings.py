@@ -28,9 +28,16 @@ class Resolved:
 
 @dataclass(kw_only=True)
 class Findings:
-    """Collects all there is to say about one file, so that it is said at once."""
+    """Collects all there is to say about one file, so that it is said at once.
+
+    Parameters
+    ----------
+    explain
+        Whether to note where each value comes from.
+    """
 
     source: Source
+    explain: bool = False
     problems: list[Problem] = field(default_factory=list)
     resolved: list[Resolved] = field(default_factory=list)
     _warnings: list[str] = field(default_factory=list)

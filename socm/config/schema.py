@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -250,12 +251,12 @@ def _snake_case(
 ) -> dict[str, object]:
     """Rename keys, here and in the sections within, but never those that are a user's own."""
     plain: dict[str, object] = {}
+    sections = _sections_of(model)
     for name, value in data.items():
         field = snake(name)
         if field in plain:
             problems.append(source.problem((*key, name), f"key {name!r} is given twice"))
-        inner = model.model_fields.get(field)
-        section = _section_of(inner.annotation if inner else None)
+        section = sections.get(field)
         if section is not None and isinstance(value, Mapping):
             value = _snake_case(section, value, source, (*key, name), problems)
         elif section is not None and isinstance(value, list):
@@ -267,6 +268,13 @@ def _snake_case(
             ]
         plain[field] = value
     return plain
+
+
+@cache
+def _sections_of(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """Return the fields of a model that hold sections."""
+    found = {name: _section_of(field.annotation) for name, field in model.model_fields.items()}
+    return {name: section for name, section in found.items() if section is not None}
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:

@@ -16,6 +16,9 @@ from socm.errors import ConfigError, Problem
 MOST_VALUES = 1_000_000
 """More values than any campaign has: aliases that unfold to more are a bomb."""
 
+DEEPEST = 100
+"""Levels of nesting; an anchor that holds itself has more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -106,7 +109,24 @@ def _read_toml(file: str, text: str) -> Source:
         )
         raise ConfigError(problem) from error
     except RecursionError as error:
-        raise ConfigError(Problem(file=file, message="is nested too deeply")) from error
+        raise ConfigError(_too_deep(file, text)) from error
+
+
+def _too_deep(file: str, text: str) -> Problem:
+    """Say where brackets begin to be nested more deeply than anybody means."""
+    depth = 0
+    for match in re.finditer(r"[\[\]{}]", text):
+        depth += 1 if match[0] in "[{" else -1
+        if depth > DEEPEST:
+            return _at(file, text, match.start(), "is nested too deeply")
+    return _at(file, text, 0, "is nested too deeply")
+
+
+def _at(file: str, text: str, offset: int, message: str) -> Problem:
+    """Make a problem of what is at an offset of a text."""
+    line = text.count("\n", 0, offset)
+    column = offset - (text.rfind("\n", 0, offset) + 1)
+    return Problem(file=file, line=line + 1, column=column + 1, message=message)
 
 
 _YAML = "tag:yaml.org,2002:"
@@ -140,19 +160,18 @@ def _read_yaml(file: str, text: str) -> Source:
         message = ", ".join(x for x in (error.context, error.problem) if x)
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         raise ConfigError(Problem(file=file, line=line, column=column, message=message)) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(Problem(file=file, message=str(error).splitlines()[0])) from error
+    except yaml.reader.ReaderError as error:
+        code = error.character if isinstance(error.character, int) else ord(error.character)
+        problem = _at(file, text, max(0, text.find(chr(code))), f"holds the character {code:#04x}")
+        raise ConfigError(problem) from error
     except RecursionError as error:
-        raise ConfigError(Problem(file=file, message="is nested too deeply")) from error
+        raise ConfigError(_too_deep(file, text)) from error
     finally:
         loader.dispose()
     if root is None:
         return Source(file=file, data={})
     reader = _NodeReader(file)
-    try:
-        data = reader.read(root, ())
-    except RecursionError as error:
-        raise ConfigError(Problem(file=file, message="is nested too deeply")) from error
+    data = reader.read(root, ())
     if not isinstance(data, dict):
         reader.complain(root, "is not a mapping", "begin with 'campaign:' and 'stages:'")
         data = {}
@@ -179,8 +198,11 @@ class _NodeReader:
     def read(self, node: yaml.Node, key: Key) -> object:
         self._values += 1
         if self._values > MOST_VALUES:
-            message = f"unfolds to more than {MOST_VALUES:,} values"
-            raise ConfigError(Problem(file=self._file, message=message))
+            self.complain(node, f"unfolds to more than {MOST_VALUES:,} values")
+            raise ConfigError(*self.problems)
+        if len(key) > DEEPEST:
+            self.complain(node, "is nested too deeply")
+            raise ConfigError(*self.problems)
         self.positions.setdefault(key, (node.start_mark.line + 1, node.start_mark.column + 1))
         if isinstance(node, yaml.MappingNode) and node.tag == f"{_YAML}map":
             return self._mapping(node, key)
@@ -190,20 +212,24 @@ class _NodeReader:
 
     def _scalar(self, node: yaml.Node) -> object:
         text = str(node.value)
-        match node.tag.removeprefix(_YAML):
-            case "str":
-                return text
-            case "null":
-                return None
-            case "bool":
-                return text.lower() == "true"
-            case "int" if len(text) < 4000:
-                return int(text)
-            case "float":
-                return float(text)
-            case tag:
-                self.complain(node, f"the tag {tag!r} is not known here")
-                return None
+        tag = node.tag.removeprefix(_YAML)
+        try:
+            match tag:
+                case "str":
+                    return text
+                case "null":
+                    return None
+                case "bool":
+                    return {"true": True, "false": False}[text.lower()]
+                case "int":
+                    return int(text)
+                case "float":
+                    return float(text)
+        except (KeyError, ValueError):  # of a tag that somebody wrote; or 5,000 digits
+            self.complain(node, f"{text[:20]!r} is no {tag}")
+            return None
+        self.complain(node, f"the tag {tag!r} is not known here")
+        return None
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, object]:
         own: dict[str, object] = {}

@@ -68,8 +68,9 @@ class WorkflowReader:
         for draft in drafts:
             for kind in (draft.kind, *draft.groups):
                 members.setdefault(kind, []).append(draft.name)
+        known = names | set(members)
         for draft in drafts:
-            self._check_depends(draft, names | set(members))
+            self._check_depends(draft, known)
             workflow = self._workflow(draft)
             if workflow is not None:
                 depends = [
@@ -85,6 +86,7 @@ class WorkflowReader:
         if not isinstance(stages, Mapping):
             self.findings.problem(("stages",), "stages is a table of stages by name")
             return
+        known = set(stages)
         for name, item in stages.items():
             key: Key = ("stages", name)
             if not isinstance(item, Mapping):
@@ -93,7 +95,7 @@ class WorkflowReader:
                 self.findings.problem((*key, "name"), "the name of a stage is its key")
             else:
                 draft = _Draft(name, STAGE, (), key, item)
-                self._check_depends(draft, set(stages))
+                self._check_depends(draft, known)
                 if workflow := self._workflow(draft):
                     yield workflow
 
@@ -275,18 +277,20 @@ class WorkflowReader:
                 f"{name}: walltime is shorter than runtime, so it would be killed",
                 "give a longer walltime, or leave it out",
             )
-        values = section.model_dump(exclude=set(ways))
-        origins = {k: self._origin(resources, k) for k in section.model_fields_set}
+        values = {k: v for k, v in section if k not in ways}
+        outside: dict[str, str] = {}
         for default in ResourceDefaults.model_fields:
             said = default in section.model_fields_set
             setting = self.settings.over("resources", default)
             if setting is None and not said:
                 setting = self.settings.under("resources", default)
             if setting is not None:
-                values[default], origins[default] = setting.value, setting.origin
+                values[default], outside[default] = setting.value, setting.origin
         request = ResourceRequest(**values, memory=section.memory or 0)
         request = replace(request, memory=self._memory(name, section, request))
-        self._show(name, request, origins, given)
+        if findings.explain:
+            origins = {k: self._origin(resources, k) for k in section.model_fields_set} | outside
+            self._show(name, request, origins, given)
         return request
 
     def _memory(self, name: str, section: ResourcesSection, request: ResourceRequest) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import lru_cache
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
@@ -38,7 +39,7 @@ class ScriptOptions(Options):
     @classmethod
     def _splits(cls, value: str | None) -> str | None:
         try:
-            shlex.split(value or "")
+            _split(value or "")
         except ValueError as error:
             raise ValueError(f"{value!r} has a quote that is not closed") from error
         return value
@@ -48,6 +49,12 @@ class ScriptOptions(Options):
         if not self.executable and not self.script:
             raise ValueError("needs an executable, a script or both")
         return self
+
+
+@lru_cache
+def _split(executable: str) -> tuple[str, ...]:
+    """Split as a shell would; the stages of a campaign share a few executables."""
+    return tuple(shlex.split(executable))
 
 
 def command(options: ScriptOptions) -> tuple[str, ...]:
@@ -62,7 +69,7 @@ def command(options: ScriptOptions) -> tuple[str, ...]:
     ('python', '-u', '/w/spectra.py', 'p.dict', '--start=0', '--stop=10', '--simulate-syst')
     """
     return (
-        *shlex.split(options.executable or ""),
+        *_split(options.executable or ""),
         *([options.script] if options.script else []),
         *(_text(arg).removeprefix("file://") for arg in options.script_args),
         *(f"--{key}={_text(value)}" for key, value in options.script_kwargs.items()),
