@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +15,7 @@ from socm.engine.driver import drive
 from socm.engine.events import Ended, Event, JobState, Started
 from socm.engine.journal import MemoryJournal
 from socm.engine.release import RELEASES, Gate
+from socm.errors import ConfigError, Problem
 from socm.model.outcome import Outcome, Simulation, WorkflowOutcome
 from socm.model.plan import Plan
 
@@ -30,7 +30,7 @@ def simulate(
     replications: int = 200,
     seed: int = 0,
     release: str = DEFAULT_RELEASE,
-    processes: int | None = None,
+    processes: int = 1,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Simulation:
     """Carry a plan out exactly and by chance, and say what it comes to.
@@ -44,7 +44,8 @@ def simulate(
     release
         Name of the release rule.
     processes
-        How many to use at the most; all cores if not given.
+        How many to use at the most. With more than one, a script needs the usual
+        ``if __name__ == "__main__"``.
     progress
         Is told the number of replications done.
 
@@ -53,6 +54,9 @@ def simulate(
     Stalled
         If a replication stops before every workflow is in a final state.
     """
+    if any(w.fixed for w in plan.workflows):
+        message = "a plan of a campaign that has begun cannot be simulated in this version"
+        raise ConfigError(Problem(message=message))
     gates = RELEASES[release](plan)
     exact = replay(plan, gates)
     outcomes = []
@@ -70,7 +74,8 @@ def simulate(
     return Simulation(
         plan=plan,
         exact=exact,
-        makespans=tuple(outcome.makespan for outcome in outcomes),
+        makespans=tuple(outcome.makespan for outcome in outcomes if outcome.completed),
+        replications=len(outcomes),
         in_time=tuple(outcome.meets(deadline) for outcome in outcomes),
         criticality={
             name: critical[name] / len(outcomes) for name in plan.campaign.workflows if outcomes
@@ -137,6 +142,7 @@ def _critical_chain(
     for name, (_, finish) in ran.items():
         ending[finish].append(name)
     chain = [max(ran, key=lambda name: ran[name][1] or 0.0)]
+    # Whoever ends before another begins came before it: the walk cannot return to where it was.
     while before := ending.get(ran[chain[-1]][0]):
         last = chain[-1]
         # Best a dependency, then one whose place it took; else somebody made room for it.
@@ -156,13 +162,13 @@ def _critical_chain(
 
 
 def _replications(
-    plan: Plan, gates: Mapping[str, Gate], count: int, seed: int, processes: int | None
+    plan: Plan, gates: Mapping[str, Gate], count: int, seed: int, processes: int
 ) -> Iterator[Outcome]:
     """Yield the outcomes in order; other processes help where it takes long."""
     _prepare(plan, gates, seed)
     began = time.perf_counter()
     done = 0
-    workers = min(processes or os.cpu_count() or 1, count)
+    workers = min(processes, count)
     while done < count:
         yield _replication(done)
         done += 1
@@ -170,13 +176,17 @@ def _replications(
         if workers > 1 and left > PATIENCE:
             break
     if done < count:
-        with ProcessPoolExecutor(
+        pool = ProcessPoolExecutor(
             workers,
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_prepare,
             initargs=(plan, gates, seed),
-        ) as pool:
+        )
+        try:
             yield from pool.map(_replication, range(done, count), chunksize=4)
+        finally:
+            # After the last replication there is nothing to cancel; after Ctrl-C there is.
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 _world: tuple[Plan, Mapping[str, Gate], int] | None = None
@@ -202,6 +212,6 @@ def _assumptions(plan: Plan, release: str) -> dict[str, object]:
         "runtimes": "lognormal around the expected runtime",
         "spread": {"min": spreads[0], "max": spreads[-1]} if spreads else None,
         "queue_wait_s": 0,
-        "failures": "none but timeouts, which are retried with a longer walltime",
+        "failures": "none but timeouts, retried where a longer walltime is allowed",
         "release": release,
     }

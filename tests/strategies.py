@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from unittest import mock
 
 from hypothesis import assume, settings
@@ -327,6 +328,8 @@ def faults(plan: Plan) -> list[str]:
     found = []
     if sorted(w.name for w in plan.workflows) != sorted(campaign.workflows):
         return ["not each workflow once"]
+    if any(b.start < a.start for a, b in pairwise(plan.workflows)):
+        found.append("not in the order of their starts")
     for w in plan.workflows:
         request = campaign.workflows[w.name].request
         options, _ = cluster.admit(request, campaign.budget)
@@ -340,7 +343,7 @@ def faults(plan: Plan) -> list[str]:
         whole = option.exclusive
         cores = len(w.placements) * option.partition.cores if whole else w.threads * request.ranks
         sound = (
-            w.start >= 0
+            w.start >= (0 if w.fixed else plan.start)
             and w.finish - w.start == option.duration
             and option.duration <= w.walltime <= option.walltime
             and (w.threads, w.exclusive, w.cores) == (option.threads, whole, cores)

@@ -271,13 +271,10 @@ def test_a_wrong_option_is_a_usage_error(campaign: Path) -> None:
     assert "--replications" in done.stderr
 
 
-def test_the_same_seed_gives_the_same_answer_however_many_processes(campaign: Path) -> None:
-    answers = [
-        socm("simulate", campaign, "--json", "--seed", "3", "--processes", n).stdout
-        for n in ("1", "2")
-    ]
-    assert answers[0] == answers[1]
-    assert answers[0] != socm("simulate", campaign, "--json", "--seed", "4").stdout
+def test_the_seed_decides_what_chance_does(campaign: Path) -> None:
+    answer = socm("simulate", campaign, "--json", "--seed", "3").stdout
+    assert socm("simulate", campaign, "--json", "--seed", "3", "--processes", "1").stdout == answer
+    assert socm("simulate", campaign, "--json", "--seed", "4").stdout != answer
 
 
 def test_no_replications_leave_probability_open(campaign: Path) -> None:
@@ -452,3 +449,119 @@ def test_resource_is_the_guides_with_memory_in_mb() -> None:
     )
     assert tiger3.partitions[0].memory == 1_000_000
     assert tiger3.tiers[0].walltime == 3_600_000
+
+
+def test_names_are_never_taken_for_markup(tmp_path: Path, campaign: Path) -> None:
+    name = "[/red] [v2] :smile:"
+    campaign.write_text(
+        campaign.read_text().replace("campaign:", f"campaign:\n  name: '{name}'", 1)
+    )
+    for verb in ("plan", "simulate", "validate"):
+        assert name in socm(verb, campaign).stdout
+    output = tmp_path / "x[v3].json"
+    assert "x[v3].json" in "".join(socm("plan", campaign, "--output", output).stdout.split())
+
+
+def test_output_may_be_read_by_the_group_and_follows_links(campaign: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.json"
+    link.symlink_to(tmp_path / "real.json")
+    socm("plan", campaign, "--output", link)
+    assert link.is_symlink()
+    mask = os.umask(0)
+    os.umask(mask)
+    assert (tmp_path / "real.json").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_output_to_a_device_leaves_the_device(campaign: Path) -> None:
+    assert socm("plan", campaign, "--output", "/dev/null").returncode == 0
+    assert not Path("/dev/null").is_file()
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(campaign: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m socm plan {campaign} 2>&1 | head -n 1; echo ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "0"
+
+
+def test_an_output_that_takes_nothing_is_told(campaign: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "socm", "plan", str(campaign), "--json"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+
+
+def test_what_a_terminal_cannot_show_is_left_out(campaign: Path) -> None:
+    done = socm_process("simulate", campaign, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert "In time" in done.stdout
+
+
+def test_warnings_of_loading_are_in_the_documents(campaign: Path) -> None:
+    campaign.write_text(campaign.read_text().replace("memory: 48G, ", ""))
+    for verb in ("plan", "simulate"):
+        warnings = json.loads(socm(verb, campaign, "--json").stdout)["warnings"]
+        assert any("memory is not given for first, second" in w for w in warnings)
+
+
+def _mangle(document: dict[str, Any], change: str) -> None:
+    first = document["workflows"][0]
+    partition = document["cluster"]["partitions"][0]
+    window = {"partition": "cpu", "node": 0, "start": 0, "finish": 9}
+    match change:
+        case "end before start":
+            first |= {"fixed": True, "finish_s": first["start_s"]}
+        case "unknown reservation":
+            document["reservations"] = [window | {"partition": "zz"}]
+        case "reservation beyond":
+            document["reservations"] = [window | {"node": 99}]
+        case "reservation backwards":
+            document["reservations"] = [window | {"start": 10}]
+        case "speed":
+            partition["speed"] = 0
+        case "huge":
+            partition["nodes"] = 10**12
+        case "no number":
+            first["upward_rank_s"] = float("nan")
+        case "far":
+            document["start_s"] = 10**30
+        case "twin partitions":
+            document["cluster"]["partitions"] *= 2
+        case "shape":
+            document["shape"] = "allocation"
+        case "campaign":
+            document["campaign"] = []
+        case "order":
+            document["workflows"].reverse()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "end before start", "unknown reservation", "reservation beyond", "reservation backwards",
+        "speed", "huge", "no number", "far", "twin partitions", "shape", "campaign", "order",
+    ],
+)  # fmt: skip
+def test_a_plan_that_was_mangled_is_refused(campaign: Path, tmp_path: Path, change: str) -> None:
+    plan = tmp_path / "plan.json"
+    socm("plan", campaign, "--output", plan)
+    document = json.loads(plan.read_text())
+    _mangle(document, change)
+    plan.write_text(json.dumps(document))
+    for verb in ("plan", "simulate"):
+        done = socm(verb, plan)
+        assert done.returncode == 2, done.stdout
+        assert str(plan) in done.stderr

@@ -284,7 +284,7 @@ stages:
         (
             "yaml",
             f"campaign: {{}}\nstages:\n  'a b': {{{STAGE}}}\n",
-            "stages.a b.name: should match pattern",
+            "stages.a b.name: 'a b' is no name",
         ),
     ],
 )  # fmt: skip

@@ -109,7 +109,13 @@ def test_where_the_users_file_is(home: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert user_file() == home / "config.toml"
     monkeypatch.setenv("SOCM_CONFIG", "/etc/socm.toml")
     assert user_file() == Path("/etc/socm.toml")
-    assert load_settings().find("simulate", "seed") is None  # it need not exist
+
+
+def test_the_users_file_need_not_exist_unless_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().find("simulate", "seed") is None
+    monkeypatch.setenv("SOCM_CONFIG", "/nowhere/socm.toml")
+    with pytest.raises(ConfigError, match="no such file"):
+        load_settings()
 
 
 def test_a_deadline_may_be_a_date_with_a_zone(tmp_path: Path) -> None:

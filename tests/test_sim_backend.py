@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -11,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import pairs, share
 
+from sim import montecarlo
 from sim.backend import SimBackend
 from sim.stochastic import runtime_factors
 from socm.engine.backend import Job, JobUpdate
-from socm.errors import BackendError
+from socm.errors import BackendError, ConfigError
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition
+from socm.model.cluster import Cluster, Partition, Qos
 from socm.model.plan import Placement
 from socm.planner import plan_campaign
 
@@ -274,3 +277,44 @@ def test_the_luck_of_a_workflow_does_not_depend_on_those_declared_after_it() -> 
         return runtime_factors(plan_campaign(Campaign.of("c", workflows), CLUSTER), 3, 0)
 
     assert (factors(3) == factors(9)[:3]).all()
+
+
+def test_other_processes_do_not_change_what_comes_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no patience at all, every replication but the first is another process's."""
+    workflows = [Workflow(name=n, request=ResourceRequest(runtime=60)) for n in "abc"]
+    plan = plan_campaign(Campaign.of("c", workflows, deadline=180), CLUSTER)
+    alone = montecarlo.simulate(plan, replications=9, seed=5)
+    pools = []
+
+    class Counted(ProcessPoolExecutor):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            pools.append(self)
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(montecarlo, "PATIENCE", -1.0)
+    monkeypatch.setattr(montecarlo, "ProcessPoolExecutor", Counted)
+    together = montecarlo.simulate(plan, replications=9, seed=5, processes=2)
+    assert len(pools) == 1
+    assert together == alone
+
+
+def test_a_campaign_that_has_begun_is_not_simulated_from_its_start() -> None:
+    workflow = Workflow(name="a", request=ResourceRequest(runtime=60))
+    first = plan_campaign(Campaign.of("c", [workflow]), CLUSTER)
+    plan = plan_campaign(first.campaign, CLUSTER, start=30, fixed=first.workflows)
+    with pytest.raises(ConfigError, match="has begun"):
+        montecarlo.simulate(plan)
+
+
+def test_makespans_are_those_of_replications_in_which_all_completed() -> None:
+    """A campaign that loses its first workflow is over early, and that is no good news."""
+    qos = Qos(name="short", walltime=66)
+    cluster = replace(CLUSTER, qos=(qos, Qos(name="long", walltime=9999)))
+    first = Workflow(name="a", request=ResourceRequest(runtime=60, qos="short"))
+    then = Workflow(name="b", request=ResourceRequest(runtime=600), depends=("a",))
+    plan = plan_campaign(Campaign.of("c", [first, then]), cluster)
+    simulation = montecarlo.simulate(plan, replications=60)
+    assert simulation.replications == 60
+    assert 0 < len(simulation.makespans) < 60
+    assert min(simulation.makespans) > 300
+    assert simulation.lost["a"] == pytest.approx(1 - len(simulation.makespans) / 60)

@@ -6,14 +6,16 @@ Heavy libraries are imported by the verbs that need them, inside their functions
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 from typing import Annotated, Any
 
 import typer
 
 from socm import __version__
-from socm.cli import clusters, init, plan, simulate, validate
+from socm.cli import clusters, export, import_, init, plan, simulate, validate
 from socm.errors import ConfigError, Infeasible, InvalidPlan, Problem, SocmError
 
 # What typer raises for a wrong command line; newer versions carry a click of their own, so that
@@ -32,6 +34,8 @@ app = typer.Typer(
 )
 app.command(name="simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command(name="plan", epilog=plan.EXAMPLES)(plan.plan)
+app.command(name="import", epilog=import_.EXAMPLES)(import_.import_)
+app.command(name="export", epilog=export.EXAMPLES)(export.export)
 app.command(name="init", epilog=init.EXAMPLES)(init.init)
 app.command(name="validate", epilog=validate.EXAMPLES)(validate.validate)
 app.command(name="clusters", epilog=clusters.EXAMPLES)(clusters.clusters)
@@ -57,6 +61,9 @@ def options(
 def main() -> None:
     """Run the command line; every error is one for people, with its exit code."""
     arguments = sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a bar is worth less than an answer
     try:
         code = app(standalone_mode=False)
     except SocmError as error:
@@ -68,11 +75,17 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("interrupted\n")
         code = 130
-    except BrokenPipeError:
-        # Whoever read the output has seen enough.
-        sys.stderr.close()
-        code = 0
+    except OSError as error:
+        # Of standard output: files that are read or written tell their own errors.
+        reason = (error.strerror or str(error)).lower()
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        code = 0 if isinstance(error, BrokenPipeError) else _tell_output(reason)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell_output(reason: str) -> int:
+    sys.stderr.write(f"error: output cannot be written: {reason}\n")
+    return ConfigError.exit_code
 
 
 def _tell(error: SocmError, *, as_json: bool) -> int:

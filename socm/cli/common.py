@@ -39,8 +39,10 @@ OutputOption = Annotated[
 ]
 
 
-def load_plan(file: Path, cluster: str | None) -> tuple[Plan, tuple[str, ...]]:
-    """Read a plan, or read a campaign and plan it; return it with its warnings."""
+def load_plan(file: Path, cluster: str | None) -> Plan:
+    """Read a plan, or read a campaign and plan it; the warnings of both are in the plan."""
+    from dataclasses import replace
+
     from socm.model.document import read_plan
 
     if file.suffix == ".json":
@@ -51,22 +53,27 @@ def load_plan(file: Path, cluster: str | None) -> tuple[Plan, tuple[str, ...]]:
                 hint="plan the campaign again with --cluster",
             )
             raise ConfigError(problem)
-        plan = read_plan(file)
-        return plan, plan.warnings
+        return read_plan(file)
 
     from socm.config import load_campaign
     from socm.planner import plan_campaign
 
     loaded = load_campaign(file, cluster=cluster)
     plan = plan_campaign(loaded.campaign, loaded.cluster)
-    return plan, (*loaded.warnings, *plan.warnings)
+    return replace(plan, warnings=(*loaded.warnings, *plan.warnings))
 
 
 def console() -> Console:
-    """Standard output, in colour on terminals only."""
+    """Standard output, in colour on terminals only; what it prints is never taken for markup."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            """Whoever read the output has seen enough: that is no error."""
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+            raise SystemExit(0)
+
+    return Output(highlight=False, markup=False, emoji=False)
 
 
 def warn(warnings: Iterable[str]) -> None:
@@ -81,12 +88,12 @@ def warn(warnings: Iterable[str]) -> None:
 
 def print_json(document: Mapping[str, Any]) -> None:
     """Print a document to standard output."""
-    sys.stdout.write(json.dumps(document, indent=1) + "\n")
+    sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
 def write_json(document: Mapping[str, Any], path: Path) -> None:
     """Write a document to a file, whole or not at all."""
-    _write(path, json.dumps(document, indent=1) + "\n")
+    _write(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
 def new_file(path: Path, text: str, *, force: bool) -> None:
@@ -99,11 +106,19 @@ def new_file(path: Path, text: str, *, force: bool) -> None:
 
 
 def _write(path: Path, text: str) -> None:
+    """Write a file, whole or not at all; a link is followed, a device is written to."""
     try:
+        path = path.resolve()
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(name, 0o666 & ~mask)
             os.replace(name, path)
         except BaseException:
             os.unlink(name)

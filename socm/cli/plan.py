@@ -47,7 +47,7 @@ def plan(
     """
     from socm.model.document import plan_document
 
-    planned, warnings = load_plan(file, cluster)
+    planned = load_plan(file, cluster)
     document = plan_document(planned)
     if output is not None:
         write_json(document, output)
@@ -57,7 +57,7 @@ def plan(
         from socm.report.table import campaign_table, exceptions, facts_table, plan_table
         from socm.report.verdict import plan_facts, plan_verdict
 
-        warn(warnings)
+        warn(planned.warnings)
         out = console()
         short = all_rows or len(planned.workflows) <= ROWS
         rows = planned.workflows if short else exceptions(planned, EXCEPTIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,14 +88,14 @@ def simulate(
         from socm.report.plot import picture_format
 
         picture_format(plot)  # a wrong suffix is told before the work, not after
-    plan, warnings = load_plan(file, cluster)
+    plan = load_plan(file, cluster)
     if not json:
-        warn(warnings)
+        warn(plan.warnings)
     simulation = _simulate(
         plan,
         chosen("replications", replications, REPLICATIONS) or 0,
         chosen("seed", seed, 0) or 0,
-        chosen("processes", processes, None),
+        chosen("processes", processes, usable_cores()) or 1,
     )
     document = simulation_document(simulation)
     if output is not None:
@@ -124,7 +125,14 @@ def simulate(
     return 0 if simulation.feasible else 3
 
 
-def _simulate(plan: Plan, replications: int, seed: int, processes: int | None) -> Simulation:
+def usable_cores() -> int:
+    """How many cores this process may use, which in a job may be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _simulate(plan: Plan, replications: int, seed: int, processes: int) -> Simulation:
     """Simulate, with a progress bar on a terminal where it takes long."""
     from rich.console import Console
     from rich.progress import Progress

@@ -90,11 +90,11 @@ def _show(loaded: LoadedCampaign) -> None:
     out = console()
     tables = list(dict.fromkeys(value.table for value in loaded.resolved))
     for name in tables:
-        out.print(f"\n[bold]\\[{name}][/bold]")
+        out.print(f"\n[{name}]", style="bold")
         out.print(resolved_table([v for v in loaded.resolved if v.table == name]))
         if name in loaded.campaign.workflows:
             import shlex
 
             command = shlex.join(loaded.campaign.workflows[name].command)
-            out.print(f"command  {command}", style="dim", markup=False, soft_wrap=True)
+            out.print(f"command  {command}", style="dim", soft_wrap=True)
     out.print()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
@@ -48,7 +49,8 @@ def load_cluster(name: str, *, folder: Path | None = None) -> Cluster:
     if name in builtin:
         return _from_source(read(builtin[name]))
     if name.endswith(".toml") or "/" in name:
-        return _from_source(read((folder or Path()) / Path(name).expanduser()))
+        path = Path(os.path.expanduser(name))
+        return _from_source(read((folder or Path()) / path))
     hint = did_you_mean(name, builtin) or f"known are {', '.join(builtin)}, or a path to a .toml"
     raise ConfigError(Problem(message=f"unknown cluster {name!r}", hint=hint))
 

@@ -59,7 +59,7 @@ class Findings:
 
     def needs(self, files: tuple[str, ...]) -> None:
         """Note which of the files that a run reads are not here."""
-        self._missing.update(dict.fromkeys(f for f in files if not Path(f).exists()))
+        self._missing.update(dict.fromkeys(f for f in files if not _is_there(f)))
 
     def resolve(self, table: str, key: str, value: object, origin: str) -> None:
         """Note what a value was resolved to, and where it comes from."""
@@ -111,6 +111,14 @@ class Findings:
             yield f"not set in the environment: {unset}"
         if self._missing:
             yield f"not found here, and a run would need: {listed(list(self._missing))}"
+
+
+def _is_there(file: str) -> bool:
+    """Whether a file is here; one that may not be looked at, or cannot be, is not."""
+    try:
+        return Path(file).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def listed(names: list[str], most: int = 5) -> str:

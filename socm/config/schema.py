@@ -9,6 +9,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,6 +21,7 @@ from pydantic import (
 from socm.config.source import Source
 from socm.config.toml_positions import Key
 from socm.errors import Problem, did_you_mean
+from socm.model.cluster import MOST_NODES
 from socm.units import parse_duration, parse_memory, seconds_until
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -34,7 +36,7 @@ def not_bool(value: object) -> object:
 
 def _deadline(value: object) -> object:
     """Take a date with a zone for the time that is left until then."""
-    if isinstance(value, datetime):
+    if isinstance(value, date):
         value = value.isoformat()
     if isinstance(value, str) and re.match(r"\s*\d{4}-\d\d-\d\d", value):
         return seconds_until(value, datetime.now(UTC))
@@ -132,10 +134,20 @@ class CampaignSection(Section):
     base_path: str | None = None
 
 
+def _fit_for_a_name(name: str) -> str:
+    """Names become those of jobs and folders."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,199}", name, re.ASCII):
+        raise ValueError(
+            f"{name[:40]!r} is no name; use up to 200 of A-Z, a-z, 0-9 and _ . + @ -, and begin "
+            "with a letter, a digit or _"
+        )
+    return name
+
+
 class WorkflowSection(Section):
     """What every workflow section may say beside the options of its type."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+@-]*$", max_length=200)]
+    name: Annotated[str, AfterValidator(_fit_for_a_name)]
     depends: Annotated[
         tuple[str, ...],
         WithJsonSchema({"type": ["array", "string", "null"], "items": {"type": "string"}}),
@@ -151,12 +163,12 @@ class PartitionSection(Section):
     """``[[partitions]]`` of a cluster file."""
 
     name: str
-    nodes: Count
+    nodes: Annotated[Count, Field(le=MOST_NODES)]
     cores_per_node: Count
     threads_per_core: Count = 1
     memory_per_node: PositiveMemory
     gpus_per_node: CountOrNone = 0
-    speed: float = Field(default=1.0, gt=0, le=1000)
+    speed: float = Field(default=1.0, ge=1e-3, le=1e3)
     exclusive: bool = False
     walltime: Duration | None = None
     source: str | None = None
@@ -174,7 +186,7 @@ class QosSection(Section):
     cores: Count | None = None
     cores_per_job: Count | None = None
     nodes_per_job: Count | None = None
-    charge: float = Field(default=1.0, ge=0)
+    charge: float = Field(default=1.0, ge=0, le=1000)
     exclusive: bool = False
     debug: bool = False
     source: str | None = None

@@ -104,7 +104,7 @@ def load_settings() -> Settings:
     environment = {name: _from_environment(model, problems) for name, model in _SECTIONS.items()}
     user: dict[str, dict[str, Setting]] = {}
     path = user_file()
-    if path.is_file():
+    if "SOCM_CONFIG" in os.environ or os.path.isfile(path):
         source = read(path)
         data = read_section(UserFile, source.data, source, (), problems)
         for name in _SECTIONS if data is not None else ():

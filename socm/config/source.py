@@ -6,6 +6,7 @@ import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 import tomli
 import yaml
@@ -68,8 +69,8 @@ def read(path: Path) -> Source:
     except UnicodeDecodeError as error:
         message = f"is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
         raise ConfigError(Problem(file=file, message=message)) from error
-    except OSError as error:
-        message = (error.strerror or str(error)).lower()
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        message = (getattr(error, "strerror", None) or str(error)).lower()
         raise ConfigError(Problem(file=file, message=f"cannot be read: {message}")) from error
     if path.suffix == ".toml":
         reader = _read_toml
@@ -100,7 +101,8 @@ def _with_text(problem: Problem, lines: Sequence[str]) -> Problem:
 def _read_toml(file: str, text: str) -> Source:
     try:
         data = tomli.loads(text)
-        return Source(file=file, data=data, positions=toml_positions(text.replace("\r\n", "\n")))
+        positions = toml_positions(text.replace("\r\n", "\n"))
+        return Source(file=file, data=data, positions=positions)
     except tomli.TOMLDecodeError as error:
         message = re.sub(r" \(at .*\)$", "", str(error))
         line, column = getattr(error, "lineno", None), getattr(error, "colno", None)
@@ -110,6 +112,10 @@ def _read_toml(file: str, text: str) -> Source:
         raise ConfigError(problem) from error
     except RecursionError as error:
         raise ConfigError(_too_deep(file, text)) from error
+    except ValueError as error:  # a number of thousands of digits
+        digits = re.search(r"[0-9_]{4000,}", text)
+        offset = digits.start() if digits else 0
+        raise ConfigError(_at(file, text, offset, "is a number too long to read")) from error
 
 
 def _too_deep(file: str, text: str) -> Problem:
@@ -120,6 +126,26 @@ def _too_deep(file: str, text: str) -> Problem:
         if depth > DEEPEST:
             return _at(file, text, match.start(), "is nested too deeply")
     return _at(file, text, 0, "is nested too deeply")
+
+
+_SUSPICIOUS = re.compile(r"^[ \t]*(?:[-?] ){40}|^ {160}", re.MULTILINE)
+"""Blocks that may be nested too deeply, as brackets may be."""
+
+
+def _refuse_depth(file: str, text: str) -> None:
+    """Refuse what libyaml's composer would overflow the stack with; its parser does not."""
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > DEEPEST:
+                assert event.start_mark is not None
+                raise ConfigError(_at(file, text, event.start_mark.index, "is nested too deeply"))
+    except yaml.YAMLError:
+        return  # the composer will say what is wrong
 
 
 def _at(file: str, text: str, offset: int, message: str) -> Problem:
@@ -152,8 +178,11 @@ for _tag, _pattern, _first in (
 
 
 def _read_yaml(file: str, text: str) -> Source:
-    loader = _Loader(text)
+    if _SUSPICIOUS.search(text) or _too_deep(file, text).line != 1:
+        _refuse_depth(file, text)
+    loader = None
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -167,7 +196,8 @@ def _read_yaml(file: str, text: str) -> Source:
     except RecursionError as error:
         raise ConfigError(_too_deep(file, text)) from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     if root is None:
         return Source(file=file, data={})
     reader = _NodeReader(file)
@@ -178,6 +208,22 @@ def _read_yaml(file: str, text: str) -> Source:
     if reader.problems:
         raise ConfigError(*reader.problems)
     return Source(file=file, data=data, positions=reader.positions)
+
+
+class Number(float):
+    """A number that remembers how it was written, for whoever passes it on as text."""
+
+    def __new__(cls, text: str) -> Self:
+        """Read a number."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    text: str
+
+    def __str__(self) -> str:
+        """As it was written."""
+        return self.text
 
 
 class _NodeReader:
@@ -224,7 +270,7 @@ class _NodeReader:
                 case "int":
                     return int(text)
                 case "float":
-                    return float(text)
+                    return Number(text)
         except (KeyError, ValueError):  # of a tag that somebody wrote; or 5,000 digits
             self.complain(node, f"{text[:20]!r} is no {tag}")
             return None
@@ -256,9 +302,8 @@ class _NodeReader:
         parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
         mappings = []
         for part in parts:
-            if isinstance(part, yaml.MappingNode):
-                value = self.read(part, key)
-                assert isinstance(value, dict)
+            value = self.read(part, key) if isinstance(part, yaml.MappingNode) else None
+            if isinstance(value, dict):
                 mappings.append(value)
             else:
                 self.complain(part, "<< takes a mapping, or a list of mappings")

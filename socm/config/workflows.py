@@ -308,7 +308,9 @@ class WorkflowReader:
             return section.memory
         self.findings.without_memory(name)
         share = min(
-            p.memory * request.cores(p.threads_per_core) // p.cores for p in self.cluster.partitions
+            p.memory * request.cores(p.threads_per_core) // p.cores
+            for p in self.cluster.partitions
+            if p.name == request.partition or request.partition not in self.cluster.by_partition
         )
         return share * ranks
 

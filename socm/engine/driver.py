@@ -6,6 +6,7 @@ One driver for both worlds: it is synchronous, does one thing at a time and neve
 from __future__ import annotations
 
 import math
+from collections import Counter
 from heapq import heappop, heappush
 
 from socm.engine.backend import Backend, Job, JobUpdate
@@ -31,6 +32,8 @@ from socm.model.plan import Plan
 
 RESUBMIT_DELAY = 60.0
 """Seconds before a submission that was refused for now is tried again."""
+MOST_REFUSALS = 60
+"""So many times a workflow may be refused."""
 
 
 def drive(
@@ -104,6 +107,7 @@ class _Driver:
         self._left = len(self._names)
         self._timers: list[tuple[float, int]] = []  # when to look again at whom
         self._ready: list[int] = []  # may be submitted, by priority
+        self._refusals = Counter[str]()
         self._held: dict[str, Job] = {}  # submitted and not over
         self._cores = 0
         self._nodes: dict[tuple[str, int], int] = {}
@@ -189,7 +193,8 @@ class _Driver:
         try:
             native_id = self._backend.submit(job)
         except SubmitError as error:
-            if error.transient:
+            self._refusals[name] += 1
+            if error.transient and self._refusals[name] < MOST_REFUSALS:
                 self._record(self._same_again(job, now, error.message))
                 heappush(self._timers, (now + RESUBMIT_DELAY, job.priority))
             else:

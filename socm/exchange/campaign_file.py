@@ -17,7 +17,7 @@ from socm.units import DAY, HOUR, MINUTE
 
 WIDTH = 100
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,199}")
-_PLAIN = re.compile(r"[A-Za-z0-9_./][\w./+@=-]*(?: [\w./+@=-]+)*", re.ASCII)
+_PLAIN = re.compile(r"-{0,2}[A-Za-z0-9_./$][\w./+@=$-]*(?: [\w./+@=$-]+)*", re.ASCII)
 # What some YAML, of version 1.1 or 1.2, takes for something else than text.
 _NOT_TEXT = re.compile(
     r"[-+]?[.\d][\d_.:+-]*(?:e[-+]?\d+)?|0[xob][\da-f_]+|[-+]?\.(?:inf|nan)"

@@ -1,4 +1,4 @@
-"""Files of other systems as plain data: JSON, or the YAML 1.1 that their programs read; gzip too."""
+"""Files of other systems as plain data: JSON, or YAML 1.1 as their programs read it; gzip, too."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from socm.config.source import MOST_VALUES, Key, Position, Source
+from socm.config.source import MOST_VALUES, Source
+from socm.config.toml_positions import Key, Position
 from socm.errors import ConfigError, Problem
 
 LARGEST = 512 * 1024**2
@@ -86,8 +87,9 @@ def _read_yaml(file: str, text: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = ", ".join(x for x in (error.context, error.problem) if x)
-        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        raise ConfigError(Problem(file=file, line=line, column=column, message=message)) from error
+        if mark is None:
+            raise ConfigError(Problem(file=file, message=message)) from error
+        raise ConfigError(_problem(file, text.split("\n"), mark, message)) from error
     except yaml.YAMLError as error:
         raise ConfigError(Problem(file=file, message=str(error).splitlines()[0])) from error
     except RecursionError as error:
@@ -97,7 +99,24 @@ def _read_yaml(file: str, text: str) -> Document:
     if not isinstance(data, dict):
         raise ConfigError(Problem(file=file, message="is neither a JSON object nor a YAML mapping"))
     return Document(
-        file=file, data=data, positions=reader.positions, twice=tuple(dict.fromkeys(reader.twice))
+        file=file,
+        data=data,
+        positions=reader.positions,
+        lines=reader.lines,
+        twice=tuple(dict.fromkeys(reader.twice)),
+    )
+
+
+def _problem(
+    file: str, lines: list[str], mark: yaml.Mark, message: str, hint: str | None = None
+) -> Problem:
+    return Problem(
+        file=file,
+        line=mark.line + 1,
+        column=mark.column + 1,
+        text=lines[mark.line] if mark.line < len(lines) else None,
+        message=message,
+        hint=hint,
     )
 
 
@@ -111,6 +130,7 @@ class _NodeReader:
     def __init__(self, file: str, text: str) -> None:
         self._file = file
         self._loader = yaml.SafeLoader(text)
+        self.lines = text.split("\n")
         self._values = 0
         self._seen: set[int] = set()
         self.positions: dict[Key, Position] = {}
@@ -125,10 +145,7 @@ class _NodeReader:
             self._loader.dispose()
 
     def _complain(self, node: yaml.Node, message: str, hint: str | None = None) -> None:
-        line, column = node.start_mark.line + 1, node.start_mark.column + 1
-        self.problems.append(
-            Problem(file=self._file, line=line, column=column, message=message, hint=hint)
-        )
+        self.problems.append(_problem(self._file, self.lines, node.start_mark, message, hint))
 
     def _read(self, node: yaml.Node, key: Key) -> object:
         self._values += 1
@@ -143,7 +160,8 @@ class _NodeReader:
             return posixpath.join("", *map(str, items)) if node.tag == "!concat" else items
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node)
-        return self._refuse(node)
+        self._refuse(node)
+        return None
 
     def _refuse(self, node: yaml.Node) -> None:
         tag = node.tag.removeprefix(_TAG)
@@ -184,4 +202,5 @@ class _NodeReader:
         except ValueError as error:
             self._complain(node, f"{text!r} is not a number: {error}")
             return None
-        return self._refuse(node)
+        self._refuse(node)
+        return None

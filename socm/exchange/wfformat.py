@@ -1,9 +1,7 @@
-"""WfFormat, in which the WfCommons project describes workflows and how they ran.
+"""WfFormat, in which the WfCommons project describes workflows and how they ran: read.
 
-Written is version 1.5, which but for its number is also a valid 1.6; read is every version from
-1.0 on. A task's resources have no place in the specification, so that of a campaign carries each
-workflow's section of the campaign file under the key ``socm``, as the format permits; read back,
-it is the same campaign.
+Up to version 1.2 ``workflow.jobs`` held all there is, then ``workflow.tasks``; from 1.5 on it is
+split into ``workflow.specification`` and ``workflow.execution``.
 
 References
 ----------
@@ -18,36 +16,21 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from socm import __version__
-from socm.errors import ConfigError, Problem
+from socm.errors import ConfigError
 from socm.exchange.campaign_file import (
     CampaignFile,
-    campaign_section,
     escaped,
     resources_section,
-    stage_section,
     workflow_names,
 )
+from socm.exchange.reader import Reader, listed
 from socm.exchange.source import Document
-from socm.model.campaign import Campaign, ResourceRequest
+from socm.model.campaign import ResourceRequest
 from socm.model.cluster import Cluster
-from socm.model.outcome import Outcome
-from socm.model.plan import Plan
 
-VERSION = "1.5"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-"""When simulated executions begin: an emulated cluster has no calendar."""
 _MEGABYTE = 1024**2
-_OWN_KEYS = frozenset(
-    ("executable", "script", "script-args", "extra-args", "environment", "base-path")
-    + ("description", "resources")
-)
-
-
-# Reading
 
 
 def read(document: Document, cluster: Cluster, runtime: int | None) -> CampaignFile:
@@ -65,19 +48,18 @@ def read(document: Document, cluster: Cluster, runtime: int | None) -> CampaignF
     ConfigError
         With every problem in the file.
     """
-    return _Reader(document, runtime).read()
+    return _Instance(document, runtime).read()
 
 
-class _Reader:
+class _Instance(Reader):
     def __init__(self, document: Document, runtime: int | None) -> None:
-        self._document = document
+        super().__init__(document)
         self._runtime = runtime
-        self._problems: list[Problem] = []
         self._lacking: Counter[str] = Counter()
         self._untimed: list[str] = []
 
     def read(self) -> CampaignFile:
-        data = self._document.data
+        data = self.document.data
         workflow = _mapping(data.get("workflow"))
         specification = _mapping(workflow.get("specification"))
         place = "workflow.specification.tasks"
@@ -88,7 +70,7 @@ class _Reader:
             key = "tasks" if "tasks" in workflow else "jobs"
             place = f"workflow.{key}"
             tasks = records = self._tasks(workflow.get(key), place)
-        if not tasks and not self._problems:
+        if not tasks and not self.problems:
             self._complain(place, "there are no tasks")
         titles = [_text(task.get("name")) or key for key, task in tasks.items()]
         labels = titles if len(set(titles)) == len(titles) else list(tasks)
@@ -102,24 +84,23 @@ class _Reader:
         if self._untimed and self._runtime is None:
             self._complain(
                 "workflow",
-                f"no runtime is recorded of {_listed(self._untimed)}",
+                f"no runtime is recorded of {listed(self._untimed)}",
                 "give --runtime for these",
             )
-        if self._problems:
-            raise ConfigError(*self._problems)
+        if self.problems:
+            raise ConfigError(*self.problems)
         system = _mapping(data.get("runtimeSystem") or data.get("wms")).get("name")
         version = f"WfFormat {_text(data.get('schemaVersion')) or 'of no version'}"
         return CampaignFile(
             campaign=self._campaign(data),
             stages={name: _ordered(stage) for name, stage in stages.items()},
-            head=f"From {Path(self._document.file).name}: {version}"
+            head=f"From {Path(self.document.file).name}: {version}"
             + (f", recorded by {_text(system)}." if system else "."),
-            notes=tuple(self._notes(specification or workflow, own=system == "socm")),
+            notes=tuple(self._notes(own=system == "socm")),
         )
 
     def _complain(self, place: str, message: str, hint: str | None = None) -> None:
-        message = f"{place}: {message}"
-        self._problems.append(Problem(file=self._document.file, message=message, hint=hint))
+        self.problem((), f"{place}: {message}", hint)
 
     def _tasks(self, value: object, place: str) -> dict[str, Mapping[str, object]]:
         """Read a list of tasks by their ids."""
@@ -165,7 +146,7 @@ class _Reader:
     ) -> dict[str, object]:
         own = _mapping(task.get("socm"))
         if "resources" in own:
-            return {key: value for key, value in own.items() if key in _OWN_KEYS}
+            return {key: value for key, value in own.items() if key != "depends"}
         seconds = self._number(name, record, "runtimeInSeconds", "runtime")
         if seconds is None:
             self._untimed.append(name)
@@ -207,7 +188,7 @@ class _Reader:
             return {"executable": "true"}
         given = command.get("arguments", task.get("arguments"))
         arguments = [escaped(str(a)) for a in given] if isinstance(given, list) else []
-        if not arguments and re.fullmatch(r"[\w./+=:,@-]+(?: [\w./+=:,@-]+)+", program):
+        if not arguments and re.fullmatch(r"[\w./+=:,@-]+(?: +[\w./+=:,@-]+)+", program):
             return {"executable": program}  # a whole command line
         shell = re.search(r"\s", program) is not None
         self._lacking["words"] += shell
@@ -216,7 +197,7 @@ class _Reader:
 
     def _campaign(self, data: Mapping[str, object]) -> dict[str, object]:
         told: dict[str, object] = {
-            "name": _text(data.get("name")) or Path(self._document.file).name.split(".")[0]
+            "name": _text(data.get("name")) or Path(self.document.file).name.split(".")[0]
         }
         if description := _text(data.get("description")):
             told["description"] = description
@@ -224,11 +205,11 @@ class _Reader:
         keys = ("deadline", "requested_resources", "resources", "policy")
         return told | {key: own[key] for key in keys if key in own}
 
-    def _notes(self, specification: Mapping[str, object], *, own: bool) -> Iterator[str]:
+    def _notes(self, *, own: bool) -> Iterator[str]:
         if own and not +self._lacking and not self._untimed:
             return
         if self._untimed:
-            yield f"--runtime is taken for {_listed(self._untimed)}, of which none is recorded"
+            yield f"--runtime is taken for {listed(self._untimed)}, of which none is recorded"
         yield (
             "runtimes are those recorded, rounded up to whole seconds, on the machines of then; "
             "cores of the cluster count as equally fast"
@@ -241,11 +222,9 @@ class _Reader:
         ):
             if count := self._lacking[what]:
                 yield meaning.format("1 task" if count == 1 else f"{count} tasks")
-        left_out = [k for k in ("files", "machines") if k in specification]
         yield (
-            f"left out: {', '.join([*left_out, 'files of tasks'])}, and what was recorded of "
-            "machines, processors, reading and writing; commands are as recorded, see to it that "
-            "they can run before you run them"
+            "left out: files, machines, and what was recorded of processors, reading and writing; "
+            "commands are as recorded: see to it that they can run before you run them"
         )
 
 
@@ -260,101 +239,3 @@ def _text(value: object) -> str:
 def _ordered(stage: Mapping[str, object]) -> dict[str, object]:
     """Put the resources last, as people do."""
     return {k: v for k, v in stage.items() if k != "resources"} | {"resources": stage["resources"]}
-
-
-def _listed(names: list[str], most: int = 5) -> str:
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-# Writing
-
-
-def document(campaign: Campaign) -> dict[str, object]:
-    """Return a campaign as a WfFormat instance with a specification only.
-
-    Examples
-    --------
-    >>> from socm.model.campaign import Workflow
-    >>> campaign = Campaign.of("one", [Workflow(name="a", request=ResourceRequest(runtime=60))])
-    >>> document(campaign)["workflow"]["specification"]["tasks"][0]["id"]
-    'a'
-    """
-    ids = task_ids(campaign)
-    return {
-        "name": campaign.name or "campaign",
-        "schemaVersion": VERSION,
-        "runtimeSystem": {"name": "socm", "version": __version__},
-        "workflow": {
-            "specification": {
-                "tasks": [
-                    {
-                        "name": w.name,
-                        "id": ids[w.name],
-                        "parents": [ids[p] for p in dict.fromkeys(w.depends)],
-                        "children": [ids[c] for c in campaign.children[w.name]],
-                        "socm": {k: v for k, v in stage_section(w).items() if k != "depends"},
-                    }
-                    for w in campaign.workflows.values()
-                ]
-            }
-        },
-        "socm": {k: v for k, v in campaign_section(campaign).items() if k != "name"},
-    }
-
-
-def execution(plan: Plan, outcome: Outcome) -> dict[str, object]:
-    """Return the execution part: when each workflow ran in a simulation, where it was planned."""
-    ids = task_ids(plan.campaign)
-    partitions = plan.cluster.by_partition
-    used = sorted({node for w in plan.workflows for node in w.nodes})
-    return {
-        "makespanInSeconds": outcome.makespan,
-        "executedAt": _timestamp(plan.start),
-        "tasks": [
-            {"id": ids[w.name], **_record(plan, w.name), **_times(w.start, w.finish)}
-            for w in outcome.workflows
-            if w.start is not None and w.finish is not None
-        ],
-        "machines": [
-            {
-                "nodeName": _node_name(name, node),
-                "system": "linux",
-                "memoryInBytes": partitions[name].memory * _MEGABYTE,
-                "cpu": {"coreCount": partitions[name].cores},
-            }
-            for name, node in used
-        ],
-    }
-
-
-def task_ids(campaign: Campaign) -> dict[str, str]:
-    """Return an id for each workflow: its name, as far as ids may have its characters."""
-    wanted = [re.sub(r"[^0-9A-Za-z_.-]", "_", name) for name in campaign.workflows]
-    return dict(zip(campaign.workflows, workflow_names(wanted), strict=True))
-
-
-def _times(start: float, finish: float) -> dict[str, object]:
-    return {"runtimeInSeconds": finish - start, "executedAt": _timestamp(start)}
-
-
-def _record(plan: Plan, name: str) -> dict[str, object]:
-    planned, workflow = plan.by_name[name], plan.campaign.workflows[name]
-    command = workflow.command or ("true",)
-    record: dict[str, object] = {
-        "coreCount": workflow.request.ranks * planned.threads,
-        "memoryInBytes": workflow.request.memory * _MEGABYTE,
-        "machines": [_node_name(*node) for node in planned.nodes],
-    }
-    if command[0]:
-        arguments = [word for word in command[1:] if word]  # the schema has no empty ones
-        record["command"] = {"program": command[0], "arguments": arguments}
-    return record
-
-
-def _timestamp(seconds: float) -> str:
-    return (EPOCH + timedelta(seconds=seconds)).isoformat()
-
-
-def _node_name(partition: str, node: int) -> str:
-    return re.sub(r"[^0-9A-Za-z-]+", "-", f"{partition}-{node}").strip("-")

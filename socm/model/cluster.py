@@ -15,6 +15,10 @@ WALLTIME_FACTOR = 1.5
 """Walltime asked for, over the expected runtime, where none is given."""
 
 
+MOST_NODES = 100_000
+LARGEST = 10**9
+
+
 @dataclass(frozen=True, kw_only=True)
 class Partition:
     """Nodes of one kind.
@@ -47,6 +51,17 @@ class Partition:
     source: str | None = None
     checked: str | None = None
     note: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.nodes <= MOST_NODES:
+            raise ValueError(f"partition {self.name!r}: nodes lie between 1 and {MOST_NODES}")
+        for what in ("cores", "threads_per_core", "memory"):
+            if not 1 <= getattr(self, what) <= LARGEST:
+                raise ValueError(f"partition {self.name!r}: {what} is not between 1 and {LARGEST}")
+        if not 0 <= self.gpus <= LARGEST or not 1e-3 <= self.speed <= 1e3:
+            raise ValueError(f"partition {self.name!r}: gpus or speed is out of range")
+        if self.walltime is not None and self.walltime < 1:
+            raise ValueError(f"partition {self.name!r}: walltime is at least a second")
 
     def ranks_per_node(self, request: ResourceRequest) -> int:
         """How many of its ranks an empty node holds; 0 when not even one fits."""
@@ -97,6 +112,14 @@ class Qos:
     source: str | None = None
     checked: str | None = None
     note: str | None = None
+
+    def __post_init__(self) -> None:
+        for what in ("walltime", "running_jobs", "cores", "cores_per_job", "nodes_per_job"):
+            limit = getattr(self, what)
+            if limit is not None and not 1 <= limit <= 10**12:
+                raise ValueError(f"QOS {self.name!r}: {what} is out of range")
+        if not 0 <= self.charge <= 1000:
+            raise ValueError(f"QOS {self.name!r}: charge lies between 0 and 1000")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +175,14 @@ class Cluster:
     description: str | None = None
     source: str | None = None
     checked: str | None = None
+
+    def __post_init__(self) -> None:
+        for what, names in (
+            ("partitions", [p.name for p in self.partitions]),
+            ("QOS", [q.name for q in self.qos]),
+        ):
+            if len(set(names)) < len(names):
+                raise ValueError(f"two {what} of {self.name!r} have the same name")
 
     @cached_property
     def by_partition(self) -> dict[str, Partition]:

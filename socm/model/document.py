@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from socm.errors import ConfigError, InvalidPlan, Problem
 from socm.model.campaign import Campaign
@@ -88,13 +88,15 @@ def simulation_document(simulation: Simulation) -> dict[str, Any]:
         "makespan_s": {"exact": simulation.exact.makespan, **_spread(simulation.makespans)},
         "probability": simulation.probability,
         "probability_interval": simulation.probability_interval,
-        "replications": len(simulation.makespans),
+        "replications": simulation.replications,
+        "completed": len(simulation.makespans),
         "seed": simulation.seed,
         "assumptions": dict(simulation.assumptions),
         "core_hours": simulation.exact.core_seconds / 3600,
         "utilisation": simulation.utilisation,
         "timeouts": simulation.timeouts,
         "critical_path": list(simulation.exact.critical),
+        "warnings": list(plan.warnings),
         "workflows": [
             {
                 "name": w.name,
@@ -105,7 +107,7 @@ def simulation_document(simulation: Simulation) -> dict[str, Any]:
                 "planned_finish_s": plan.by_name[w.name].finish,
                 "attempts": w.attempts,
                 "criticality": simulation.criticality.get(w.name),
-                "lost": simulation.lost.get(w.name, 0.0) if simulation.makespans else None,
+                "lost": simulation.lost.get(w.name, 0.0) if simulation.replications else None,
                 "finish_p05_s": quantile(simulation.finishes.get(w.name, ()), 0.05),
                 "finish_p95_s": quantile(simulation.finishes.get(w.name, ()), 0.95),
             }
@@ -141,6 +143,9 @@ def quantile(values: Any, share: float) -> float | None:
     return float(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
 
 
+_Seconds = Annotated[int, Field(ge=0, le=10**12)]
+
+
 class _PlacementEntry(BaseModel):
     partition: str
     node: int
@@ -149,27 +154,27 @@ class _PlacementEntry(BaseModel):
 
 class _PlannedEntry(BaseModel):
     name: str
-    start_s: int
-    finish_s: int
-    walltime_s: int
+    start_s: _Seconds
+    finish_s: _Seconds
+    walltime_s: _Seconds
     partition: str
     qos: str | None
     threads: Annotated[int, Field(ge=1)]
     exclusive: bool
     cores: int
-    upward_rank_s: float = 0.0
+    upward_rank_s: Annotated[float, Field(ge=0, le=1e12)] = 0.0
     fixed: bool = False
     placements: tuple[_PlacementEntry, ...]
 
 
 class _PlanFile(BaseModel):
-    campaign: Any
-    cluster: Any
-    shape: Literal["jobs", "allocation"] = "jobs"
-    start_s: int = 0
-    lower_bound_s: int
+    campaign: Campaign
+    cluster: Cluster
+    shape: Literal["jobs"] = "jobs"
+    start_s: _Seconds = 0
+    lower_bound_s: _Seconds
     fingerprint: str
-    reservations: tuple[Any, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
     warnings: tuple[str, ...] = ()
     workflows: tuple[_PlannedEntry, ...]
 
@@ -186,7 +191,7 @@ def read_plan(path: Path) -> Plan:
     """
     file = str(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except OSError as error:
         message = f"cannot be read: {(error.strerror or str(error)).lower()}"
         raise ConfigError(Problem(file=file, message=message)) from error
@@ -228,11 +233,15 @@ def read_plan(path: Path) -> Plan:
     return plan
 
 
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
 def _plan(data: Any) -> Plan:
     file = _PlanFile.model_validate(data)
     return Plan(
-        campaign=TypeAdapter(Campaign).validate_python(file.campaign),
-        cluster=TypeAdapter(Cluster).validate_python(file.cluster),
+        campaign=file.campaign,
+        cluster=file.cluster,
         workflows=tuple(
             PlannedWorkflow(
                 name=w.name,
@@ -252,7 +261,7 @@ def _plan(data: Any) -> Plan:
         ),
         lower_bound=file.lower_bound_s,
         start=file.start_s,
-        reservations=TypeAdapter(tuple[Reservation, ...]).validate_python(file.reservations),
+        reservations=file.reservations,
         shape=file.shape,
         warnings=file.warnings,
     )

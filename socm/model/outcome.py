@@ -75,7 +75,9 @@ class Simulation:
     exact
         With every runtime as expected.
     makespans
-        Of each replication, in seconds.
+        Of each replication in which every workflow completed, in seconds.
+    replications
+        How many there were.
     in_time
         For each replication, whether all completed by the deadline.
     criticality
@@ -95,6 +97,7 @@ class Simulation:
     plan: Plan
     exact: Outcome
     makespans: tuple[float, ...] = ()
+    replications: int = 0
     in_time: tuple[bool, ...] = ()
     criticality: Mapping[str, float] = field(default_factory=dict)
     finishes: Mapping[str, Sequence[float]] = field(default_factory=dict)

@@ -45,6 +45,12 @@ class Reservation:
     memory: int | None = None
     gpus: int | None = None
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.finish <= 10**12:
+            raise ValueError("a reservation begins at 0 or later, and ends after it begins")
+        if any(x is not None and x < 0 for x in (self.node, self.cores, self.memory, self.gpus)):
+            raise ValueError("a reservation takes no less than nothing")
+
     def loads(self, partition: Partition) -> Iterator[tuple[int, tuple[int, int, int]]]:
         """Each node that it touches, with the cores, MB and GPUs it takes there."""
         cores = partition.cores if self.cores is None else self.cores
@@ -210,6 +216,12 @@ class Plan:
 
     def _violations(self) -> Iterator[str]:
         yield from self._incomplete()
+        yield from self._bad_times()
+        for r in self.reservations:
+            partition = self.cluster.by_partition.get(r.partition)
+            if partition is None or (r.node or 0) >= partition.nodes:
+                yield f"a reservation is on node {r.node} of {r.partition}, which there is not"
+                return
         known = [w for w in self.workflows if w.name in self.campaign.workflows]
         broken = {w.name: [*self._bad_request(w)] for w in known}
         yield from chain.from_iterable(broken.values())
@@ -238,6 +250,13 @@ class Plan:
         ):
             yield f"{name}: is planned more than once"
 
+    def _bad_times(self) -> Iterator[str]:
+        for w in self.workflows:
+            if w.finish <= w.start:
+                yield f"{w.name}: ends at {w.finish} s, before it starts at {w.start} s"
+            if w.start < (0 if w.fixed else self.start):
+                yield f"{w.name}: starts at {w.start} s, before the plan at {self.start} s"
+
     def _bad_request(self, w: PlannedWorkflow) -> Iterator[str]:
         """Yield where a planned workflow is not what was asked for or what the cluster admits."""
         request = self.campaign.workflows[w.name].request
@@ -257,8 +276,6 @@ class Plan:
         ):
             if planned != right:
                 yield f"{w.name}: {what} is {planned}, not {right}"
-        if w.start < 0:
-            yield f"{w.name}: starts before the campaign"
         if not w.fixed and not w.duration <= w.walltime <= option.walltime:
             yield (
                 f"{w.name}: walltime {w.walltime} s is not between {w.duration} s and "

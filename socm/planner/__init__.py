@@ -75,6 +75,11 @@ def plan_campaign(
                 hint=did_you_mean(campaign.policy, POLICIES) or f"known are {', '.join(POLICIES)}",
             )
         )
+    reservations, fixed = tuple(reservations), tuple(fixed)
+    unknown = [w.name for w in fixed if w.name not in campaign.workflows]
+    unknown += [r.partition for r in reservations if r.partition not in cluster.by_partition]
+    if unknown:
+        raise ConfigError(*(Problem(message=f"there is no {name!r}") for name in unknown))
     admitted = {
         name: cluster.admit(workflow.request, campaign.budget)
         for name, workflow in campaign.workflows.items()
@@ -87,8 +92,7 @@ def plan_campaign(
             hint=f"`socm clusters {cluster.name}` shows what it has",
         )
     options = {name: options for name, (options, _) in admitted.items()}
-    reservations, fixed = tuple(reservations), tuple(fixed)
-    capacity = Capacity(cluster, campaign.budget, start, reservations)
+    capacity = Capacity(cluster, campaign.budget, start, reservations, fixed)
     workflows = policy(campaign, options, capacity, start=start, fixed=fixed)
     workflows.sort(key=lambda w: (w.start, -w.rank))
     plan = Plan(
@@ -121,12 +125,8 @@ def _warnings(
     workflows: Iterable[PlannedWorkflow], options: Mapping[str, Sequence[Option]]
 ) -> Iterator[str]:
     for w in workflows:
-        option = next(
-            o
-            for o in options[w.name]
-            if (o.partition.name, o.qos.name) == (w.partition, w.qos or "")
-        )
-        if option.capped:
+        pair = (w.partition, w.qos or "")
+        if any(o.capped and (o.partition.name, o.qos.name) == pair for o in options[w.name]):
             yield (
                 f"{w.name}: walltime capped at {format_walltime(w.walltime)} by QOS {w.qos}, "
                 f"{w.walltime / w.duration:.2f} × its runtime"

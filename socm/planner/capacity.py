@@ -266,6 +266,8 @@ class Capacity:
         Nothing is placed before.
     reservations
         What is not the campaign's.
+    fixed
+        What has its place already; `take` puts it there.
     """
 
     def __init__(
@@ -274,9 +276,10 @@ class Capacity:
         budget: Budget,
         start: int = 0,
         reservations: Sequence[Reservation] = (),
+        fixed: Sequence[PlannedWorkflow] = (),
     ) -> None:
         self._timelines = {
-            p.name: Timelines(p, _usable(p, budget.nodes, reservations), start)
+            p.name: Timelines(p, _usable(p, budget.nodes, reservations, fixed), start)
             for p in cluster.partitions
         }
         # On one partition the nodes that may be used are the budget; on several it is counted.
@@ -398,12 +401,16 @@ class Capacity:
 
 
 def _usable(
-    partition: Partition, most: int | None, reservations: Iterable[Reservation]
+    partition: Partition,
+    most: int | None,
+    reservations: Iterable[Reservation],
+    fixed: Iterable[PlannedWorkflow],
 ) -> Sequence[int]:
     """Return the nodes of a partition to plan with under a budget of nodes.
 
     A campaign never holds more than n nodes at once exactly if its jobs can be laid on n nodes,
-    so more need not be looked at; those that are reserved least are taken.
+    so more need not be looked at; those that it has already are taken first, then those that are
+    reserved least.
     """
     nodes = range(partition.nodes)
     if most is None or most >= partition.nodes:
@@ -413,7 +420,9 @@ def _usable(
         if r.partition == partition.name:
             for node, _ in r.loads(partition):
                 reserved[node] += r.finish - r.start
-    return sorted(nodes, key=lambda node: reserved[node])[:most]
+    held = {p.node for w in fixed for p in w.placements if p.partition == partition.name}
+    ranked = sorted(nodes, key=lambda node: (node not in held, reserved[node]))
+    return ranked[: max(most, len(held))]
 
 
 def _deal(partition: str, ranks: int, rooms: Rooms) -> tuple[Placement, ...]:

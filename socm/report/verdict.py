@@ -112,17 +112,19 @@ def simulation_facts(simulation: Simulation) -> Iterator[tuple[str, str]]:
     yield "simulated", f"{format_duration(exact)}, exact runtimes ({difference})"
     if simulation.makespans:
         low, middle, high = (quantile(simulation.makespans, q) for q in (0.05, 0.5, 0.95))
-        yield (
-            "by chance",
+        text = (
             f"{format_duration(middle or 0)}; nine times in ten "
-            f"{format_duration(low or 0)} to {format_duration(high or 0)}",
+            f"{format_duration(low or 0)} to {format_duration(high or 0)}"
         )
+        if lost := simulation.replications - len(simulation.makespans):
+            text += f"; and {lost} of {simulation.replications} lose a workflow"
+        yield "by chance", text
     if simulation.probability is not None and simulation.probability_interval is not None:
         low_p, high_p = simulation.probability_interval
         yield (
             "P(deadline)",
             f"{simulation.probability:.1%} (95 % interval {low_p:.1%} to {high_p:.1%}; "
-            f"{len(simulation.makespans)} replications, seed {simulation.seed})",
+            f"{simulation.replications} replications, seed {simulation.seed})",
         )
     if simulation.lost:
         worst = max(simulation.lost, key=lambda name: simulation.lost[name])
@@ -130,7 +132,7 @@ def simulation_facts(simulation: Simulation) -> Iterator[tuple[str, str]]:
         others = len(simulation.lost) - 1
         yield (
             "at risk",
-            f"{worst} runs out of walltime, retries and all, in {share:.1%} of the replications"
+            f"{worst} runs out of walltime for good in {share:.1%} of the replications"
             + (f"; {others} more do at times" if others else ""),
         )
     yield (
@@ -154,7 +156,7 @@ def _assumed(simulation: Simulation) -> str:
         sigma = f"{low:g}" if low == high else f"{low:g} to {high:g}"
         text += (
             f"; runtimes lognormal, sigma {sigma}; {simulation.timeouts:.2g} timeouts expected, "
-            "each retried"
+            "retried where that helps"
         )
     return text
 

@@ -46,7 +46,7 @@ class ScriptOptions(Options):
 
     @model_validator(mode="after")
     def _something_to_run(self) -> Self:
-        if not self.executable and not self.script:
+        if not _split(self.executable or "") and not self.script:
             raise ValueError("needs an executable, a script or both")
         return self
 

@@ -1,0 +1,228 @@
+"""The pipelines of PSpipe: modules that run one after another in one allocation.
+
+References
+----------
+https://github.com/simonsobs/PSpipe (``pspipe/run.py`` and ``project/*/yaml/pipeline_*.yml``)
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+from socm.errors import ConfigError
+from socm.exchange.campaign_file import CampaignFile, resources_section, workflow_names
+from socm.exchange.reader import LIMIT_NOTE, Reader, limited, listed
+from socm.exchange.source import Document
+from socm.model.campaign import ResourceRequest
+from socm.model.cluster import Cluster
+
+CLUSTER = "perlmutter"
+"""Where PSpipe's pipelines count cpus: its runner takes a node to have 256, if nobody says."""
+CPUS = 256
+ROOT = "$PSPIPE_ROOT"
+"""Stands for the folder of PSpipe."""
+_PLACEHOLDER = "__pspipe_root__"
+_KNOWN = frozenset(
+    ("slurm", "kwargs", "script_file", "cmd", "matrix", "minimal_needed_time", "duration")
+)
+_KNOWN_SLURM = frozenset(("nodes", "ntasks", "cpus_per_task", "time", "account"))
+_KNOWN_TOP = frozenset(("pipeline", "slurm", "config_file", "product_dir", "script_base_dir"))
+
+Module = Mapping[str, object]
+
+
+def read(document: Document, cluster: Cluster, runtime: int | None) -> CampaignFile:
+    """Make a campaign of a PSpipe pipeline.
+
+    Parameters
+    ----------
+    cluster
+        Does not matter here: cpus are Perlmutter's.
+    runtime
+        Seconds of each module that gives no time; without it such modules are a problem.
+
+    Raises
+    ------
+    ConfigError
+        With every problem in the file.
+    """
+    return _Pipeline(document, runtime).read()
+
+
+class _Pipeline(Reader):
+    def __init__(self, document: Document, runtime: int | None) -> None:
+        super().__init__(document)
+        self._runtime = runtime
+        self._config = self._text("config_file")
+        self._everywhere = self.mapping(("slurm",), document.data.get("slurm"))
+        self._left_out: dict[str, None] = {}
+        self._limited: list[str] = []
+        self._untimed: list[str] = []
+
+    def read(self) -> CampaignFile:
+        modules = dict(self._modules())
+        # Slashes are folders of scripts; a name of a workflow has none.
+        names = workflow_names(module.replace("/", ".") for module in modules)
+        stages: dict[str, dict[str, object]] = {}
+        before: list[str] = []
+        for name, (module, section) in zip(names, modules.items(), strict=True):
+            told = {**self._command(module, section), "depends": before}
+            told = {key: value for key, value in told.items() if value}
+            stages[name] = told | {"resources": self._resources(name, module, section)}
+            self._leave_out(section, _KNOWN, " of modules")
+            before = [name]
+        if not stages and not self.problems:
+            self.problem(("pipeline",), "there are no modules")
+        if self._untimed and self._runtime is None:
+            message = f"neither time nor duration is given for {listed(self._untimed)}"
+            self.problem(("pipeline",), message, "give --runtime for these")
+        self._leave_out(self.document.data, _KNOWN_TOP)
+        self._leave_out(self._everywhere, frozenset(("account",)), " of all in slurm")
+        if self.problems:
+            raise ConfigError(*dict.fromkeys(self.problems))
+        base = self._text("product_dir")
+        return CampaignFile(
+            campaign={
+                "name": Path(self.document.file).name.split(".")[0] or "campaign",
+                **({"base-path": base} if base else {}),
+            },
+            stages=stages,
+            head=f"From {Path(self.document.file).name}, a pipeline of PSpipe.",
+            notes=tuple(self._notes()),
+        )
+
+    def _text(self, key: str) -> str:
+        value = self.document.data.get(key)
+        if value is None or value is False:
+            return ""
+        if not isinstance(value, str):
+            self.problem((key,), f"{key} is a text, not {value!r}")
+        return _rooted(str(value))
+
+    def _leave_out(self, section: Module, known: frozenset[str], where: str = "") -> None:
+        self._left_out |= dict.fromkeys(f"{key}{where}" for key in section if key not in known)
+
+    def _modules(self) -> Iterator[tuple[str, Module]]:
+        """Yield the modules; one with a matrix as often as its values have combinations."""
+        for module, value in self.mapping(
+            ("pipeline",), self.document.data.get("pipeline")
+        ).items():
+            section = self.mapping(("pipeline", module), value or None)
+            place = ("pipeline", module, "matrix")
+            matrix = self.mapping(place, section.get("matrix"))
+            if not matrix:
+                yield module, section
+                continue
+            values = [self.texts((*place, key), value) for key, value in matrix.items()]
+            for combination in product(*values):
+                chosen = dict(zip(matrix, combination, strict=True))
+                kwargs = _filled(_joined(section.get("kwargs")), chosen)
+                yield _filled(module, chosen), {**section, "kwargs": kwargs}
+
+    def _command(self, module: str, section: Module) -> dict[str, object]:
+        """Return what the runner would call: a command or a script, arguments, the config file."""
+        told: dict[str, object]
+        if command := section.get("cmd"):
+            told = {"executable": _rooted(str(command))}
+        else:
+            script, suffix = posixpath.splitext(str(section.get("script_file") or module))
+            path = posixpath.join(self._scripts, script + (suffix or ".py"))
+            told = {} if suffix else {"executable": "python -u"}
+            told["script"] = _rooted(path)
+        try:
+            arguments = shlex.split(_rooted(_joined(section.get("kwargs"))))
+        except ValueError:
+            self.problem(("pipeline", module, "kwargs"), f"kwargs of {module}: an open quote")
+            arguments = []
+        return {**told, "script-args": [*arguments, *([self._config] if self._config else [])]}
+
+    @property
+    def _scripts(self) -> str:
+        """The folder of scripts; the runner's default moved with the project that it was of."""
+        project = "data_analysis" if "/data_analysis/" in self._config else "ACT_DR6"
+        return self._text("script_base_dir") or f"{ROOT}/project/{project}/python"
+
+    def _resources(self, name: str, module: str, section: Module) -> dict[str, object]:
+        place = ("pipeline", module, "slurm")
+        slurm = self.mapping(place, section.get("slurm") or None)
+        self._leave_out(slurm, _KNOWN_SLURM, " of slurm")
+        nodes = self.count((*place, "nodes"), slurm.get("nodes")) or 1
+        tasks = self.count((*place, "ntasks"), slurm.get("ntasks")) or 1
+        share = CPUS if tasks < nodes else max(1, nodes * CPUS // tasks)
+        account = slurm.get("account") or self._everywhere.get("account")
+        request = ResourceRequest(
+            ranks=tasks,
+            threads=self.count((*place, "cpus_per_task"), slurm.get("cpus_per_task")) or share,
+            cpus="logical",
+            runtime=self._runtime or 1,
+            account=None if account is None else str(account),
+        )
+        took = self.limit(("pipeline", module, "duration"), section.get("duration"))
+        needed = self.limit(
+            ("pipeline", module, "minimal_needed_time"),
+            section.get("minimal_needed_time") or slurm.get("time"),
+        )
+        if took is not None:
+            request = replace(request, runtime=took)
+        elif needed is not None:
+            self._limited.append(name)
+            request = limited(request, needed)
+        else:
+            self._untimed.append(name)
+        return resources_section(request, memory=False)
+
+    def _notes(self) -> Iterator[str]:
+        yield "each module waits for the one before, as PSpipe runs them; it may not have to"
+        if self._limited:
+            yield LIMIT_NOTE.format(listed(self._limited))
+        if self._untimed:
+            yield f"--runtime is taken for {listed(self._untimed)}, which give no time"
+        yield (
+            f"cpus are logical, {CPUS} to a node: where none are given a module has its tasks' "
+            "share of the nodes; memory is not given"
+        )
+        text = str(self.document.data)
+        if _PLACEHOLDER in text or ROOT in self._scripts:
+            yield f"{ROOT} is the folder of PSpipe: set it before you run"
+        if self._config:
+            yield (
+                "the config file is passed as it is: PSpipe would pass a copy with the pipeline's "
+                "variables put in"
+            )
+            if self._config[0] not in "$/":
+                yield (
+                    f"{self._config} was relative to where PSpipe was started, but commands run in "
+                    "product_dir: write the whole path"
+                )
+        if twice := self.document.twice:
+            yield f"given twice, the last one counts: {listed(list(twice))}"
+        if self._left_out:
+            yield f"left out: {', '.join(self._left_out)}"
+
+
+def _rooted(text: str) -> str:
+    return text.replace(_PLACEHOLDER, ROOT)
+
+
+def _joined(kwargs: object) -> str:
+    """Write arguments as the one text that they are passed on as."""
+    if isinstance(kwargs, Mapping):
+        return " ".join(f"{k} {'' if v is None else v}".strip() for k, v in kwargs.items())
+    return "" if kwargs is None else str(kwargs)
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    """Put values into ``{name}``, and nothing else than that.
+
+    Examples
+    --------
+    >>> _filled("fit_{mode}.{x.y}", {"mode": "TT"})
+    'fit_TT.{x.y}'
+    """
+    return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), text)
