@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -565,3 +566,27 @@ def test_a_plan_that_was_mangled_is_refused(campaign: Path, tmp_path: Path, chan
         done = socm(verb, plan)
         assert done.returncode == 2, done.stdout
         assert str(plan) in done.stderr
+
+
+def test_a_narrow_terminal_shows_who_runs_when(campaign: Path) -> None:
+    with mock.patch.dict(os.environ, {"COLUMNS": "40"}):
+        done = socm_process("plan", campaign, COLUMNS="40")
+    assert re.search(r"second +1 +1:00:00 +2:00:00", done.stdout)
+
+
+def test_an_interrupted_simulation_says_so_and_ends_at_once(campaign: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "socm", "simulate", str(campaign), "-n", "900000"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(6)  # let it begin
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(30) == 130
+        assert process.stderr is not None
+        assert "interrupted" in process.stderr.read()

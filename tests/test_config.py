@@ -78,11 +78,13 @@ def test_yaml_words_and_clocks_are_not_what_yaml_1_1_made_of_them(tmp_path: Path
         f"""
 campaign: {{resource: tiger3, deadline: 1:30:00}}
 stages:
-  a: {{{STAGE}, script-args: [no, on, 010, 1_000]}}
+  a: {{{STAGE}, script-args: [no, on, 010, 1_000, 1.50, 1575600533.1575611468, 7, 0.5]}}
 """,
     )
     assert loaded.campaign.deadline == 5400
-    assert loaded.campaign.workflows["a"].command == ("x", "no", "on", "10", "1_000")
+    assert loaded.campaign.workflows["a"].command == (
+        "x", "no", "on", "010", "1_000", "1.50", "1575600533.1575611468", "7", "0.5",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -247,6 +249,17 @@ stages:
         ("yaml", "[1, 2]", "campaign.yaml:1:1: is not a mapping"),
         ("yaml", "a: 1\na: 2\n", "campaign.yaml:2:1: key 'a' is given twice"),
         ("yaml", "a: !!python/object/apply:os.system [ls]\n", "campaign.yaml:1:4: the tag"),
+        (
+            "yaml",
+            "campaign: {}\nstages: {a: {executable: x, script-args: [~], resources: {runtime: 1}}}",
+            "stages.a.script-args[0]: should be text or a number, not nothing",
+        ),
+        ("yaml", "a: " + "[" * 100_000, "campaign.yaml:1:103: is nested too deeply"),
+        ("yaml", "- " * 100_000 + "a", "campaign.yaml:1:201: is nested too deeply"),
+        ("toml", "a = " + "9" * 5000, "campaign.toml:1:5: is a number too long to read"),
+        ("yaml", "a: {<<: !foo {b: 1}}", "the tag '!foo' is not known here"),
+        ("yaml", "campaign: {resource: '~nobody/x.toml'}\nstages: {}", "cannot be read"),
+        ("toml", 'campaign = {resource = "a\\u0000b.toml"}', "cannot be read"),
         ("yaml", "a: !!int\n", "campaign.yaml:1:4: '' is no int"),
         ("yaml", "a: !!bool maybe\n", "campaign.yaml:1:4: 'maybe' is no bool"),
         ("yaml", "campain: {x: 1}\n", "campaign.yaml:1:1: there is no campaign section; did you"),

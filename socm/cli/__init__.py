@@ -24,6 +24,8 @@ CommandLineError: type[Exception] = next(
     c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
 )
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="socm",
     help="Plan, simulate and run campaigns of workflows on SLURM clusters.",
@@ -73,13 +75,14 @@ def main() -> None:
     except CommandLineError as error:
         code = _tell_usage(error, as_json="--json" in arguments)
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("interrupted\n")
-        code = 130
+        code = INTERRUPTED
     except OSError as error:
         # Of standard output: files that are read or written tell their own errors.
         reason = (error.strerror or str(error)).lower()
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         code = 0 if isinstance(error, BrokenPipeError) else _tell_output(reason)
+    if code == INTERRUPTED:  # typer returns it, too
+        sys.stderr.write("interrupted\n")
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
@@ -230,12 +230,28 @@ def read_section(
     try:
         read = model.model_validate(plain)
     except ValidationError as error:
-        for details in error.errors():
+        for details in _without_branches(error):
             where = (*key, *_as_written(details["loc"], data))
-            message, hint = in_words(model, dict(details), where, also_known)
+            message, hint = in_words(model, details, where, also_known)
             problems.append(source.problem(where, message, hint))
         return None
     return read if len(problems) == before else None
+
+
+def _without_branches(error: ValidationError) -> Iterator[dict[str, Any]]:
+    """Yield what pydantic found; of a value that may be of several kinds, one error for all."""
+    seen = set()
+    for details in error.errors():
+        found: dict[str, Any] = {**details}
+        if found["loc"] and found["loc"][-1] in _KINDS:
+            found |= {"loc": found["loc"][:-1], "msg": "Input should be text or a number"}
+            if found["loc"] in seen:
+                continue
+            seen.add(found["loc"])
+        yield found
+
+
+_KINDS = frozenset({"str", "int", "float", "bool"})
 
 
 def snake(name: str) -> str:
@@ -332,8 +348,8 @@ def in_words(
             message = details["msg"].removeprefix("Value error, ")
             message = message.replace("Input should", "should").replace("String should", "should")
             given = details.get("input")
-            if message.startswith("should") and isinstance(given, str | int | float | bool):
-                message += f", not {given!r}"
+            if message.startswith("should") and isinstance(given, str | int | float | None):
+                message += f", not {'nothing' if given is None else repr(given)[:40]}"
             return f"{_dotted(where)}: {message}", None
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
 
 import tomli
 import yaml
@@ -120,12 +119,17 @@ def _read_toml(file: str, text: str) -> Source:
 
 def _too_deep(file: str, text: str) -> Problem:
     """Say where brackets begin to be nested more deeply than anybody means."""
+    return _at(file, text, _deep_bracket(text) or 0, "is nested too deeply")
+
+
+def _deep_bracket(text: str) -> int | None:
+    """Return the offset of the first bracket that is too deep, if brackets in text do not lie."""
     depth = 0
     for match in re.finditer(r"[\[\]{}]", text):
         depth += 1 if match[0] in "[{" else -1
         if depth > DEEPEST:
-            return _at(file, text, match.start(), "is nested too deeply")
-    return _at(file, text, 0, "is nested too deeply")
+            return match.start()
+    return None
 
 
 _SUSPICIOUS = re.compile(r"^[ \t]*(?:[-?] ){40}|^ {160}", re.MULTILINE)
@@ -178,7 +182,7 @@ for _tag, _pattern, _first in (
 
 
 def _read_yaml(file: str, text: str) -> Source:
-    if _SUSPICIOUS.search(text) or _too_deep(file, text).line != 1:
+    if _SUSPICIOUS.search(text) or _deep_bracket(text) is not None:
         _refuse_depth(file, text)
     loader = None
     try:
@@ -208,22 +212,6 @@ def _read_yaml(file: str, text: str) -> Source:
     if reader.problems:
         raise ConfigError(*reader.problems)
     return Source(file=file, data=data, positions=reader.positions)
-
-
-class Number(float):
-    """A number that remembers how it was written, for whoever passes it on as text."""
-
-    def __new__(cls, text: str) -> Self:
-        """Read a number."""
-        number = super().__new__(cls, text)
-        number.text = text
-        return number
-
-    text: str
-
-    def __str__(self) -> str:
-        """As it was written."""
-        return self.text
 
 
 class _NodeReader:
@@ -267,10 +255,11 @@ class _NodeReader:
                     return None
                 case "bool":
                     return {"true": True, "false": False}[text.lower()]
-                case "int":
-                    return int(text)
-                case "float":
-                    return Number(text)
+                case "int" | "float":
+                    number: float = int(text) if tag == "int" else float(text)
+                    # A number that would be written otherwise stays as it is: 010, 1.50, or an
+                    # obs_id of more digits than a float has. Who wants a number can read it.
+                    return number if str(number) == text else text
         except (KeyError, ValueError):  # of a tag that somebody wrote; or 5,000 digits
             self.complain(node, f"{text[:20]!r} is no {tag}")
             return None

@@ -22,6 +22,8 @@ from socm.units import (
 
 WIDE = 100
 """Columns from which a table shows what is good to know but not needed."""
+NARROW = 70
+"""Below these, it shows only who runs when."""
 
 
 def plan_table(plan: Plan, workflows: Sequence[PlannedWorkflow], *, width: int = 80) -> Table:
@@ -30,32 +32,40 @@ def plan_table(plan: Plan, workflows: Sequence[PlannedWorkflow], *, width: int =
     Where there is room, ranks and threads are in it too.
     """
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_footer=True, padding=(0, 1, 0, 0))
-    wide = width >= WIDE
+    wide, narrow = width >= WIDE, width < NARROW
     several = len(plan.cluster.partitions) > 1
     table.add_column("workflow", footer=f"{len(plan.workflows)} workflows", overflow="fold")
     if several:
         table.add_column("partition")
-    table.add_column("QOS")
+    if not narrow:
+        table.add_column("QOS")
     table.add_column("nodes", justify="right", footer=format_count(plan.peak_nodes))
     if wide:
         table.add_column("ranks", justify="right")
-    table.add_column("start", justify="right")
-    table.add_column("finish", justify="right", footer=format_walltime(plan.makespan))
-    table.add_column("walltime", justify="right")
-    table.add_column("core-h", justify="right", footer=format_core_hours(plan.core_hours))
+    table.add_column("start", justify="right", no_wrap=True)
+    table.add_column("finish", justify="right", no_wrap=True, footer=format_walltime(plan.makespan))
+    if not narrow:
+        table.add_column("walltime", justify="right", no_wrap=True)
+        table.add_column("core-h", justify="right", footer=format_core_hours(plan.core_hours))
     critical = set(plan.critical_path)
     for w in workflows:
         request = plan.campaign.workflows[w.name].request
         table.add_row(
             w.name,
             *([w.partition] if several else []),
-            w.qos or "-",
+            *([] if narrow else [w.qos or "-"]),
             str(len(w.placements)),
             *([f"{request.ranks}×{w.threads}"] if wide else []),
             format_walltime(w.start),
             format_walltime(w.finish),
-            format_walltime(w.walltime),
-            format_core_hours(w.cores * w.duration / HOUR),
+            *(
+                []
+                if narrow
+                else [
+                    format_walltime(w.walltime),
+                    format_core_hours(w.cores * w.duration / HOUR),
+                ]
+            ),
             style="bold" if w.name in critical else None,
         )
     return table
