@@ -22,7 +22,7 @@ from benchmarks.table import show
 from sim.backend import SimBackend
 from sim.stochastic import runtime_factors
 from socm.engine.backend import Job
-from socm.engine.driver import drive
+from socm.engine.driver import run_plan
 from socm.engine.events import JobState
 from socm.engine.journal import MemoryJournal
 from socm.engine.release import RELEASES, Gate, Release, hand_over_or_due
@@ -46,7 +46,7 @@ def driven(release: Release) -> Rule:
 
     def rule(plan: Plan, runtimes: Runtimes) -> float:
         backend = SimBackend(plan.cluster, lambda job: runtimes[job.workflow.name])
-        state = drive(plan, backend, MemoryJournal(), release=release)
+        state = run_plan(plan, backend, MemoryJournal(), release=release)
         assert state.ended is not None
         assert all(p.outcome is JobState.COMPLETED for p in state.workflows.values())
         return state.ended

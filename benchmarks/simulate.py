@@ -9,7 +9,7 @@ from benchmarks.table import show
 from sim.backend import SimBackend
 from sim.stochastic import runtime_factors
 from socm.engine.backend import Job
-from socm.engine.driver import drive
+from socm.engine.driver import run_plan
 from socm.engine.journal import MemoryJournal
 from socm.engine.release import RELEASES
 from socm.model.plan import Plan
@@ -51,7 +51,7 @@ def replicate(plan: Plan, rule: str) -> tuple[float, int]:
             return float(true[job.workflow.name])
 
         journal = MemoryJournal()
-        drive(plan, SimBackend(plan.cluster, runtime), journal, release=RELEASES[rule])
+        run_plan(plan, SimBackend(plan.cluster, runtime), journal, release=RELEASES[rule])
         events += len(journal.events)
     return time.process_time() - begin, events
 

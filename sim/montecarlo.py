@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from sim.backend import SimBackend
 from sim.stochastic import runtime_factors
 from socm.engine.backend import Job
-from socm.engine.driver import drive
+from socm.engine.driver import run_plan
 from socm.engine.events import Ended, Event, JobState, Started
 from socm.engine.journal import MemoryJournal
 from socm.engine.release import RELEASES, Gate
@@ -99,7 +99,7 @@ def replay(
 
     journal = MemoryJournal()
     backend = SimBackend.for_plan(plan, runtime)
-    state = drive(plan, backend, journal, release=lambda _: gates)
+    state = run_plan(plan, backend, journal, release=lambda _: gates)
     spans = list(_spans(journal.events))
     cores = {w.name: w.cores for w in plan.workflows}
     workflows = tuple(

@@ -14,6 +14,13 @@ Examples
 >>> plan = socm.plan_campaign(socm.Campaign.of("maps", maps), cluster)
 >>> plan.makespan
 7200
+
+The same driver carries a plan out on an emulated cluster and on a real one:
+
+>>> from sim.backend import SimBackend
+>>> backend = SimBackend.for_plan(plan, lambda job: 3000)  # each takes 50 minutes
+>>> socm.run_plan(plan, backend).ended
+6000.0
 """
 
 from __future__ import annotations
@@ -23,6 +30,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from socm.config import load_campaign, load_cluster
+    from socm.engine.driver import run_plan
     from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
     from socm.model.cluster import Cluster, Partition, Qos, Resource
     from socm.model.plan import Plan
@@ -44,6 +52,7 @@ _HOMES = {
     "load_campaign": "socm.config",
     "load_cluster": "socm.config",
     "plan_campaign": "socm.planner",
+    "run_plan": "socm.engine.driver",
 }
 
 __all__ = [
@@ -60,6 +69,7 @@ __all__ = [
     "load_campaign",
     "load_cluster",
     "plan_campaign",
+    "run_plan",
 ]
 
 

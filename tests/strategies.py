@@ -16,7 +16,7 @@ from sim.backend import SimBackend
 from sim.scheduler import Running, Scheduler
 from sim.stochastic import runtime_factors
 from socm.engine.backend import Job
-from socm.engine.driver import drive
+from socm.engine.driver import run_plan
 from socm.engine.events import Ended, Event, Started, Submitted
 from socm.engine.journal import MemoryJournal
 from socm.engine.release import Release, hand_over_or_due
@@ -419,7 +419,7 @@ def simulate(
     journal = MemoryJournal()
     with mock.patch("sim.backend.Scheduler", Watched):
         backend = SimBackend.for_plan(plan, runtime)
-    state = drive(plan, backend, journal, release=release)
+    state = run_plan(plan, backend, journal, release=release)
     by_attempt = {(r.job.workflow.name, r.job.attempt): r for r in placed.values()}
     submitted: dict[tuple[str, int], float] = {}
     begun: dict[tuple[str, int], float] = {}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from strategies import noisy, pairs, share, simulate
 
 from socm.engine.backend import Job, JobUpdate
-from socm.engine.driver import RESUBMIT_DELAY, drive
+from socm.engine.driver import RESUBMIT_DELAY, run_plan
 from socm.engine.events import (
     CampaignEnded,
     CampaignStarted,
@@ -154,7 +154,7 @@ def run(
     """Drive a plan; the script names attempts as ``a_1``."""
     backend = Scripted(plan, {f"run-{k.replace('_', '-')}": v for k, v in script.items()})
     journal = MemoryJournal()
-    state = drive(plan, backend, journal, release=release, retry=retry, run="run")
+    state = run_plan(plan, backend, journal, release=release, retry=retry, run="run")
     return state, backend, journal.events
 
 
@@ -192,7 +192,7 @@ def test_the_intent_to_submit_is_written_before_the_act() -> None:
     plan, journal = plan_of([job("a")]), MemoryJournal()
     backend = Scripted(plan, {"run-a-1": BackendUnavailable("no answer")})
     with pytest.raises(BackendUnavailable):
-        drive(plan, backend, journal, run="run")
+        run_plan(plan, backend, journal, run="run")
     assert isinstance(journal.events[-1], Submitting)
 
 
@@ -387,7 +387,7 @@ def test_what_is_reported_after_the_end_of_a_job_changes_nothing(late: JobState)
             return native_id
 
     journal = MemoryJournal()
-    state = drive(plan, Repeating(plan), journal, release=eager, run="run")
+    state = run_plan(plan, Repeating(plan), journal, release=eager, run="run")
     assert statuses(state) == {"a": "completed", "b": "completed"}
     of_a = [e for e in journal.events if isinstance(e, Started | Ended) and e.workflow == "a"]
     assert [type(e) for e in of_a] == [Started, Ended]
@@ -405,7 +405,7 @@ def test_what_an_earlier_attempt_reports_late_is_not_taken_for_the_present_one()
 
     backend = Haunted(plan, {"run-a-1": (5.0, JobState.NODE_FAILED)})
     journal = MemoryJournal()
-    state = drive(plan, backend, journal, release=eager, run="run")
+    state = run_plan(plan, backend, journal, release=eager, run="run")
     assert state.workflows["a"].ended == 65.0
     assert [e.attempt for e in journal.events if isinstance(e, Ended)] == [1, 2]
 
@@ -418,7 +418,7 @@ def test_a_job_that_is_over_before_it_was_seen_running_is_over() -> None:
             if state is not JobState.RUNNING:
                 super().report(job, state, delay)
 
-    state = drive(plan, Blind(plan), MemoryJournal(), run="run")
+    state = run_plan(plan, Blind(plan), MemoryJournal(), run="run")
     assert statuses(state) == {"a": "completed"}
 
 
@@ -502,7 +502,7 @@ def test_whatever_fails_exactly_its_descendants_are_skipped(
     failing = data.draw(st.sets(st.sampled_from(sorted(plan.campaign.workflows))))
     backend = Scripted(plan, {f"run-{name}-1": FAILS for name in failing})
     release = data.draw(st.sampled_from(list(RELEASES.values())))
-    state = drive(plan, backend, MemoryJournal(), release=release, run="run")
+    state = run_plan(plan, backend, MemoryJournal(), release=release, run="run")
     wanted: dict[str, str] = {}
     for name in plan.campaign.order:
         parents = plan.campaign.workflows[name].depends

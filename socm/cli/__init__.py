@@ -40,7 +40,7 @@ app.command(name="import", epilog=import_.EXAMPLES)(import_.import_)
 app.command(name="export", epilog=export.EXAMPLES)(export.export)
 app.command(name="init", epilog=init.EXAMPLES)(init.init)
 app.command(name="validate", epilog=validate.EXAMPLES)(validate.validate)
-app.command(name="clusters", epilog=clusters.EXAMPLES)(clusters.clusters)
+app.add_typer(clusters.app, name="clusters")
 
 
 def _version(asked: bool) -> None:

@@ -1,12 +1,16 @@
-"""``socm clusters``: which clusters there are, and what they have."""
+"""``socm clusters``: which clusters there are, what they have, and which can hold a campaign."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from socm.cli.common import JsonOption, console, print_json
+from socm.cli.common import CampaignFile, JsonOption, console, new_file, print_json, warn
+from socm.errors import ConfigError, Problem
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -15,30 +19,56 @@ EXAMPLES = """
 
   socm clusters tiger3
 
-  socm clusters my-cluster.toml --json
+  socm clusters match campaign.toml
+
+  socm clusters import --output my-cluster.toml
 """
 
 
-def clusters(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="[NAME|FILE]", help="Show this one.", show_default=False),
-    ] = None,
-    json: JsonOption = False,
-) -> int:
-    """List the clusters that socm knows, or show one with the sources of its figures."""
+class _Verbs(TyperGroup):
+    """Verbs of which two go without saying: ``list``, and ``show`` before a name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        words = [argument for argument in args if not argument.startswith("-")]
+        if not words and not ctx.resilient_parsing and not {"-h", "--help"} & {*args}:
+            args = ["list", *args]
+        elif words and words[0] not in self.commands:
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=_Verbs, help="List, show, match and import clusters.", epilog=EXAMPLES)
+
+
+@app.command("list")
+def list_clusters(json: JsonOption = False) -> int:
+    """List the clusters that socm knows; so does `socm clusters` alone."""
     from dataclasses import asdict
 
     from socm.config import builtin_clusters, load_cluster
+    from socm.report.table import facts_table
+
+    known = [load_cluster(each) for each in builtin_clusters()]
+    if json:
+        print_json({"schema": "socm.clusters/1", "clusters": [asdict(c) for c in known]})
+    else:
+        console().print(facts_table((c.name, c.description or "") for c in known))
+    return 0
+
+
+@app.command("show")
+def show_cluster(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="Of the cluster.", show_default=False)
+    ],
+    json: JsonOption = False,
+) -> int:
+    """Show a cluster with the sources of its figures; so does `socm clusters NAME`."""
+    from dataclasses import asdict
+
+    from socm.config import load_cluster
     from socm.report.table import cluster_sources, cluster_tables, facts_table
 
-    if name is None:
-        known = [load_cluster(each) for each in builtin_clusters()]
-        if json:
-            print_json({"schema": "socm.clusters/1", "clusters": [asdict(c) for c in known]})
-        else:
-            console().print(facts_table((c.name, c.description or "") for c in known))
-        return 0
     cluster = load_cluster(name)
     if json:
         print_json({"schema": "socm.cluster/1", "cluster": asdict(cluster)})
@@ -49,4 +79,87 @@ def clusters(
         out.print(table)
     out.print("Sources", style="bold")
     out.print(facts_table(cluster_sources(cluster)))
+    return 0
+
+
+@app.command("match")
+def match_clusters(
+    file: CampaignFile,
+    cluster: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cluster", metavar="NAME|FILE", help="Try this one; may be given several times."
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> int:
+    """Say which clusters can hold a campaign, by which QOS, and why the others cannot.
+
+    All that socm knows are tried, and the campaign's own. Exit code 0 if at least one can hold it,
+    whether in time or not; 3 if none.
+    """
+    from socm.cli.match import match_document, match_table, reasons_in_words
+
+    document = match_document(file, cluster or ())
+    if json:
+        print_json(document)
+    else:
+        from rich.padding import Padding
+        from rich.text import Text
+
+        warn(document["warnings"])
+        out = console()
+        out.print(match_table(document))
+        for match in document["clusters"]:
+            if match["reasons"]:
+                out.print(Text(f"Not on {match['name']}", style="bold"))
+            for reason in reasons_in_words(match):
+                out.print(Padding(Text(reason), (0, 0, 0, 2)))
+    return 0 if any(match["fits"] for match in document["clusters"]) else 3
+
+
+@app.command("import")
+def import_cluster(
+    name: Annotated[
+        str | None, typer.Option(help="Of the cluster; SLURM's own if not given.")
+    ] = None,
+    partition: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Keep this one; may be given several times."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the cluster file here."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    json: JsonOption = False,
+) -> int:
+    """Make a cluster file from the SLURM that this machine belongs to.
+
+    It asks `scontrol` and `sacctmgr`, and changes nothing. What a cluster file has no words for is
+    told, and kept as comments.
+    """
+    from dataclasses import asdict
+    from datetime import datetime
+
+    from socm.exchange.cluster_file import cluster_toml
+    from socm.exchange.slurm import ask, imported_cluster
+
+    if output is not None and output.suffix != ".toml":
+        problem = Problem(file=str(output), message="a cluster file is a .toml file")
+        raise ConfigError(problem)
+    today = datetime.now().astimezone().date().isoformat()
+    cluster, warnings = imported_cluster(ask(), checked=today, name=name, only=partition or ())
+    text = cluster_toml(cluster, comments=["Imported by `socm clusters import`.", *warnings])
+    if output is not None:
+        new_file(output, text, force=force)
+    if json:
+        document = {"schema": "socm.cluster/1", "cluster": asdict(cluster)}
+        print_json({**document, "warnings": list(warnings)})
+        return 0
+    warn(warnings)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        console().print(f"{cluster.name} written to {output}", markup=False)
     return 0

@@ -23,7 +23,7 @@ from socm.engine.events import (
     Submitted,
     Submitting,
 )
-from socm.engine.journal import Journal
+from socm.engine.journal import Journal, MemoryJournal
 from socm.engine.release import Release, hand_over_or_due
 from socm.engine.retry import RetryPolicy
 from socm.engine.state import CampaignState, Status, apply
@@ -36,10 +36,10 @@ MOST_REFUSALS = 60
 """So many times a workflow may be refused."""
 
 
-def drive(
+def run_plan(
     plan: Plan,
     backend: Backend,
-    journal: Journal,
+    journal: Journal | None = None,
     *,
     release: Release = hand_over_or_due,
     retry: RetryPolicy | None = None,
@@ -56,7 +56,7 @@ def drive(
     backend
         Where; it also tells the time.
     journal
-        Each event is in it before the next thing is done.
+        Each event is in it before the next thing is done; kept in memory if not given.
     release
         The rule that says when a workflow may be submitted.
     retry
@@ -74,6 +74,7 @@ def drive(
     Stalled
         If workflows remain and nothing will ever happen again; says what waits for what.
     """
+    journal = MemoryJournal() if journal is None else journal
     return _Driver(plan, backend, journal, release, retry or RetryPolicy(), run).run()
 
 

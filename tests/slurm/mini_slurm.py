@@ -21,43 +21,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
+
+from slurm_conf import FIRST_NODE_PORT, Nodes, write_configuration
 
 _PROGRAMS = ("scontrol", "sbatch", "slurmctld", "slurmd", "munged")
 _ACCOUNTING_PROGRAMS = ("sacctmgr", "slurmdbd", "mariadbd", "mariadb-install-db")
 _PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
 _PATIENCE = 60.0  # seconds for a daemon to answer: long, for machines that have much else to do
-_FIRST_NODE_PORT = 10
 
 
 def missing_programs(*, accounting: bool) -> list[str]:
     """List what has to be installed first."""
     wanted = _PROGRAMS + (_ACCOUNTING_PROGRAMS if accounting else ())
     return [program for program in wanted if not shutil.which(program, path=_PATH)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Nodes:
-    """Nodes of one kind: ``n1``, ``n2`` and so on, and what each of them claims to have.
-
-    Parameters
-    ----------
-    cores
-        Physical cores of a node, all in one socket.
-    options
-        More of a node's line in slurm.conf.
-    """
-
-    prefix: str = "n"
-    count: int = 2
-    cores: int = 8
-    threads_per_core: int = 1
-    memory: int = 16000
-    gpus: int = 0
-    options: str = ""
-
-    @property
-    def names(self) -> list[str]:
-        return [f"{self.prefix}{k}" for k in range(1, self.count + 1)]
 
 
 @dataclass(kw_only=True)
@@ -75,7 +52,8 @@ class MiniSlurm:
     accounting
         Whether there is a slurmdbd, and so QOS and sacct.
     sacctmgr
-        Commands that fill its data base, such as ``add qos short set MaxWall=60``.
+        Commands that fill its data base, such as ``add qos short set MaxWall=60``; ``{user}`` is
+        who starts the cluster.
     """
 
     nodes: Sequence[Nodes] = (Nodes(),)
@@ -96,10 +74,9 @@ class MiniSlurm:
             "MYSQL_UNIX_PORT": str(self.folder / "mariadb.sock"),
         }
         self._user = pwd.getpwuid(os.getuid()).pw_name
-        self._port = 0
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
-    def __enter__(self) -> MiniSlurm:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:
@@ -125,22 +102,34 @@ class MiniSlurm:
 
     def start(self) -> None:
         """Start all daemons, and wait until every node is idle."""
-        self._port = _free_ports(_FIRST_NODE_PORT + len(self.node_names))
-        self._write_configuration()
+        write_configuration(
+            self.folder,
+            name=self.name,
+            user=self._user,
+            port=_free_ports(FIRST_NODE_PORT + len(self.node_names)),
+            nodes=self.nodes,
+            lines=self.lines,
+            settings=self.settings,
+            accounting=self.accounting,
+        )
         self.launch("munged")
-        self._wait_for((self.folder / "munge.sock").exists, "munged")
+        self.wait_for((self.folder / "munge.sock").exists, "munged")
         if self.accounting:
             self._start_accounting()
         self.launch("slurmctld")
         for name in self.node_names:
             self.launch(name)
-        self._wait_for(self._all_idle, "a node")
+        self.wait_until_idle()
+
+    def wait_until_idle(self) -> None:
+        """Wait until jobs can start on every node."""
+        self.wait_for(self._all_idle, "nodes")
 
     def stop(self) -> None:
         """End all daemons and jobs, and remove the folder."""
         for name in [*self.node_names, "slurmctld", "slurmdbd", "mariadbd", "munged"]:
             self.end(name)
-        for pid in self._leftovers():
+        for pid in self.processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -151,7 +140,8 @@ class MiniSlurm:
             "munged": [
                 "munged", "--foreground", "--key-file", f"{self.folder}/munge/key",
                 "--socket", f"{self.folder}/munge.sock", "--pid-file", f"{self.folder}/munge.pid",
-                "--log-file", f"{self.folder}/munge.log", "--seed-file", f"{self.folder}/munge/seed",
+                "--log-file", f"{self.folder}/munge.log",
+                "--seed-file", f"{self.folder}/munge/seed",
             ],
             "mariadbd": ["mariadbd", *self._mariadb_options(), "--skip-networking",
                          "--socket", self.env["MYSQL_UNIX_PORT"]],
@@ -191,10 +181,11 @@ class MiniSlurm:
                 env=self.env, stdout=output, stderr=output, check=True,
             )  # fmt: skip
         self.launch("mariadbd")
-        self._wait_for(Path(self.env["MYSQL_UNIX_PORT"]).exists, "mariadbd")
+        self.wait_for(Path(self.env["MYSQL_UNIX_PORT"]).exists, "mariadbd")
         self.launch("slurmdbd")
-        self._wait_for(lambda: self._answers("sacctmgr", "-n", "show", "cluster"), "slurmdbd")
-        commands = [f"add cluster {self.name}", *self.sacctmgr, "quit"]
+        self.wait_for(lambda: self._answers("sacctmgr", "-n", "show", "cluster"), "slurmdbd")
+        filled = (command.format(user=self._user) for command in self.sacctmgr)
+        commands = [f"add cluster {self.name}", *filled, "quit"]
         # In one process: each call of its own takes a third of a second.
         self.run("sacctmgr", "-i", text="\n".join(commands) + "\n")
 
@@ -214,18 +205,25 @@ class MiniSlurm:
         states = self.run("sinfo", "-h", "-N", "-o", "%N %T", check=False).split("\n")
         return {f"{name} idle" for name in self.node_names} <= set(states)
 
-    def _wait_for(self, ready: Callable[[], bool], what: str) -> None:
+    def wait_for(self, ready: Callable[[], bool], what: str = "what was waited for") -> None:
+        """Wait until something is so, or a daemon has ended.
+
+        Raises
+        ------
+        RuntimeError
+            With the end of the log of what has ended, or of slurmctld.
+        """
         end = time.monotonic() + _PATIENCE
         while not ready():
             ended = [name for name, daemon in self._daemons.items() if daemon.poll() is not None]
             if ended or time.monotonic() > end:
                 logs = [self.folder / f"{name}.out" for name in ended or ["slurmctld"]]
                 text = "\n".join(f"{log.name}: {log.read_text()[-1000:]}" for log in logs)
-                raise RuntimeError(f"{what} does not come up\n{text}")
+                raise RuntimeError(f"{what}: not in {_PATIENCE:.0f} s\n{text}")
             time.sleep(0.05)
 
-    def _leftovers(self) -> list[int]:
-        """List the processes of this cluster's jobs, which outlive their slurmd."""
+    def processes(self) -> list[int]:
+        """List all processes of this cluster: its daemons, and jobs, which outlive their slurmd."""
         mark = f"SLURM_CONF={self.conf}".encode()
         found = []
         for process in Path("/proc").glob("[0-9]*"):
@@ -233,86 +231,6 @@ class MiniSlurm:
                 if mark in (process / "environ").read_bytes().split(b"\0"):
                     found.append(int(process.name))
         return [pid for pid in found if pid != os.getpid()]
-
-    def _write_configuration(self) -> None:
-        folder, munge = self.folder, self.folder / "munge.sock"
-        folder.chmod(0o755)
-        for inner in ("munge", "state", "spool"):
-            (folder / inner).mkdir(mode=0o700)
-        for name in self.node_names:
-            (folder / "spool" / name).mkdir()
-        (folder / "munge" / "key").write_bytes(os.urandom(1024))
-        (folder / "munge" / "key").chmod(0o600)
-        settings = {
-            "ClusterName": self.name,
-            "SlurmctldHost": f"{socket.gethostname().split('.')[0]}(127.0.0.1)",
-            "SlurmctldPort": self._port,
-            "SlurmdPort": self._port + 1,
-            "SlurmUser": self._user,
-            "SlurmdUser": self._user,
-            "AuthType": "auth/munge",
-            # Its second part is also how long a requeued job waits.
-            "AuthInfo": f"socket={munge},cred_expire=10",
-            "CommunicationParameters": "NoInAddrAny,NoCtldInAddrAny",  # loopback only
-            "StateSaveLocation": folder / "state",
-            "SlurmdSpoolDir": folder / "spool" / "%n",
-            "SlurmctldPidFile": folder / "slurmctld.pid",
-            "SlurmdPidFile": folder / "slurmd-%n.pid",
-            "SlurmdParameters": "config_overrides",  # nodes may claim more than there is
-            "ProctrackType": "proctrack/linuxproc",
-            "TaskPlugin": "task/none",
-            "MpiDefault": "none",
-            "SelectType": "select/cons_tres",
-            "SelectTypeParameters": "CR_Core_Memory",
-            "SchedulerParameters": "batch_sched_delay=0,sched_interval=1,sched_min_interval=0,"
-            "bf_interval=1",
-            "JobAcctGatherType": "jobacct_gather/linux",
-            "JobAcctGatherFrequency": "task=1",
-            "ReturnToService": 2,
-            "SlurmdTimeout": 15,
-            "KillWait": 2,
-            "GresTypes": "gpu",
-            "AccountingStorageType": "accounting_storage/none",
-        }
-        if self.accounting:
-            settings |= {
-                "AccountingStorageType": "accounting_storage/slurmdbd",
-                "AccountingStorageHost": "127.0.0.1",
-                "AccountingStoragePort": self._port + 2,
-                "AccountingStorageEnforce": "limits,qos",
-                # Toward slurmdbd the commands do not look at AuthInfo.
-                "AccountingStoragePass": munge,
-            }
-            dbd = folder / "slurmdbd.conf"
-            dbd.write_text(
-                f"AuthType=auth/munge\nAuthInfo=socket={munge}\nDbdHost=localhost\n"
-                f"DbdAddr=127.0.0.1\nDbdPort={self._port + 2}\nSlurmUser={self._user}\n"
-                "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny\n"
-                f"PidFile={folder}/slurmdbd.pid\nStorageType=accounting_storage/mysql\n"
-                "StorageHost=localhost\nStorageUser=root\nStorageLoc=slurm_acct\n"
-            )
-            dbd.chmod(0o600)
-        settings |= self.settings
-        lines = [f"{key}={value}" for key, value in settings.items()]
-        ports = iter(range(self._port + _FIRST_NODE_PORT, 1 << 16))
-        gres = []
-        for kind in self.nodes:
-            options = kind.options
-            if kind.gpus:
-                options += f" Gres=gpu:h100:{kind.gpus}"
-                names = ",".join(kind.names)
-                gres.append(f"NodeName={names} AutoDetect=off Name=gpu Type=h100 Count={kind.gpus}")
-            lines += [
-                f"NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={next(ports)} "
-                f"CPUs={kind.cores * kind.threads_per_core} Sockets=1 "
-                f"CoresPerSocket={kind.cores} ThreadsPerCore={kind.threads_per_core} "
-                f"RealMemory={kind.memory} {options}"
-                for name in kind.names
-            ]
-        if not any(line.startswith("PartitionName=") for line in self.lines):
-            lines.append("PartitionName=cpu Nodes=ALL Default=YES")
-        self.conf.write_text("\n".join([*lines, *self.lines]) + "\n")
-        (folder / "gres.conf").write_text("\n".join(gres) + "\n")
 
 
 def _free_ports(count: int) -> int:

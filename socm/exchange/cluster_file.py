@@ -1,0 +1,92 @@
+"""A `Cluster` as the text of a cluster file, with the source and date of each figure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from datetime import date
+
+from socm.model.cluster import Cluster, Partition, Qos
+from socm.units import format_walltime
+
+_SPELLED = {
+    "cores": "cores-per-node",
+    "memory": "memory-per-node",
+    "gpus": "gpus-per-node",
+}
+"""Keys of a partition that are not spelled as its fields are."""
+
+
+_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+"""What may not stand in a comment."""
+
+
+def cluster_toml(cluster: Cluster, *, comments: Iterable[str] = ()) -> str:
+    """Write a cluster as the TOML text that loads as the same cluster again.
+
+    Parameters
+    ----------
+    comments
+        Lines to put at the top, for people.
+
+    Examples
+    --------
+    >>> cpu = Partition(name="cpu", nodes=2, cores=8, memory=1000, walltime=86400)
+    >>> print(cluster_toml(Cluster(name="small", partitions=(cpu,))), end="")
+    name = "small"
+    <BLANKLINE>
+    [[partitions]]
+    name = "cpu"
+    nodes = 2
+    cores-per-node = 8
+    memory-per-node = 1000  # MB
+    walltime = "1-00:00:00"
+    """
+    lines = [f"# {_ONE_LINE.sub(' ', comment)}" for comment in comments]
+    lines += [
+        f"{key} = {_value(key, value)}"
+        for key in ("name", "description", "source", "checked")
+        if (value := getattr(cluster, key)) is not None
+    ]
+    for partition in cluster.partitions:
+        lines += ["", "[[partitions]]", *_entries(partition, _SPELLED)]
+    for qos in cluster.qos:
+        lines += ["", "[[qos]]", *_entries(qos, {})]
+    return "\n".join(lines) + "\n"
+
+
+def _entries(section: Partition | Qos, spelled: dict[str, str]) -> Iterator[str]:
+    """Yield the lines of what is not as it would be without."""
+    for entry in fields(section):
+        value = getattr(section, entry.name)
+        if value != entry.default:
+            key = spelled.get(entry.name, entry.name.replace("_", "-"))
+            unit = "  # MB" if entry.name == "memory" else ""
+            yield f"{key} = {_value(entry.name, value)}{unit}"
+
+
+def _value(key: str, value: object) -> str:
+    """Write a value as TOML."""
+    if key == "walltime" and isinstance(value, int):
+        return _text(format_walltime(value))
+    if key == "checked" and isinstance(value, str) and _is_date(value):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_text, value))}]"
+    return _text(value) if isinstance(value, str) else repr(value)
+
+
+def _text(text: str) -> str:
+    """Write a basic string; TOML's escapes are JSON's, but that DEL needs one."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False

@@ -1,0 +1,189 @@
+"""What ``sacctmgr -P`` prints: the QOS of a cluster, and which of them a user has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from socm.exchange.scontrol import Record, limit
+from socm.model.cluster import Partition, Qos
+from socm.units import parse_duration
+
+_JOBS = ("MaxJobsPU", "MaxJobsPA", "GrpJobs")
+_TOGETHER = ("MaxTRESPU", "MaxTRESPA", "GrpTRES")
+_SHARED = ("GrpJobs", "GrpTRES")
+_LOST = (
+    "MaxTRESPerNode", "MaxTRESMins", "MaxSubmitPU", "MaxSubmitPA", "GrpSubmit", "GrpTRESMins",
+    "GrpTRESRunMins", "GrpWall",
+)  # fmt: skip
+_ON_REQUEST = "used only where a workflow names it"
+_FOR_TESTING = {"debug", "test", "testing", "interactive"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """A partition of SLURM, and what became of it: a partition for each kind of its nodes."""
+
+    record: Record
+    kinds: tuple[Partition, ...]
+
+    def admits(self, qos: str) -> bool:
+        """Whether jobs of a QOS may run there."""
+        if denied := limit(self.record.get("DenyQos")):
+            return qos not in denied.split(",")
+        allowed = self.record.get("AllowQos", "ALL")
+        return allowed == "ALL" or qos in allowed.split(",")
+
+
+def read_table(text: str) -> list[Record]:
+    r"""Read a table whose first line names the columns.
+
+    Examples
+    --------
+    >>> read_table("Name|MaxWall|Flags\nshort|05:00:00|\n")
+    [{'Name': 'short', 'MaxWall': '05:00:00', 'Flags': ''}]
+    """
+    header, *rows = text.splitlines() or [""]
+    names = header.split("|")
+    return [dict(zip(names, row.split("|"), strict=False)) for row in rows if row]
+
+
+def read_tres(text: str) -> dict[str, int]:
+    """Read trackable resources; memory, which has a unit, and what is no number are left out.
+
+    Examples
+    --------
+    >>> read_tres("cpu=64,gres/gpu=4,mem=1T"), read_tres("")
+    ({'cpu': 64, 'gres/gpu': 4}, {})
+    """
+    pairs = (item.partition("=") for item in text.split(","))
+    return {name: int(amount) for name, _, amount in pairs if amount.isdigit()}
+
+
+def usable_qos(associations: str) -> dict[str, tuple[str, ...]]:
+    r"""Return the QOS that a user has, with the accounts that go with it: empty is any.
+
+    Examples
+    --------
+    >>> usable_qos("Account|QOS\nmaps|long,normal\nroot|normal\n")
+    {'long': ('maps',), 'normal': ()}
+    """
+    accounts: dict[str, dict[str, None]] = {}
+    rows = read_table(associations)
+    for row in rows:
+        for name in filter(None, row.get("QOS", "").split(",")):
+            accounts.setdefault(name, {})[row.get("Account", "")] = None
+    every = {row.get("Account", "") for row in rows}
+    return {name: () if {*own} == every else tuple(own) for name, own in accounts.items()}
+
+
+def tiers_of(
+    rows: Collection[Record], slots: Collection[Slot], usable: Mapping[str, Sequence[str]] | None
+) -> tuple[tuple[Qos, ...], tuple[str, ...]]:
+    """Make the QOS of a cluster, and tell what could not be kept.
+
+    Parameters
+    ----------
+    rows
+        Of ``sacctmgr show qos``.
+    slots
+        The partitions of SLURM.
+    usable
+        The QOS that the user has, with the accounts that go with it; `None` is all.
+    """
+    made: list[Qos] = []
+    warnings: list[str] = []
+    denied = [row["Name"] for row in rows if usable is not None and row["Name"] not in usable]
+    for row in rows:
+        name = row["Name"]
+        where = [slot for slot in slots if slot.admits(name)]
+        if name in denied:
+            continue
+        if not where:
+            warnings.append(f"QOS {name} is left out: no partition admits it")
+        elif closed := [f"{key}={row[key]}" for key in row if _lets_nothing_run(key, row[key])]:
+            warnings.append(f"QOS {name} is left out: with {closed[0]} no job can run")
+        else:
+            accounts = usable[name] if usable is not None else ()
+            made.append(_tier(row, where, accounts, everywhere=len(where) == len(slots)))
+            if lost := lost_limits(row):
+                warnings.append(f"QOS {name}: not kept: {', '.join(lost)}")
+    if denied:
+        more = f" and {len(denied) - 5} more" if len(denied) > 5 else ""
+        listed = ", ".join(denied[:5]) + more
+        warnings.append(f"left out, because you may not use them: QOS {listed}")
+    usual = max(1.0, min((qos.charge for qos in made), default=1.0))
+    return tuple(_on_request_if_dear(qos, usual) for qos in made), tuple(warnings)
+
+
+def lost_limits(row: Record) -> list[str]:
+    """List the limits of a QOS that a cluster file has no words for."""
+    lost = [f"{key}={row[key]}" for key in _LOST if row.get(key)]
+    for key, kept in (("MaxTRES", {"cpu", "node"}), *((key, {"cpu"}) for key in _TOGETHER)):
+        items = row.get(key, "").split(",")
+        lost += [f"{key} {item}" for item in items if item and item.partition("=")[0] not in kept]
+    return lost
+
+
+def limits_of_partition(row: Record) -> list[str]:
+    """List what a partition's own QOS limits besides the walltime."""
+    counted = (*_JOBS, "MaxTRES", "MinTRES", *_TOGETHER, *_LOST)
+    return [f"{key}={row[key]} of its QOS {row['Name']}" for key in counted if row.get(key)]
+
+
+def _lets_nothing_run(key: str, value: str) -> bool:
+    if key in _JOBS:
+        return value == "0"
+    if key in ("MaxTRES", *_TOGETHER):
+        return 0 in [read_tres(value).get(resource) for resource in ("cpu", "node")]
+    return key == "MaxWall" and value == "00:00:00"
+
+
+def _tier(row: Record, where: Sequence[Slot], accounts: Sequence[str], *, everywhere: bool) -> Qos:
+    kinds = [partition for slot in where for partition in slot.kinds]
+    # SLURM counts CPUs; where cores have differently many, the smaller number of cores is safe.
+    cpus_per_core = max(partition.threads_per_core for partition in kinds)
+    longest = limit(row.get("MaxWall"))
+    cores = _least(row, _TOGETHER, "cpu")
+    cores_per_job = _least(row, ("MaxTRES",), "cpu")
+    on_request = [f"{_ON_REQUEST}: {why}" for why in _why_only_on_request(row)]
+    notes = [f"all users together: {key}={row[key]}" for key in _SHARED if row.get(key)]
+    if accounts:
+        notes.append(f"only with account {' or '.join(accounts)}")
+    return Qos(
+        name=row["Name"],
+        partitions=() if everywhere else tuple(partition.name for partition in kinds),
+        walltime=parse_duration(longest) if longest else None,
+        running_jobs=min((int(row[key]) for key in _JOBS if row.get(key)), default=None),
+        cores=cores and max(1, cores // cpus_per_core),
+        cores_per_job=cores_per_job and max(1, cores_per_job // cpus_per_core),
+        nodes_per_job=_least(row, ("MaxTRES", *_TOGETHER), "node"),
+        charge=float(row.get("UsageFactor") or 1),
+        debug=bool(on_request),
+        note="; ".join(on_request + notes) or None,
+    )
+
+
+def _why_only_on_request(row: Record) -> Iterator[str]:
+    """Say why a plan should not use a QOS by itself, if so."""
+    if words := _FOR_TESTING.intersection(re.split(r"[^a-z]+", row["Name"].lower())):
+        yield f"its name says {min(words)}"
+    if least := row.get("MinTRES"):
+        yield f"a job must ask for at least {least}"
+    if "RequiresReservation" in row.get("Flags", "").split(","):
+        yield "it needs a reservation"
+
+
+def _on_request_if_dear(qos: Qos, usual: float) -> Qos:
+    """Let a plan not spend more than the usual unless a workflow says so."""
+    if qos.debug or qos.charge <= usual:
+        return qos
+    note = f"{_ON_REQUEST}: it is charged {qos.charge:g} times"
+    return replace(qos, debug=True, note="; ".join(filter(None, (note, qos.note))))
+
+
+def _least(row: Record, columns: tuple[str, ...], resource: str) -> int | None:
+    """Return the smallest of the limits on a resource, if there is any."""
+    limits = (read_tres(row.get(column, "")).get(resource) for column in columns)
+    return min((amount for amount in limits if amount is not None), default=None)

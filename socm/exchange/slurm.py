@@ -1,0 +1,275 @@
+"""A live SLURM as a `Cluster`, with what of it could not be kept."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from socm.errors import BackendError, BackendUnavailable, ConfigError, Problem, did_you_mean
+from socm.exchange import sacctmgr, scontrol
+from socm.exchange.sacctmgr import Slot, read_table, tiers_of, usable_qos
+from socm.exchange.scontrol import (
+    Node,
+    Record,
+    partitions_of,
+    read_node,
+    read_records,
+    read_settings,
+    why_closed,
+)
+from socm.model.cluster import Cluster, Partition, Qos
+from socm.units import format_count, parse_duration
+
+PATIENCE = 60.0
+"""Seconds for one command: a controller that is busy answers late."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What SLURM's commands printed.
+
+    Parameters
+    ----------
+    config, nodes, partitions
+        Of ``scontrol show config``, ``show node --oneliner`` and ``show partition --oneliner``.
+    qos, associations
+        Of ``sacctmgr -P show qos``, and ``show assoc`` of the user; `None` without accounting.
+    no_qos
+        Why there is none.
+    """
+
+    config: str
+    nodes: str
+    partitions: str
+    qos: str | None = None
+    associations: str | None = None
+    no_qos: str = "SLURM keeps no accounts here"
+
+
+def ask() -> Answers:
+    """Ask the SLURM that this machine belongs to.
+
+    Raises
+    ------
+    BackendError
+        If ``scontrol`` is not here, fails or gives no answer. What fails of accounting is no
+        error: then there are no QOS.
+    """
+    config = _run("scontrol", "show", "config")
+    answers = Answers(
+        config=config,
+        nodes=_run("scontrol", "show", "node", "--oneliner"),
+        partitions=_run("scontrol", "show", "partition", "--oneliner"),
+    )
+    settings = read_settings(config)
+    if not settings.get("AccountingStorageType", "").endswith("/slurmdbd"):
+        return answers
+    user = f"user={pwd.getpwuid(os.getuid()).pw_name}"
+    cluster = f"cluster={settings.get('ClusterName', '')}"
+    try:
+        return replace(
+            answers,
+            # All columns with their names: what one version lacks another may not know at all.
+            qos=_run("sacctmgr", "-P", "show", "qos"),
+            associations=_run(
+                "sacctmgr", "-P", "show", "assoc", user, cluster, "format=Account,QOS"
+            ),
+        )
+    except BackendError as error:
+        return replace(answers, no_qos=error.message)
+
+
+def _run(*command: str) -> str:
+    said = f"`{' '.join(word for word in command[:4] if not word.startswith('-'))}`"
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
+        )
+    except FileNotFoundError as error:
+        raise BackendError(
+            f"there is no {command[0]} here",
+            hint="SLURM's commands are on the login nodes of a cluster: import it there",
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise BackendUnavailable(f"{said} gave no answer in {PATIENCE:g} s") from error
+    except OSError as error:
+        raise BackendError(f"{said} cannot be run: {(error.strerror or '').lower()}") from error
+    if done.returncode:
+        last = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
+        raise BackendUnavailable(f"{said} failed: {last or f'exit code {done.returncode}'}")
+    return done.stdout
+
+
+def imported_cluster(
+    answers: Answers, *, checked: str, name: str | None = None, only: Sequence[str] = ()
+) -> tuple[Cluster, tuple[str, ...]]:
+    """Make a cluster of what SLURM said, and tell what could not be kept.
+
+    Parameters
+    ----------
+    checked
+        Today's date, for every figure.
+    name
+        Of the cluster, where SLURM's own name for it is not wanted.
+    only
+        SLURM partitions to keep; all if empty.
+
+    Raises
+    ------
+    BackendError
+        If no partition has a node on which jobs can start, or the answer is not understood.
+    ConfigError
+        If there is no partition of a name in `only`.
+    """
+    try:
+        return _cluster(answers, checked, name, only)
+    except ValueError as error:
+        raise BackendError(f"what SLURM says is not understood: {error}") from error
+
+
+def _cluster(
+    answers: Answers, checked: str, name: str | None, only: Sequence[str]
+) -> tuple[Cluster, tuple[str, ...]]:
+    settings = read_settings(answers.config)
+    nodes = [read_node(record) for record in read_records(answers.nodes)]
+    rows = read_table(answers.qos or "")
+    warnings: list[str] = []
+    slots = _slots(answers, settings, nodes, rows, only, warnings)
+    qos: tuple[Qos, ...] = ()
+    if answers.qos is None:
+        warnings.append(f"no QOS: {answers.no_qos}; if the cluster has any, add them by hand")
+    else:
+        qos, doubts = tiers_of(rows, slots.values(), _usable(answers, settings, warnings))
+        warnings += doubts
+        slots = _reached(slots, qos, warnings)
+    warnings += _counted_twice(nodes, slots)
+    on = f"on {settings.get('ClusterName', '?')}, SLURM {settings.get('SLURM_VERSION', '?')}"
+    cluster = Cluster(
+        name=name or settings.get("ClusterName", "slurm"),
+        partitions=tuple(
+            replace(p, source=f"scontrol show node {on}", checked=checked)
+            for slot in slots.values()
+            for p in slot.kinds
+        ),
+        qos=tuple(replace(q, source=f"sacctmgr show qos {on}", checked=checked) for q in qos),
+        source=f"scontrol show config {on}",
+        checked=checked,
+    )
+    return cluster, tuple(warnings)
+
+
+def _slots(
+    answers: Answers,
+    settings: Record,
+    nodes: Sequence[Node],
+    rows: Sequence[Record],
+    only: Sequence[str],
+    warnings: list[str],
+) -> dict[str, Slot]:
+    """Return the partitions where jobs can start, by SLURM's name."""
+    said = read_records(answers.partitions)
+    records = {record["PartitionName"]: record for record in said if "PartitionName" in record}
+    _refuse_unknown(only, records)
+    whole_nodes = settings.get("SelectType") == "select/linear"
+    slots = {}
+    for name in only or records:
+        record = records[name]
+        mine = [node for node in nodes if name in node.partitions]
+        if why_not := why_closed(record, mine):
+            warnings.append(f"partition {name} is left out: {why_not}")
+            continue
+        kinds = partitions_of(record, mine, whole_nodes=whole_nodes, taken=records)
+        if len(kinds) > 1:
+            warnings.append(_several_kinds(name, kinds))
+        slots[name], lost = _under_its_limits(record, kinds, rows)
+        if lost:
+            warnings.append(f"partition {name}: not kept: {', '.join(lost)}")
+    if not slots:
+        hint = "`sinfo` shows the state of each"
+        raise BackendError("no partition has a node on which jobs can start", hint=hint)
+    return slots
+
+
+def _refuse_unknown(only: Iterable[str], known: Collection[str]) -> None:
+    problems = [
+        Problem(
+            message=f"there is no partition {name!r}",
+            hint=did_you_mean(name, known) or f"known are {', '.join(known)}",
+        )
+        for name in only
+        if name not in known
+    ]
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _several_kinds(name: str, kinds: Iterable[Partition]) -> str:
+    listed = ", ".join(f"{p.name} ({format_count(p.nodes)} nodes)" for p in kinds)
+    return (
+        f"partition {name} has several kinds of nodes, each a partition here: {listed}; "
+        f"SLURM knows only {name}"
+    )
+
+
+def _under_its_limits(
+    record: Record, kinds: Sequence[Partition], rows: Iterable[Record]
+) -> tuple[Slot, list[str]]:
+    """Apply the limits that a partition's own QOS sets for all its jobs; list what is lost."""
+    lost = scontrol.lost_limits(record)
+    if own := scontrol.limit(record.get("QoS")):
+        row = next((row for row in rows if row["Name"] == own), None)
+        if longest := scontrol.limit(row.get("MaxWall")) if row else None:
+            seconds = parse_duration(longest)
+            kinds = [replace(p, walltime=min(p.walltime or seconds, seconds)) for p in kinds]
+        lost += sacctmgr.limits_of_partition(row) if row else [f"its QOS {own}"]
+    return Slot(record=record, kinds=tuple(kinds)), lost
+
+
+def _usable(
+    answers: Answers, settings: Record, warnings: list[str]
+) -> dict[str, tuple[str, ...]] | None:
+    """Return the QOS that the user may name; `None` where all may be, or it is not known."""
+    enforced = settings.get("AccountingStorageEnforce", "").lower().split(",")
+    if not {"qos", "all"}.intersection(enforced):
+        warnings.append("SLURM does not enforce QOS here; a plan keeps to them all the same")
+        return None
+    usable = usable_qos(answers.associations or "")
+    if not usable:
+        warnings.append("you have no account in SLURM's data base: every QOS is kept")
+    return usable or None
+
+
+def _reached(
+    slots: Mapping[str, Slot], qos: Collection[Qos], warnings: list[str]
+) -> dict[str, Slot]:
+    """Return the partitions that some QOS may use; all of them if there is no QOS."""
+    if not qos:
+        warnings.append("no QOS is left: the limits are those of the partitions alone")
+        return dict(slots)
+    names = {name for q in qos for name in q.partitions}
+    everywhere = any(not q.partitions for q in qos)
+    kept = {name: slot for name, slot in slots.items() if everywhere or name in names}
+    warnings += [
+        f"partition {name} is left out: none of your QOS may be used there"
+        for name in slots
+        if name not in kept
+    ]
+    return kept
+
+
+def _counted_twice(nodes: Iterable[Node], kept: Collection[str]) -> Iterator[str]:
+    """Warn of nodes that more than one partition counts as its own."""
+    shared = Counter(
+        names
+        for node in nodes
+        if not node.away and len(names := tuple(n for n in kept if n in node.partitions)) > 1
+    )
+    for names, count in shared.items():
+        yield (
+            f"{format_count(count)} nodes are in {' and '.join(names)} and counted in each, so a "
+            "plan may use them twice; --partition keeps only those that you name"
+        )

@@ -1,0 +1,549 @@
+"""Clusters: listed, shown, matched against a campaign, and imported from SLURM's answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import strategies as own
+from hypothesis import given
+from hypothesis import strategies as st
+from test_cli import EXAMPLES, SMALL_CLUSTER, TWO_STAGES, socm
+
+from socm.config import builtin_clusters, load_cluster
+from socm.errors import BackendError, BackendUnavailable, ConfigError
+from socm.exchange import slurm
+from socm.exchange.cluster_file import cluster_toml
+from socm.exchange.sacctmgr import Slot, read_table, tiers_of
+from socm.exchange.scontrol import read_node, read_records
+from socm.exchange.slurm import Answers, imported_cluster
+from socm.model.cluster import Cluster, Partition
+from socm.units import DAY, HOUR, MINUTE
+
+ANSWERS = Path(__file__).parent / "data" / "slurm"
+"""What a real SLURM 22.05 said of the cluster in slurm/conftest.py."""
+TODAY = "2026-11-22"
+
+
+def recorded(**changes: str | None) -> Answers:
+    """The recorded answers, some of them changed."""
+    names = ("config", "nodes", "partitions", "qos", "associations")
+    texts = {name: (ANSWERS / f"{name}.txt").read_text() for name in names}
+    return Answers(**{**texts, **changes})  # type: ignore[arg-type]
+
+
+def imported(answers: Answers, *only: str) -> tuple[Cluster, str]:
+    cluster, warnings = imported_cluster(answers, checked=TODAY, only=only)
+    return cluster, "\n".join(warnings)
+
+
+# Listing and showing
+
+
+def test_known_clusters_are_listed_with_and_without_the_verb() -> None:
+    assert socm("clusters").stdout == socm("clusters", "list").stdout
+    assert set(builtin_clusters()) <= set(socm("clusters").stdout.split())
+    document = json.loads(socm("clusters", "--json").stdout)
+    assert document["schema"] == "socm.clusters/1"
+    assert {c["name"] for c in document["clusters"]} == {*builtin_clusters()}
+
+
+def test_a_cluster_is_shown_with_and_without_the_verb(tmp_path: Path) -> None:
+    shown = socm("clusters", "show", "tiger3")
+    assert shown.returncode == 0
+    assert socm("clusters", "tiger3").stdout == shown.stdout
+    assert "vshort" in shown.stdout
+    file = tmp_path / "bench.toml"
+    file.write_text(SMALL_CLUSTER)
+    document = json.loads(socm("clusters", "--json", file).stdout)
+    assert document["cluster"]["partitions"][0]["nodes"] == 28
+
+
+def test_the_help_of_the_group_names_the_verbs() -> None:
+    done = socm("clusters", "--help")
+    assert done.returncode == 0
+    assert {"list", "show", "match", "import"} <= set(done.stdout.split())
+    assert "socm clusters match" in done.stdout.split("Examples")[1]
+    assert "NAME|FILE" in socm("clusters", "show", "--help").stdout
+
+
+# Matching
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Path:
+    """Two stages of 4 × 8 cores, 48 GB and an hour, on a cluster of the campaign's own."""
+    (tmp_path / "bench.toml").write_text(SMALL_CLUSTER)
+    path = tmp_path / "two.yaml"
+    path.write_text(TWO_STAGES.format(deadline="3h"))
+    return path
+
+
+def matches(*arguments: str | Path) -> tuple[int, dict[str, dict[str, Any]]]:
+    done = socm("clusters", "match", *arguments, "--json")
+    document = json.loads(done.stdout)
+    assert document["schema"] == "socm.match/1", done.stdout
+    return done.returncode, {m["name"]: m for m in document["clusters"]}
+
+
+def test_a_campaign_is_tried_on_all_known_clusters_and_its_own(campaign: Path) -> None:
+    code, found = matches(campaign)
+    assert code == 0
+    assert {*found} == {"bench", *builtin_clusters()}
+    assert found["tiger3"]["fits"]
+    assert found["tiger3"]["feasible"]
+    assert found["tiger3"]["makespan_s"] == 2 * HOUR
+    assert found["tiger3"]["used"] == [{"partition": "cpu", "qos": "vshort", "workflows": 2}]
+    assert found["bench"]["used"] == [{"partition": "cpu", "qos": None, "workflows": 2}]
+
+
+def test_a_match_is_what_plan_says(campaign: Path) -> None:
+    _, found = matches(campaign)
+    for name in builtin_clusters():
+        plan = json.loads(socm("plan", campaign, "--cluster", name, "--json").stdout)
+        for key in ("makespan_s", "lower_bound_s", "nodes", "core_hours", "feasible"):
+            assert found[name][key] == plan[key]
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.iterdir()), ids=lambda p: p.name)
+def test_every_workflow_of_a_match_is_counted_once(example: Path) -> None:
+    plan = json.loads(socm("plan", example, "--json").stdout)
+    _, found = matches(example, "--cluster", plan["cluster"]["name"])
+    (match,) = found.values()
+    assert sum(use["workflows"] for use in match["used"]) == len(plan["workflows"])
+
+
+def test_a_missed_deadline_is_told_of_a_cluster_that_holds_the_campaign(campaign: Path) -> None:
+    campaign.write_text(TWO_STAGES.format(deadline="90m"))
+    done = socm("clusters", "match", campaign, "--cluster", "tiger3")
+    assert done.returncode == 0
+    assert "missed" in done.stdout
+    assert matches(campaign, "--cluster", "tiger3")[1]["tiger3"]["feasible"] is False
+
+
+def test_a_reason_is_told_once_for_all_workflows_and_places(tmp_path: Path) -> None:
+    stage = "{executable: 'true', resources: {ranks: 1, memory: 8T, runtime: 1h}}"
+    stages = "".join(f"  big{k}: {stage}\n" for k in range(12))
+    path = tmp_path / "big.yaml"
+    path.write_text(
+        f"campaign: {{deadline: 3h, resource: tiger3}}\nstages:\n{stages}"
+        "  small: {executable: 'true', resources: {memory: 1G, runtime: 1h}}\n"
+    )
+    code, found = matches(path, "--cluster", "tiger3")
+    assert code == 3
+    (reason,) = found["tiger3"]["reasons"]
+    assert reason["reason"] == "one rank needs 8 388 608 MB, a node has 1 000 000"
+    assert reason["where"] == ["vshort", "short", "medium", "long", "vlong"]
+    assert reason["workflows"] == [f"big{k}" for k in range(12)]
+    done = socm("clusters", "match", path)
+    assert done.returncode == 3
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+    text = " ".join(done.stdout.split())
+    assert "Not on tiger3 12 workflows (big0, big1, big2 and 9 more): one rank needs" in text
+    assert "Not on perlmutter" in text
+
+
+def test_a_budget_beyond_one_cluster_is_a_reason_against_that_one(tmp_path: Path) -> None:
+    path = tmp_path / "wide.yaml"
+    path.write_text(
+        "campaign: {resource: tiger3, requested_resources: 224, resources: {nodes: 1}}\n"
+        "stages: {one: {executable: 'true', resources: {memory: 1G, runtime: 1h}}}\n"
+    )
+    code, found = matches(path)
+    assert code == 0
+    assert found["universe"]["fits"]
+    assert not found["tiger3"]["fits"]
+    assert "requested_resources = 224" in found["tiger3"]["reasons"][0]["reason"]
+
+
+def test_a_wrong_campaign_or_cluster_is_no_mismatch(campaign: Path, tmp_path: Path) -> None:
+    assert "tiger3" in socm("clusters", "match", campaign, "--cluster", "tigre3").stderr
+    assert socm("clusters", "match", campaign, "--cluster", "tigre3").returncode == 2
+    campaign.write_text(TWO_STAGES.format(deadline="soon"))
+    assert socm("clusters", "match", campaign).returncode == 2
+    assert socm("clusters", "match", tmp_path / "nowhere.yaml").returncode == 2
+
+
+# Cluster files
+
+
+TEXTS = st.none() | st.text()
+
+
+@st.composite
+def documented_clusters(draw: st.DrawFn) -> Cluster:
+    """Random clusters with any text where text is for people, and dates."""
+    dates = st.none() | st.dates().map(lambda d: f"{d:%Y-%m-%d}".zfill(10))
+
+    def sources() -> dict[str, str | None]:
+        return {"source": draw(TEXTS), "checked": draw(dates)}
+
+    cluster = draw(own.clusters())
+    charges = st.floats(min_value=0, max_value=1000)
+    return replace(
+        cluster,
+        name=draw(st.text()),
+        description=draw(TEXTS),
+        partitions=tuple(replace(p, note=draw(TEXTS), **sources()) for p in cluster.partitions),
+        qos=tuple(
+            replace(q, note=draw(TEXTS), charge=draw(charges), **sources()) for q in cluster.qos
+        ),
+        **sources(),
+    )
+
+
+@given(documented_clusters(), st.lists(st.text(), max_size=2))
+def test_a_cluster_file_loads_as_the_cluster_it_was_made_from(
+    tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, comments: list[str]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "written.toml"
+    path.write_bytes(cluster_toml(cluster, comments=comments).encode())
+    assert load_cluster(str(path)) == cluster
+
+
+@pytest.mark.parametrize("name", builtin_clusters())
+def test_built_in_clusters_are_written_with_their_sources(name: str, tmp_path: Path) -> None:
+    cluster = load_cluster(name)
+    path = tmp_path / "again.toml"
+    path.write_text(cluster_toml(cluster))
+    assert load_cluster(str(path)) == cluster
+    assert "checked = 2026-11-22" in path.read_text()
+
+
+# What SLURM says
+
+
+def test_the_recorded_cluster_is_imported_with_its_figures() -> None:
+    cluster, warnings = imported(recorded())
+    assert cluster.name == "mini"
+    assert {p.checked for p in cluster.partitions} == {q.checked for q in cluster.qos} == {TODAY}
+    assert {p.source for p in cluster.partitions} == {"scontrol show node on mini, SLURM 22.05.8"}
+    assert {q.source for q in cluster.qos} == {"sacctmgr show qos on mini, SLURM 22.05.8"}
+    figures = {
+        p.name: (p.nodes, p.cores, p.threads_per_core, p.memory, p.gpus, p.exclusive, p.walltime)
+        for p in cluster.partitions
+    }
+    assert figures == {
+        "cpu": (3, 16, 1, 60000, 0, False, 3 * DAY),
+        "cpu-2": (2, 16, 1, 252000, 0, False, 3 * DAY),
+        "gpu": (2, 8, 2, 128000, 4, True, 12 * HOUR),
+        "quick": (2, 16, 1, 60000, 0, False, 30 * MINUTE),
+    }
+    assert "1 of 4 nodes are down or drained" in str(cluster.by_partition["cpu"].note)
+    assert "without --mem SLURM gives 3000 MB a CPU" in str(cluster.by_partition["cpu"].note)
+    assert "cpu (3 nodes), cpu-2 (2 nodes); SLURM knows only cpu" in warnings
+    assert "partition closed is left out: its state is DOWN" in warnings
+    assert "partition quick: not kept: MaxNodes=1" in warnings
+    assert "2 nodes are in cpu and quick and counted in each" in warnings
+
+
+def test_the_recorded_qos_are_imported_with_their_limits() -> None:
+    cluster, warnings = imported(recorded())
+    limits = {
+        q.name: (q.walltime, q.running_jobs, q.cores, q.cores_per_job, q.nodes_per_job, q.charge)
+        for q in cluster.qos
+    }
+    assert limits == {
+        "normal": (None, None, None, None, None, 1),
+        "short": (5 * HOUR, 20, 64, None, None, 1),
+        "long": (15 * DAY, 8, 48, 32, 2, 1),
+        "gpu": (1 * DAY, None, 12, None, None, 2),  # 24 CPUs, two of which are a core
+        "debug": (30 * MINUTE, 1, None, None, None, 1),
+    }
+    assert {q.name: q.partitions for q in cluster.qos} == {
+        "normal": (),
+        "short": ("cpu", "cpu-2", "quick"),
+        "long": ("cpu", "cpu-2", "quick"),
+        "gpu": ("gpu", "quick"),
+        "debug": ("cpu", "cpu-2", "quick"),
+    }
+    assert {q.name for q in cluster.qos if q.debug} == {"debug", "gpu"}
+    assert "its name says debug" in str(cluster.by_qos["debug"].note)
+    assert "it is charged 2 times" in str(cluster.by_qos["gpu"].note)
+    assert "all users together: GrpJobs=8" in str(cluster.by_qos["long"].note)
+    assert "only with account project" in str(cluster.by_qos["short"].note)
+    assert "QOS gpu: not kept: MaxTRESPU gres/gpu=4" in warnings
+    assert "left out, because you may not use them: QOS other" in warnings
+
+
+def test_only_the_partitions_that_are_named_are_kept() -> None:
+    cluster, warnings = imported(recorded(), "gpu")
+    assert [p.name for p in cluster.partitions] == ["gpu"]
+    assert [q.name for q in cluster.qos] == ["normal", "gpu"]
+    assert "QOS short is left out: no partition admits it" in warnings
+    with pytest.raises(ConfigError, match="no partition 'gpus'; did you mean 'gpu'"):
+        imported(recorded(), "gpus")
+
+
+def test_without_accounting_there_are_no_qos_and_that_is_told() -> None:
+    cluster, warnings = imported(recorded(qos=None, associations=None))
+    assert cluster.qos == ()
+    assert len(cluster.partitions) == 4
+    assert "no QOS: SLURM keeps no accounts here" in warnings
+
+
+def test_every_qos_is_kept_where_slurm_enforces_none_or_does_not_know_the_user() -> None:
+    config = recorded().config.replace("associations,limits,qos", "none")
+    cluster, warnings = imported(recorded(config=config))
+    assert "other" in cluster.by_qos
+    assert "does not enforce QOS" in warnings
+    cluster, warnings = imported(recorded(associations="Account|QOS\n"))
+    assert "other" in cluster.by_qos
+    assert "you have no account" in warnings
+
+
+def test_a_partition_without_a_qos_of_the_user_is_left_out() -> None:
+    cluster, warnings = imported(recorded(associations="Account|QOS\nproject|short\n"))
+    assert [p.name for p in cluster.partitions] == ["cpu", "cpu-2", "quick"]
+    assert "partition gpu is left out: none of your QOS may be used there" in warnings
+    assert cluster.by_qos["short"].note is None  # the only account is no news
+
+
+def test_the_qos_of_a_partition_limits_all_its_jobs() -> None:
+    text = recorded().partitions.replace("QoS=N/A", "QoS=long", 1)
+    cluster, warnings = imported(recorded(partitions=text))
+    assert cluster.by_partition["cpu"].walltime == 3 * DAY  # the shorter of the two
+    assert "partition cpu: not kept: GrpJobs=8 of its QOS long, MaxTRES=cpu=32" in warnings
+    text = recorded().partitions.replace("QoS=N/A", "QoS=debug", 1)
+    cluster, _ = imported(recorded(partitions=text))
+    assert cluster.by_partition["cpu-2"].walltime == 30 * MINUTE
+    _, warnings = imported(recorded(partitions=text, qos=None))
+    assert "partition cpu: not kept: its QOS debug" in warnings
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("State=DRAIN", "its state is DRAIN"),
+        ("RootOnly=YES", "it is for root alone"),
+        ("ReqResv=YES", "it needs a reservation"),
+    ],
+)
+def test_a_partition_that_is_closed_is_left_out(said: str, reason: str) -> None:
+    key = said.partition("=")[0]
+    first, _, rest = recorded().partitions.partition("\n")
+    old = next(word for word in first.split() if word.startswith(f"{key}="))
+    cluster, warnings = imported(recorded(partitions=f"{first.replace(old, said)}\n{rest}"))
+    assert "cpu" not in cluster.by_partition
+    assert f"partition cpu is left out: {reason}" in warnings
+
+
+def test_a_cluster_that_is_down_is_an_error() -> None:
+    nodes = "".join(
+        line.replace("State=IDLE", "State=DOWN*+DRAIN", 1) + "\n"
+        for line in recorded().nodes.splitlines()
+    )
+    with pytest.raises(BackendError, match="no partition has a node on which jobs can start"):
+        imported(recorded(nodes=nodes))
+    with pytest.raises(BackendError, match="no partition"):
+        imported(recorded(nodes="No nodes in the system\n"))
+
+
+def test_whole_nodes_are_given_where_slurm_selects_them_linearly() -> None:
+    config = recorded().config.replace("select/cons_tres", "select/linear")
+    cluster, _ = imported(recorded(config=config))
+    assert all(p.exclusive for p in cluster.partitions)
+
+
+def test_a_limit_of_cpus_on_each_node_is_kept() -> None:
+    text = recorded().partitions.replace("MaxCPUsPerNode=UNLIMITED", "MaxCPUsPerNode=12")
+    cluster, _ = imported(recorded(partitions=text))
+    assert {p.name: p.cores for p in cluster.partitions} == {
+        "cpu": 12, "cpu-2": 12, "gpu": 6, "quick": 12,
+    }  # fmt: skip
+
+
+def test_names_of_kinds_do_not_collide_with_partitions() -> None:
+    text = recorded().partitions.replace("PartitionName=quick", "PartitionName=cpu-2")
+    nodes = recorded().nodes.replace("quick", "cpu-2")
+    cluster, _ = imported(recorded(partitions=text, nodes=nodes))
+    assert [p.name for p in cluster.partitions] == ["cpu", "cpu-3", "gpu", "cpu-2"]
+
+
+NODE = (
+    "NodeName=a1 Arch=x86_64 CoresPerSocket=32 CPUAlloc=0 {cpus} Gres={gres} NodeAddr=a1 "
+    "Version={version} OS=Linux 5.14.0-427.el9 #1 SMP Fri Jan 16 09:29:05 UTC 2026 "
+    "RealMemory=515000 AllocMem=0 FreeMem=1 Sockets=2 Boards=1 {spec} State={state} "
+    "ThreadsPerCore=2 TmpDisk=0 Partitions=cpu,all BootTime=None Comment=CPUTot=1 State=DOWN"
+)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "spec", "cores", "threads"),
+    [
+        ("CPUTot=128", "", 64, 2),
+        ("CPUTot=64", "", 64, 1),  # told to count cores
+        ("CPUTot=128", "CoreSpecCount=4 CPUSpecList=0-7", 60, 2),  # before 22.05
+        ("CPUEfctv=120 CPUTot=128", "CoreSpecCount=4 CPUSpecList=0-7", 60, 2),
+    ],
+)
+def test_cores_are_physical_and_without_those_of_the_system(
+    cpus: str, spec: str, cores: int, threads: int
+) -> None:
+    line = NODE.format(cpus=cpus, gres="(null)", version="20.11.9", spec=spec, state="IDLE")
+    (record,) = read_records(line)
+    node = read_node(record)
+    assert node.shape == (cores, threads, 515000, 0)
+    assert node.partitions == ("cpu", "all")
+
+
+@pytest.mark.parametrize(
+    ("state", "away"),
+    [
+        ("IDLE", False),
+        ("MIXED+PLANNED", False),
+        ("ALLOCATED", False),
+        ("IDLE+CLOUD+POWERED_DOWN", False),  # is woken by a job
+        ("RESERVED", False),
+        ("IDLE+DRAIN", True),
+        ("MIXED+DRAIN+MAINTENANCE", True),
+        ("DOWN", True),
+        ("DOWN*", True),
+        ("IDLE*", True),  # does not answer
+        ("DOWN+NOT_RESPONDING", True),
+        ("FUTURE", True),
+    ],
+)
+def test_states_in_which_no_job_starts_on_a_node(state: str, away: bool) -> None:
+    line = NODE.format(cpus="CPUTot=128", gres="(null)", version="24.11.3", spec="", state=state)
+    (record,) = read_records(line)
+    assert read_node(record).away is away
+
+
+def test_an_answer_that_is_not_understood_is_told_with_the_node() -> None:
+    with pytest.raises(BackendError, match="what scontrol says a1 is not understood: 'State'"):
+        read_node({"NodeName": "a1", "Sockets": "2", "CoresPerSocket": "1", "CPUTot": "2",
+                   "RealMemory": "1"})  # fmt: skip
+
+    text = recorded().partitions.replace("MaxTime=3-00:00:00", "MaxTime=soon")
+    with pytest.raises(BackendError, match="what SLURM says is not understood: 'soon'"):
+        imported(recorded(partitions=text))
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"MinTRES": "node=128"}, "a job must ask for at least node=128"),
+        ({"Flags": "NoReserve,RequiresReservation"}, "it needs a reservation"),
+        ({"Name": "gpu-interactive"}, "its name says interactive"),
+    ],
+)
+def test_qos_that_a_plan_should_not_take_by_itself(row: dict[str, str], expected: str) -> None:
+    slot = Slot(
+        record={"PartitionName": "cpu"},
+        kinds=(Partition(name="cpu", nodes=1, cores=1, memory=1),),
+    )
+    (qos,), _ = tiers_of([{"Name": "some", **row}], [slot], None)
+    assert qos.debug
+    assert expected in str(qos.note)
+
+
+@pytest.mark.parametrize("limit", ["MaxJobsPU|0", "GrpTRES|cpu=0", "MaxWall|00:00:00"])
+def test_qos_that_let_nothing_run_are_left_out(limit: str) -> None:
+    key, value = limit.split("|")
+    rows = read_table(f"Name|{key}\nclosed|{value}\n")
+    slot = Slot(
+        record={"PartitionName": "cpu"},
+        kinds=(Partition(name="cpu", nodes=1, cores=1, memory=1),),
+    )
+    tiers, warnings = tiers_of(rows, [slot], None)
+    assert tiers == ()
+    assert warnings == (f"QOS closed is left out: with {key}={value} no job can run",)
+
+
+# The command
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with commands that say what was recorded, and nothing else on the path."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    _command(
+        folder / "scontrol",
+        f"case $2 in config) cat {ANSWERS}/config.txt;; node) cat {ANSWERS}/nodes.txt;;"
+        f" partition) cat {ANSWERS}/partitions.txt;; esac",
+    )
+    _command(
+        folder / "sacctmgr",
+        f"case $3 in qos) cat {ANSWERS}/qos.txt;; assoc) cat {ANSWERS}/associations.txt;; esac",
+    )
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return folder
+
+
+def _command(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_import_writes_a_file_that_loads_as_the_cluster(commands: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mini.toml"
+    done = socm("clusters", "import", "--output", file, "--name", "ours")
+    assert done.returncode == 0, done.stderr
+    assert "warning: partition quick: not kept: MaxNodes=1" in done.stderr
+    assert "# partition quick: not kept: MaxNodes=1" in file.read_text()
+    loaded = load_cluster(str(file))
+    checked = loaded.checked
+    assert checked is not None
+    expected, _ = imported_cluster(recorded(), checked=checked, name="ours")
+    assert loaded == expected
+    assert socm("clusters", file).returncode == 0
+
+
+def test_import_prints_the_file_or_json(commands: Path, tmp_path: Path) -> None:
+    file = tmp_path / "printed.toml"
+    file.write_text(socm("clusters", "import", "--partition", "gpu").stdout)
+    assert [p.name for p in load_cluster(str(file)).partitions] == ["gpu"]
+    done = socm("clusters", "import", "--json")
+    document = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert document["schema"] == "socm.cluster/1"
+    assert "partition quick: not kept: MaxNodes=1" in document["warnings"]
+
+
+def test_import_overwrites_a_file_only_if_told_to(commands: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mini.toml"
+    file.write_text("# mine\n")
+    assert socm("clusters", "import", "--output", file).returncode == 2
+    assert file.read_text() == "# mine\n"
+    assert socm("clusters", "import", "--output", file, "--force").returncode == 0
+    assert "[[qos]]" in file.read_text()
+    assert socm("clusters", "import", "--output", tmp_path / "mini.json").returncode == 2
+
+
+def test_import_without_sacctmgrs_answer_has_no_qos(commands: Path) -> None:
+    _command(
+        commands / "sacctmgr", "echo 'sacctmgr: error: Unable to contact slurmdbd' >&2; exit 1"
+    )
+    done = socm("clusters", "import")
+    assert done.returncode == 0
+    assert "[[qos]]" not in done.stdout
+    assert "no QOS: `sacctmgr show qos` failed: sacctmgr: error: Unable to contact" in done.stderr
+
+
+def test_import_where_there_is_no_slurm_says_where_to_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = socm("clusters", "import")
+    assert done.returncode == 5
+    assert "there is no scontrol here" in done.stderr
+    assert "login nodes" in done.stderr
+
+
+def test_import_tells_what_scontrol_says_when_it_fails(commands: Path) -> None:
+    _command(commands / "scontrol", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    done = socm("clusters", "import")
+    assert done.returncode == 5
+    assert "`scontrol show config` failed: Unable to contact slurm controller" in done.stderr
+
+
+def test_a_command_that_hangs_is_given_up(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _command(commands / "scontrol", "exec sleep 600")
+    monkeypatch.setattr(slurm, "PATIENCE", 0.2)
+    with pytest.raises(BackendUnavailable, match="gave no answer in 0"):
+        slurm.ask()
