@@ -229,6 +229,36 @@ def format_walltime(seconds: int) -> str:
     return f"{days}-{clock:0>8}" if days else clock
 
 
+def duration_text(seconds: int) -> str:
+    """Write a duration exactly, in a form that `parse_duration` reads.
+
+    Examples
+    --------
+    >>> duration_text(5400), duration_text(93784), duration_text(0)
+    ('1h30m', '1d2h3m4s', '0s')
+    """
+    parts = []
+    for size, unit in ((DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (1, "s")):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def memory_text(megabytes: int) -> str:
+    """Write an amount of memory exactly, in a form that `parse_memory` reads.
+
+    Examples
+    --------
+    >>> memory_text(49152), memory_text(80000), memory_text(2097152), memory_text(0)
+    ('48G', '80000M', '2T', '0M')
+    """
+    for size, unit in ((1024**2, "T"), (1024, "G")):
+        if megabytes and megabytes % size == 0:
+            return f"{megabytes // size}{unit}"
+    return f"{megabytes}M"
+
+
 def format_core_hours(hours: float) -> str:
     """Write core-hours in the figures that a person would use.
 

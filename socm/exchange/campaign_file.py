@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import PurePosixPath
 
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
-from socm.units import DAY, HOUR, MINUTE
+from socm.units import duration_text, memory_text
 
 WIDTH = 100
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,199}")
@@ -169,36 +169,6 @@ def resources_section(request: ResourceRequest, *, memory: bool = True) -> dict[
 def escaped(text: str) -> str:
     """Double the dollars of a text in which nothing is to be replaced."""
     return text.replace("$", "$$")
-
-
-def duration_text(seconds: int) -> str:
-    """Write a duration exactly, as a campaign file would.
-
-    Examples
-    --------
-    >>> duration_text(5400), duration_text(93784), duration_text(0)
-    ('1h30m', '1d2h3m4s', '0s')
-    """
-    parts = []
-    for size, unit in ((DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (1, "s")):
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"
-
-
-def memory_text(megabytes: int) -> str:
-    """Write an amount of memory exactly, as a campaign file would.
-
-    Examples
-    --------
-    >>> memory_text(49152), memory_text(80000), memory_text(2097152), memory_text(0)
-    ('48G', '80000M', '2T', '0M')
-    """
-    for size, unit in ((1024**2, "T"), (1024, "G")):
-        if megabytes and megabytes % size == 0:
-            return f"{megabytes // size}{unit}"
-    return f"{megabytes}M"
 
 
 def workflow_names(texts: Iterable[str]) -> list[str]:

@@ -11,9 +11,10 @@ from socm.config import load_campaign, load_cluster
 from socm.config.campaign import DEFAULT_CLUSTER
 from socm.errors import ConfigError, Problem, did_you_mean
 from socm.exchange import mbatch, pspipe, wfformat
-from socm.exchange.campaign_file import CampaignFile, duration_text
+from socm.exchange.campaign_file import CampaignFile
 from socm.exchange.source import Document, read_document
 from socm.model.cluster import Cluster
+from socm.units import duration_text
 
 FORMATS: Mapping[str, Callable[[Document, Cluster, int | None], CampaignFile]] = {
     "wfformat": wfformat.read,

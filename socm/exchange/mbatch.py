@@ -12,9 +12,10 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from socm.config.findings import listed
 from socm.errors import ConfigError, did_you_mean
 from socm.exchange.campaign_file import CampaignFile, resources_section, workflow_names
-from socm.exchange.reader import LIMIT_NOTE, Reader, limited, listed
+from socm.exchange.reader import LIMIT_NOTE, Reader, limited
 from socm.exchange.source import Document
 from socm.model.campaign import ResourceRequest
 from socm.model.cluster import Cluster

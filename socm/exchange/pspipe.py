@@ -15,9 +15,10 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+from socm.config.findings import listed
 from socm.errors import ConfigError
 from socm.exchange.campaign_file import CampaignFile, resources_section, workflow_names
-from socm.exchange.reader import LIMIT_NOTE, Reader, limited, listed
+from socm.exchange.reader import LIMIT_NOTE, Reader, limited
 from socm.exchange.source import Document
 from socm.model.campaign import ResourceRequest
 from socm.model.cluster import Cluster

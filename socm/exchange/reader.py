@@ -98,18 +98,6 @@ def limited(request: ResourceRequest, limit: int) -> ResourceRequest:
     return replace(request, walltime=limit, runtime=math.ceil(limit / LIMIT_OVER_RUNTIME))
 
 
-def listed(names: list[str], most: int = 5) -> str:
-    """List names, but not more than a person wants to read.
-
-    Examples
-    --------
-    >>> listed(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
-
-
 def dotted(key: Key) -> str:
     """Write where a value is, as a person would.
 

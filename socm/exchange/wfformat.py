@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from socm.config.findings import listed
 from socm.errors import ConfigError
 from socm.exchange.campaign_file import (
     CampaignFile,
@@ -25,7 +26,7 @@ from socm.exchange.campaign_file import (
     resources_section,
     workflow_names,
 )
-from socm.exchange.reader import Reader, listed
+from socm.exchange.reader import Reader
 from socm.exchange.source import Document
 from socm.model.campaign import ResourceRequest
 from socm.model.cluster import Cluster
