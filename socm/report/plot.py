@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import pairwise
 from pathlib import Path
 from textwrap import fill, shorten
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from socm.errors import ConfigError, Problem
 from socm.model.document import quantile
 from socm.model.outcome import Outcome, Simulation
+from socm.model.plan import Plan
 from socm.report.verdict import simulation_verdict
 from socm.units import DAY, HOUR, MINUTE, format_count, format_duration, format_memory
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS: Mapping[str, Mapping[str, None]] = {
-    "svg": {"Date": None}, "png": {}, "pdf": {"CreationDate": None}
+    "svg": {"Date": None}, "png": {}, "pdf": {"CreationDate": None}, "html": {}
 }  # fmt: skip
 """What can be written, each without the metadata that change from one second to the next."""
 MOST_ROWS = 60
@@ -67,6 +68,8 @@ class _Bar(NamedTuple):
 def draw(simulation: Simulation, path: Path) -> None:
     """Draw the exact run of a simulation as a Gantt chart, with the use of the cluster beneath.
 
+    As HTML it is a page to look around in, and needs no matplotlib.
+
     Parameters
     ----------
     path
@@ -78,6 +81,11 @@ def draw(simulation: Simulation, path: Path) -> None:
         If matplotlib is missing, the format is unknown or the file can not be written.
     """
     picture = picture_format(path)
+    if picture == "html":
+        from socm.report.timeline import draw_html
+
+        draw_html(simulation, path)
+        return
     try:
         from matplotlib import rc_context
     except ImportError as error:
@@ -85,7 +93,10 @@ def draw(simulation: Simulation, path: Path) -> None:
             Problem(message="drawing needs matplotlib", hint="pip install 'socm[plot]'")
         ) from error
     with rc_context(STYLE):
-        _write(_figure(simulation), path, picture)
+        figure, metadata = _figure(simulation), FORMATS[picture]
+        write_whole(
+            path, lambda file: figure.savefig(file, format=picture, dpi=160, metadata=metadata)
+        )
 
 
 def picture_format(path: Path) -> str:
@@ -117,9 +128,7 @@ def usage(simulation: Simulation) -> dict[float, tuple[int, int]]:
     plan = simulation.plan
     changes: list[tuple[float, int, int]] = []
     for bar in _ran(simulation.exact):
-        w, request = plan.by_name[bar.name], plan.campaign.workflows[bar.name].request
-        of_node = plan.cluster.by_partition[w.partition].memory
-        memory = sum(of_node if w.exclusive else request.memory_of(p.ranks) for p in w.placements)
+        w, memory = plan.by_name[bar.name], held_memory(plan, bar.name)
         changes += [(bar.start, w.cores, memory), (bar.finish, -w.cores, -memory)]
     held: dict[float, tuple[int, int]] = {}
     cores = memory = 0
@@ -127,6 +136,13 @@ def usage(simulation: Simulation) -> dict[float, tuple[int, int]]:
         cores, memory = cores + more_cores, memory + more_memory
         held[time] = (cores, memory)
     return held
+
+
+def held_memory(plan: Plan, name: str) -> int:
+    """MB that a workflow holds while it runs: what its ranks ask for, or whole nodes."""
+    w, request = plan.by_name[name], plan.campaign.workflows[name].request
+    of_node = plan.cluster.by_partition[w.partition].memory
+    return sum(of_node if w.exclusive else request.memory_of(p.ranks) for p in w.placements)
 
 
 def lanes(spans: Iterable[tuple[float, float]]) -> list[int]:
@@ -175,7 +191,7 @@ def _figure(simulation: Simulation) -> Figure:
     verdict = fill(shorten(verdict, 260, placeholder=" …"), 140)
     figure.text(0.012, 1 - 0.44 / height, verdict, size=10, va="top")
     if count <= MOST_ROWS:
-        bars = _rows(simulation.exact, upper)
+        bars = _rows(simulation, upper)
         _draw_bars(simulation, upper, bars)
         _draw_chain(simulation, upper, {bar.name: bar for bar in bars})
     else:
@@ -193,8 +209,9 @@ def _short(name: str, most: int) -> str:
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2) :]}"
 
 
-def _rows(exact: Outcome, axes: Axes) -> list[_Bar]:
-    """Give each workflow a row with its name; those that never ran come last."""
+def _rows(simulation: Simulation, axes: Axes) -> list[_Bar]:
+    """Give each workflow a row with its name and its QOS; those that never ran come last."""
+    exact, planned = simulation.exact, simulation.plan.by_name
     ran = _ran(exact)
     names = [bar.name for bar in ran]
     names += sorted({w.name for w in exact.workflows}.difference(names))
@@ -202,6 +219,8 @@ def _rows(exact: Outcome, axes: Axes) -> list[_Bar]:
     for row, (name, label) in enumerate(zip(names, axes.get_yticklabels(), strict=True)):
         if name in exact.critical:
             label.set_fontweight("bold")
+        qos, edge = planned[name].qos, axes.get_yaxis_transform()
+        axes.text(1.005, row, qos or "", transform=edge, size=7, color="#666666", va="center")
         if row % 2 == 0:
             axes.axhspan(row - 0.5, row + 0.5, color=PALE, linewidth=0, zorder=0)
         if row >= len(ran):
@@ -299,7 +318,7 @@ def _draw_chain(simulation: Simulation, axes: Axes, bars: Mapping[str, _Bar]) ->
 
 def _draw_usage(simulation: Simulation, axes: Axes) -> None:
     """Draw the cores and the memory in use, each as a share of what there is."""
-    cores, memory = simulation.available_cores, _available_memory(simulation)
+    cores, memory = simulation.available_cores, available_memory(simulation)
     held = usage(simulation)
     of_cores = [100 * used / cores for used, _ in held.values()]
     of_memory = [100 * used / memory for _, used in held.values()]
@@ -319,7 +338,7 @@ def _draw_usage(simulation: Simulation, axes: Axes) -> None:
     axes.locator_params(axis="y", nbins=4)
 
 
-def _available_memory(simulation: Simulation) -> int:
+def available_memory(simulation: Simulation) -> int:
     """MB of the nodes whose cores are `Simulation.available_cores`."""
     cores, memory = simulation.available_cores, 0
     for partition in sorted(simulation.plan.cluster.partitions, key=lambda p: -p.cores):
@@ -368,12 +387,18 @@ def _draw_deadline(simulation: Simulation, upper: Axes, lower: Axes) -> None:
     upper.text(min(deadline, end), 1.0, text, ha=side, va="bottom", color=ALARM, transform=above)
 
 
-def _write(figure: Figure, path: Path, picture: str) -> None:
-    """Write beside the path and rename: nobody sees half a picture."""
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write beside the path and rename: nobody sees half a picture.
+
+    Raises
+    ------
+    ConfigError
+        If the file can not be written.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            figure.savefig(file, format=picture, dpi=160, metadata=FORMATS[picture])
+            write(file)
         part.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
