@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help simulate test lint types layers unit slurm docs bench fuzz clean
+.PHONY: help simulate test lint types layers unit slurm browser docs bench fuzz clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,10 +27,13 @@ layers: $(VENV)/dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/dev
-	$(BIN)/pytest -n auto -m "not slurm"
+	$(BIN)/pytest -n auto -m "not slurm and not browser"
 
 slurm: $(VENV)/dev  ## Run the tests against a real SLURM, started here
 	.ci/slurm
+
+browser: $(VENV)/dev  ## Run the tests of the HTML report in Chromium
+	.ci/browser
 
 docs: $(VENV)/docs  ## Build the documentation; warnings are errors
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

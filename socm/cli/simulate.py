@@ -62,7 +62,7 @@ def simulate(
     plot: Annotated[
         Path | None,
         typer.Option(
-            "--plot", metavar="FILE", help="Draw Gantt and utilisation: .svg, .png, .pdf."
+            "--plot", metavar="FILE", help="Draw Gantt and utilisation: .html, .svg, .png, .pdf."
         ),
     ] = None,
     output: OutputOption = None,

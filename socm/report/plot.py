@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from heapq import heappop, heappush
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from textwrap import fill, shorten
@@ -86,12 +87,8 @@ def draw(simulation: Simulation, path: Path) -> None:
 
         draw_html(simulation, path)
         return
-    try:
-        from matplotlib import rc_context
-    except ImportError as error:
-        raise ConfigError(
-            Problem(message="drawing needs matplotlib", hint="pip install 'socm[plot]'")
-        ) from error
+    from matplotlib import rc_context
+
     with rc_context(STYLE):
         figure, metadata = _figure(simulation), FORMATS[picture]
         write_whole(
@@ -102,10 +99,12 @@ def draw(simulation: Simulation, path: Path) -> None:
 def picture_format(path: Path) -> str:
     """Return the format that a path asks for by its suffix.
 
+    Whoever works long before drawing asks this first.
+
     Raises
     ------
     ConfigError
-        If it is none of `FORMATS`.
+        If it is none of `FORMATS`, or matplotlib is needed for it and missing.
 
     Examples
     --------
@@ -117,6 +116,9 @@ def picture_format(path: Path) -> str:
         known = ", ".join(f".{name}" for name in FORMATS)
         message = f"{str(path)!r} names no format of pictures"
         raise ConfigError(Problem(message=message, hint=f"end it in one of {known}"))
+    if picture != "html" and find_spec("matplotlib") is None:
+        hint = "pip install 'socm[plot]', or a name that ends in .html, which needs nothing"
+        raise ConfigError(Problem(message=f"drawing .{picture} needs matplotlib", hint=hint))
     return picture
 
 
