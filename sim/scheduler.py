@@ -16,7 +16,7 @@ from socm.model.pool import NodePool
 from socm.units import format_walltime
 
 BACKFILL_DEPTH = 100
-"""How many waiting jobs one pass looks at, as SLURM's bf_max_job_test."""
+"""How many waiting jobs one pass looks at: what SLURM calls bf_max_job_test."""
 
 
 class Shape(NamedTuple):

@@ -256,6 +256,7 @@ stages:
         ),
         ("yaml", "a: " + "[" * 100_000, "campaign.yaml:1:103: is nested too deeply"),
         ("yaml", "- " * 100_000 + "a", "campaign.yaml:1:201: is nested too deeply"),
+        ("toml", "[campaign]\n" + "a." * 20_000 + "a = 1", "campaign.toml:2:1: is nested too"),
         ("toml", "a = " + "9" * 5000, "campaign.toml:1:5: is a number too long to read"),
         ("yaml", "a: {<<: !foo {b: 1}}", "the tag '!foo' is not known here"),
         ("yaml", "campaign: {resource: '~nobody/x.toml'}\nstages: {}", "cannot be read"),

@@ -118,8 +118,10 @@ def _read_toml(file: str, text: str) -> Source:
 
 
 def _too_deep(file: str, text: str) -> Problem:
-    """Say where brackets begin to be nested more deeply than anybody means."""
-    return _at(file, text, _deep_bracket(text) or 0, "is nested too deeply")
+    """Say where brackets, or a dotted key, begin to be nested more deeply than anybody means."""
+    dotted = re.search(rf"(?:[\w-]+\.){{{DEEPEST}}}", text)
+    offset = _deep_bracket(text) or (dotted.start() if dotted else 0)
+    return _at(file, text, offset, "is nested too deeply")
 
 
 def _deep_bracket(text: str) -> int | None:
