@@ -154,8 +154,10 @@ def _assumed(simulation: Simulation) -> str:
     if isinstance(spread, dict) and simulation.makespans:
         low, high = spread["min"], spread["max"]
         sigma = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        timeouts = simulation.timeouts
+        expected = format_count(timeouts) if timeouts >= 10 else f"{timeouts:.2g}"
         text += (
-            f"; runtimes lognormal, sigma {sigma}; {simulation.timeouts:.2g} timeouts expected, "
+            f"; runtimes lognormal, sigma {sigma}; {expected} timeouts expected, "
             "retried where that helps"
         )
     return text
