@@ -31,14 +31,14 @@ class Shape(NamedTuple):
     most_nodes: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A job in the queue; `cores` are those that count against limits."""
+class Waiting(NamedTuple):
+    """A job in the queue; `cores` count against limits, where its QOS is `limited` at all."""
 
     job: Job
     qos: Qos
     cores: int
-    shape: Shape
+    shape: int  # its number: looked up faster
+    limited: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +71,13 @@ class Scheduler:
         self._partitions = cluster.by_partition
         self._pool = NodePool(cluster)
         self._empty = NodePool(cluster)
-        self._possible: dict[Shape, bool] = {}
+        self._shapes: dict[Shape, int] = {}
+        self._possible: list[bool] = []
         self._most_nodes = most_nodes
         self._queue: list[tuple[int, int, Waiting]] = []
         self._arrivals = 0
         # What did not fit does not fit until something is given back.
-        self._hopeless: set[Shape] = set()
+        self._hopeless: set[int] = set()
         self._running: dict[str, Running] = {}
         self._jobs: Counter[str] = Counter()  # running, by QOS
         self._cores: Counter[str] = Counter()
@@ -97,30 +98,42 @@ class Scheduler:
                     transient=False,
                 )
         self._arrivals += 1
-        shape = Shape(
-            job.partition, job.ranks, job.threads, job.memory, job.gpus, job.exclusive,
-            qos.nodes_per_job,
+        shape = self._number(
+            Shape(
+                job.partition, job.ranks, job.threads, job.memory, job.gpus, job.exclusive,
+                qos.nodes_per_job,
+            ),
+            job,
         )  # fmt: skip
-        if shape not in self._possible:
-            self._possible[shape] = self._fit(self._empty, job) is not None
         if not self._possible[shape]:
             raise SubmitError(f"{job.name} fits on no nodes of {job.partition}", transient=False)
-        waiting = Waiting(job, qos, self._cores_of(job), shape)
+        limited = qos.running_jobs is not None or qos.cores is not None
+        waiting = Waiting(job, qos, self._cores_of(job), shape, limited)
         insort(self._queue, (job.priority, self._arrivals, waiting))
+
+    def _number(self, shape: Shape, job: Job) -> int:
+        if shape not in self._shapes:
+            self._shapes[shape] = len(self._possible)
+            self._possible.append(self._fit(self._empty, job) is not None)
+        return self._shapes[shape]
 
     def start(self, now: float) -> Iterator[Running]:
         """Start what can start now."""
         # Per partition: the nodes kept for the first job that does not fit, and until when.
         blocked: dict[str, Job] = {}
         kept: dict[str, tuple[frozenset[int], float]] = {}
-        shut_out: set[Shape] = set()  # for want of the nodes that are kept
+        shut_out: set[int] = set()  # for want of the nodes that are kept
         for entry in self._queue[:BACKFILL_DEPTH]:
-            job, qos, shape = entry[2].job, entry[2].qos, entry[2].shape
-            if not self._within_limits(qos, entry[2].cores):
+            job, qos, cores, shape, limited = entry[2]
+            if limited and not self._within_limits(qos, cores):
                 continue
             if shape in shut_out and now + job.walltime > kept[job.partition][1]:
                 continue
-            placements = None if shape in self._hopeless else self._fit(self._pool, job)
+            if shape in self._hopeless:
+                if job.partition not in blocked:
+                    blocked[job.partition] = job
+                continue
+            placements = self._fit(self._pool, job)
             if placements is None:
                 self._hopeless.add(shape)
                 blocked.setdefault(job.partition, job)

@@ -126,23 +126,19 @@ class NodePool:
         cores, memory = self._free[job.partition]
         if job.ranks * job.threads > cores or job.memory > memory:
             return None
-        partition, nodes = self._partitions[job.partition], self._nodes[job.partition]
+        nodes = self._nodes[job.partition]
         if (
             preferred
             and all(
                 p.partition == job.partition
                 and p.node not in barred
-                and self._room(job, partition, nodes[p.node]) >= p.ranks
+                and self._room(job, nodes[p.node]) >= p.ranks
                 for p in preferred
             )
             and self._idle(job, preferred) <= (math.inf if idle_nodes is None else idle_nodes)
         ):
             return tuple(preferred)
-        rooms: Iterable[tuple[int, int]] = (
-            (index, room)
-            for index, node in enumerate(nodes)
-            if index not in barred and (room := self._room(job, partition, node)) > 0
-        )
+        rooms = self._rooms(job, barred)
         if most_nodes is not None and most_nodes < len(nodes):
             rooms = sorted(rooms, key=lambda x: -x[1])[:most_nodes]
         if idle_nodes is not None:
@@ -182,9 +178,18 @@ class NodePool:
         free_cores, free_memory = self._free[partition]
         self._free[partition] = (free_cores + cores, free_memory + memory)
 
-    def _room(self, job: Load, partition: Partition, node: _Node) -> int:
+    def _rooms(self, job: Load, barred: frozenset[int]) -> Iterable[tuple[int, int]]:
+        """Yield the nodes with room for the job now, and the ranks that fit on each."""
+        threads = job.threads
+        for index, node in enumerate(self._nodes[job.partition]):
+            if node.cores >= threads and index not in barred:
+                room = self._room(job, node)
+                if room > 0:
+                    yield index, room
+
+    def _room(self, job: Load, node: _Node) -> int:
         """Ranks of the job that fit on the node now."""
-        if job.exclusive and (node.jobs or node.cores < partition.cores):
+        if job.exclusive and (node.jobs or node.cores < self._partitions[job.partition].cores):
             return 0
         room = node.cores // job.threads
         if job.memory:
