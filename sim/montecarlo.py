@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 
 from sim.backend import SimBackend
 from sim.stochastic import runtime_factors
@@ -22,6 +24,10 @@ from socm.model.plan import Plan
 DEFAULT_RELEASE = "hand-over-or-due"
 PATIENCE = 2.0
 """Seconds that replications may take before other processes are worth their start."""
+CHUNK = 4
+"""Replications sent to another process at once."""
+AHEAD = 8
+"""Chunks for each process that wait for it."""
 
 
 def simulate(
@@ -175,18 +181,36 @@ def _replications(
         left = (time.perf_counter() - began) / done * (count - done)
         if workers > 1 and left > PATIENCE:
             break
-    if done < count:
-        pool = ProcessPoolExecutor(
-            workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_prepare,
-            initargs=(plan, gates, seed),
-        )
-        try:
-            yield from pool.map(_replication, range(done, count), chunksize=4)
-        finally:
-            # After the last replication there is nothing to cancel; after Ctrl-C there is.
-            pool.shutdown(wait=False, cancel_futures=True)
+    if done == count:
+        return
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_prepare,
+        initargs=(plan, gates, seed),
+    )
+    # What is sent ahead is bounded, so that a Ctrl-C has little to call back.
+    sent: deque[Future[list[Outcome]]] = deque()
+    try:
+        for first in range(done, count, CHUNK):
+            with _without_interrupts():
+                sent.append(pool.submit(_chunk, range(first, min(first + CHUNK, count))))
+            if len(sent) > AHEAD * workers:
+                yield from sent.popleft().result()
+        while sent:
+            yield from sent.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Hold a Ctrl-C back; a process started meanwhile is never told of one."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 _world: tuple[Plan, Mapping[str, Gate], int] | None = None
@@ -196,6 +220,10 @@ _world: tuple[Plan, Mapping[str, Gate], int] | None = None
 def _prepare(plan: Plan, gates: Mapping[str, Gate], seed: int) -> None:
     global _world
     _world = (plan, gates, seed)
+
+
+def _chunk(numbers: range) -> list[Outcome]:
+    return [_replication(number) for number in numbers]
 
 
 def _replication(number: int) -> Outcome:
