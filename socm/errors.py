@@ -9,6 +9,7 @@
     └── BackendError            5   the cluster or what talks to it
         ├── SubmitError             a submission was refused
         ├── BackendUnavailable      no answer: nothing is known
+        ├── RunError                the run directory cannot be used, or not now
         └── Stalled                 nothing runs, nothing may start, not all is done
 
 A *failed job* is not in the tree: it is data (an event), not an exception.
@@ -121,6 +122,10 @@ class SubmitError(BackendError):
 
 class BackendUnavailable(BackendError):
     """The backend gave no answer, so nothing may be concluded from its silence."""
+
+
+class RunError(BackendError):
+    """A run directory that cannot be read or written, or that another process is using."""
 
 
 class Stalled(BackendError):

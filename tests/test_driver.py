@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from strategies import noisy, pairs, share, simulate
 
 from socm.engine.backend import Job, JobUpdate
-from socm.engine.driver import RESUBMIT_DELAY, run_plan
+from socm.engine.driver import LOOK_UP_DELAY, RESUBMIT_DELAY, run_plan
 from socm.engine.events import (
     CampaignEnded,
     CampaignStarted,
@@ -83,6 +83,9 @@ class Scripted:
         self.pending: list[tuple[float, JobUpdate]] = []
         self.submitted: list[tuple[float, Job]] = []
         self.waits: list[float] = []
+        self.told: dict[str, list[tuple[float, JobUpdate]]] = {}
+        self.found: list[str] = []
+        self.cancelled: list[str] = []
 
     def now(self) -> float:
         return self.time
@@ -107,15 +110,26 @@ class Scripted:
         code = {JobState.COMPLETED: 0, JobState.FAILED: 3}.get(state)
         update = JobUpdate(job=job, state=state, time=time, exit_code=code, reason="so it goes")
         self.pending.append((time, update))
+        self.told.setdefault(f"id-{job.name}", []).append((time, update))
 
     def attach(self, job: Job, native_id: str) -> None:
-        raise NotImplementedError
+        """Tell it all again, as clusters do."""
+        assert native_id == f"id-{job.name}"
+        mine = [u for u in self.pending if u[1].job.name != job.name]
+        self.pending = mine + [(max(t, self.time), u) for t, u in self.told.get(native_id, [])]
 
     def find(self, job: Job) -> str | None:
-        raise NotImplementedError
+        self.found.append(job.name)
+        fate = self.script.get(f"find {job.name}")
+        if isinstance(fate, list) and fate and isinstance(fate[0], Exception):
+            raise fate.pop(0)
+        return f"id-{job.name}" if job.name in self.names else None
 
     def cancel(self, native_id: str) -> None:
-        raise NotImplementedError
+        self.cancelled.append(native_id)
+        job = self.told[native_id][0][1].job
+        self.pending = [u for u in self.pending if u[1].job.name != job.name]
+        self.report(job, JobState.CANCELLED, 1)
 
     def wait(self, until: float = math.inf) -> Sequence[JobUpdate]:
         self.waits.append(until)
@@ -188,12 +202,164 @@ def test_all_that_happens_is_in_the_journal_in_order() -> None:
 
 
 def test_the_intent_to_submit_is_written_before_the_act() -> None:
-    """Even if the cluster does not answer: so that whoever resumes knows where to look."""
     plan, journal = plan_of([job("a")]), MemoryJournal()
-    backend = Scripted(plan, {"run-a-1": BackendUnavailable("no answer")})
-    with pytest.raises(BackendUnavailable):
+    backend = Scripted(plan, {"run-a-1": RuntimeError()})
+    with pytest.raises(RuntimeError):
         run_plan(plan, backend, journal, run="run")
     assert isinstance(journal.events[-1], Submitting)
+
+
+def test_a_submission_without_an_answer_is_looked_for_before_it_is_tried_again() -> None:
+    silent = BackendUnavailable("no answer")
+    plan = plan_of([job("a")])
+    backend = Scripted(plan, {"run-a-1": [silent, None], "find run-a-1": [silent, silent]})
+    journal = MemoryJournal()
+    done = (60.0, JobState.COMPLETED)
+    backend.script["run-a-1"] = [silent, done]
+    state = run_plan(plan, backend, journal, run="run")
+    assert backend.found == ["run-a-1"] * 3
+    assert backend.submitted[0][0] == 3 * LOOK_UP_DELAY
+    assert statuses(state) == {"a": "completed"}
+    assert [type(e) for e in journal.events[1:4]] == [Submitting, Retrying, Submitting]
+    assert {e.attempt for e in journal.events if isinstance(e, Submitting)} == {1}
+
+
+def test_a_submission_without_an_answer_that_was_taken_is_not_tried_again() -> None:
+    plan = plan_of([job("a")])
+
+    class Deaf(Scripted):
+        def submit(self, job: Job) -> str:
+            super().submit(job)
+            raise BackendUnavailable("no answer")
+
+    backend = Deaf(plan)
+    state = run_plan(plan, backend, run="run")
+    assert backend.names == ["run-a-1"]
+    assert statuses(state) == {"a": "completed"}
+
+
+class Killed(BaseException):
+    """What happens to a process."""
+
+
+class KilledAt:
+    """A journal whose process dies before or after it has written an event."""
+
+    def __init__(self, events: list[Event], number: int, *, before: bool) -> None:
+        self.events = events
+        self.number = number
+        self.before = before
+
+    def write(self, event: Event) -> None:
+        last = len(self.events) == self.number
+        if last and self.before:
+            raise Killed
+        self.events.append(event)
+        if last:
+            raise Killed
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("release", RELEASES.values(), ids=RELEASES)
+def test_killed_at_any_event_a_run_goes_on_and_submits_nothing_twice(
+    release: Release, before: bool
+) -> None:
+    plan = plan_of([job("a"), job("b", "a"), job("c", "b"), job("d"), job("e", "d")])
+    script = {
+        "run-a-1": (5.0, JobState.TIMEOUT),
+        "run-d-1": (3.0, JobState.FAILED),
+        "run-b-1": (1.0, JobState.NODE_FAILED),
+    }
+    whole = MemoryJournal()
+    run_plan(plan, Scripted(plan, script), whole, release=release, run="run")
+    for number in range(len(whole.events)):
+        backend, events = Scripted(plan, script), list[Event]()
+        journal = KilledAt(events, number, before=before)
+        with pytest.raises(Killed):
+            run_plan(plan, backend, journal, release=release, run="run")
+        second = MemoryJournal()
+        state = run_plan(plan, backend, second, release=release, run="run", events=events)
+        assert statuses(state) == {
+            "a": "completed",
+            "b": "completed",
+            "c": "completed",
+            "d": "failed",
+            "e": "skipped",
+        }
+        assert len(set(backend.names)) == len(backend.names)
+        assert {"run-a-2", "run-b-2", "run-c-1"} <= set(backend.names)
+        assert CampaignState.of(plan, [*events, *second.events]) == state
+
+
+def test_those_that_failed_get_another_attempt_if_that_is_asked_for() -> None:
+    plan = plan_of([job("a"), job("b", "a"), job("c")])
+    backend = Scripted(plan, {"run-a-1": FAILS})
+    journal = MemoryJournal()
+    run_plan(plan, backend, journal, run="run")
+    state = run_plan(plan, backend, run="run", events=journal.events, retry_failed=True)
+    assert backend.names == ["run-a-1", "run-c-1", "run-a-2", "run-b-1"]
+    assert set(statuses(state).values()) == {"completed"}
+
+
+def test_the_first_failure_may_end_it_all() -> None:
+    plan = plan_of([job("a"), job("b"), job("c", "b"), job("d", "c")], cores=2)
+    state = run_plan(plan, Scripted(plan, {"run-a-1": FAILS}), fail_fast=True, run="run")
+    assert statuses(state) == {"a": "failed", "b": "completed", "c": "skipped", "d": "skipped"}
+
+
+class Wanting:
+    """A control that wants things once a time has come."""
+
+    def __init__(self, backend: Scripted, time: float, *names: str, stop: bool = False) -> None:
+        self.backend, self.time, self.names, self.stop = backend, time, names, stop
+
+    def stopped(self) -> bool:
+        return self.stop and self.backend.time >= self.time
+
+    def cancelled(self) -> Sequence[str]:
+        if self.backend.time < self.time:
+            return ()
+        names, self.names = self.names, ()
+        return names
+
+
+def test_what_is_cancelled_is_ended_and_what_waits_for_it_is_skipped() -> None:
+    backend = Scripted(CHAIN)
+    control = Wanting(backend, 30.0, "a", "other")
+    state = run_plan(CHAIN, backend, run="run", control=control)
+    assert backend.cancelled == ["id-run-a-1", "id-run-other-1"]
+    assert statuses(state) == {
+        "a": "cancelled",
+        "b": "skipped",
+        "c": "skipped",
+        "other": "cancelled",
+    }
+    backend = Scripted(CHAIN)
+    state = run_plan(CHAIN, backend, run="run", control=Wanting(backend, 30.0, "b"))
+    assert backend.cancelled == []
+    assert statuses(state)["b"] == "cancelled"
+    assert statuses(state)["c"] == "skipped"
+
+
+def test_one_that_is_stopped_leaves_what_it_submitted_and_goes_on_later() -> None:
+    backend, journal = Scripted(CHAIN), MemoryJournal()
+    control = Wanting(backend, 30.0, stop=True)
+    state = run_plan(CHAIN, backend, journal, run="run", control=control)
+    assert statuses(state)["a"] == "running"
+    assert not isinstance(journal.events[-1], CampaignEnded)
+    assert backend.cancelled == []
+    state = run_plan(CHAIN, backend, run="run", events=journal.events)
+    assert set(statuses(state).values()) == {"completed"}
+    assert len(backend.names) == 4
+
+
+def test_what_is_there_already_is_not_made_again() -> None:
+    first = replace(job("a"), skip_if_outputs_exist=True, outputs=("map.fits",))
+    plan = plan_of([first, job("b", "a")])
+    backend = Scripted(plan)
+    state = run_plan(plan, backend, run="run", reusable=lambda workflow: True)
+    assert backend.names == ["run-b-1"]
+    assert set(statuses(state).values()) == {"completed"}
 
 
 def test_a_job_asks_for_what_was_planned() -> None:
@@ -324,7 +490,8 @@ def test_after_running_out_of_memory_more_is_asked_for() -> None:
 def test_any_other_failure_is_not_tried_again(state: JobState) -> None:
     found, backend, _ = run(CHAIN, a_1=(5.0, state))
     assert backend.names.count("run-a-2") == 0
-    assert found.workflows["a"].status is Status.FAILED
+    cancelled = state is JobState.CANCELLED
+    assert found.workflows["a"].status is (Status.CANCELLED if cancelled else Status.FAILED)
     assert found.workflows["a"].outcome is state
 
 
@@ -489,8 +656,9 @@ def test_an_unknown_event_is_not_passed_over() -> None:
         apply(CampaignState.of(CHAIN), Event(time=0.0))
 
 
-def test_the_final_states_of_a_workflow_are_three() -> None:
-    assert {s for s in Status if s.final} == {Status.COMPLETED, Status.FAILED, Status.SKIPPED}
+def test_the_final_states_of_a_workflow_are_four() -> None:
+    open_states = {Status.PENDING, Status.SUBMITTING, Status.QUEUED, Status.RUNNING}
+    assert {s for s in Status if not s.final} == open_states
 
 
 @share(0.5)

@@ -141,7 +141,7 @@ class _CampaignReader:
                 self._findings.problem(subject, p.message, p.hint)
             self._findings.raise_problems()
             raise
-        return replace(campaign, policy=section.policy)
+        return replace(campaign, policy=section.policy, retries=section.retries)
 
     def _section(self, own: Mapping[str, object]) -> CampaignSection | None:
         """Read the campaign's own keys, and put the environment over them, the user's under."""

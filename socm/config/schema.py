@@ -84,6 +84,19 @@ _MEMORY_SCHEMA = WithJsonSchema(
 Memory = Annotated[int, BeforeValidator(parse_memory), _MEMORY_SCHEMA]
 PositiveMemory = Annotated[int, BeforeValidator(parse_memory), Field(ge=1), _MEMORY_SCHEMA]
 Scalar = str | int | float | bool
+Launcher = Literal["srun", "mpirun", "none"]
+
+
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Lines = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_one_or_more),
+    WithJsonSchema({"type": ["array", "string"], "items": {"type": "string"}}),
+]
+"""A text, or several."""
 
 
 class Section(BaseModel):
@@ -132,6 +145,10 @@ class CampaignSection(Section):
     policy: str = "time"
     environment: dict[str, Scalar] = Field(default_factory=dict)
     base_path: str | None = None
+    modules: Lines = ()
+    setup: Lines = ()
+    launcher: Launcher = "srun"
+    retries: Annotated[int, BeforeValidator(not_bool), Field(ge=0, le=20)] = 2
 
 
 def _fit_for_a_name(name: str) -> str:
@@ -155,6 +172,11 @@ class WorkflowSection(Section):
     resources: ResourcesSection
     environment: dict[str, Scalar] = Field(default_factory=dict)
     base_path: str | None = None
+    modules: Lines = ()
+    setup: Lines = ()
+    launcher: Launcher | None = None
+    outputs: Lines = ()
+    skip_if_outputs_exist: bool = False
     description: str | None = None
     note: str | None = None
 

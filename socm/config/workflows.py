@@ -242,6 +242,11 @@ class WorkflowReader:
                     **section.environment,
                 }.items()
             },
+            modules=(*self.campaign.modules, *section.modules),
+            setup=(*self.campaign.setup, *section.setup),
+            launcher=section.launcher or self.campaign.launcher,
+            outputs=tuple(findings.expand(path) for path in section.outputs),
+            skip_if_outputs_exist=section.skip_if_outputs_exist,
             directory=str(base) if section.base_path or self.campaign.base_path else None,
             inputs=inputs,
             description=section.description or section.note,

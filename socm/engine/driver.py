@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from heapq import heappop, heappush
+from typing import Protocol
 
 from socm.engine.backend import Backend, Job, JobUpdate
 from socm.engine.events import (
     CampaignEnded,
+    CampaignResumed,
     CampaignStarted,
+    Cancelled,
     Ended,
     Event,
     JobState,
     Retrying,
+    Reused,
     Skipped,
     Started,
     SubmitRefused,
@@ -27,13 +33,30 @@ from socm.engine.journal import Journal, MemoryJournal
 from socm.engine.release import Release, hand_over_or_due
 from socm.engine.retry import RetryPolicy
 from socm.engine.state import CampaignState, Status, apply
-from socm.errors import Stalled, SubmitError
+from socm.errors import BackendUnavailable, Stalled, SubmitError
+from socm.model.campaign import Workflow
 from socm.model.plan import Plan
 
 RESUBMIT_DELAY = 60.0
 """Seconds before a submission that was refused for now is tried again."""
 MOST_REFUSALS = 60
 """So many times a workflow may be refused."""
+LOOK_UP_DELAY = 10.0
+"""Seconds before a submission without an answer is looked for."""
+LISTEN = 1.0
+"""Seconds between two looks at what somebody wants of a run."""
+
+
+class Control(Protocol):
+    """What somebody wants of a run while it goes on."""
+
+    def stopped(self) -> bool:
+        """Whether to end now, and to leave what is submitted as it is."""
+        ...
+
+    def cancelled(self) -> Collection[str]:
+        """Names of the workflows that are to be cancelled, each told once."""
+        ...
 
 
 def run_plan(
@@ -44,6 +67,11 @@ def run_plan(
     release: Release = hand_over_or_due,
     retry: RetryPolicy | None = None,
     run: str = "socm",
+    events: Iterable[Event] = (),
+    retry_failed: bool = False,
+    fail_fast: bool = False,
+    reusable: Callable[[Workflow], bool] = lambda workflow: False,
+    control: Control | None = None,
 ) -> CampaignState:
     """Carry a plan out until every workflow is in a final state.
 
@@ -63,11 +91,21 @@ def run_plan(
         What a failed workflow gets next.
     run
         Prefix of job names, unique to this run.
+    events
+        What has happened in an earlier life of this run: it goes on from there.
+    retry_failed
+        Whether those that failed in an earlier life get another attempt.
+    fail_fast
+        Whether the first failure for good skips whatever is not submitted.
+    reusable
+        Whether a workflow's outputs make a run of it needless.
+    control
+        Is asked now and then what somebody wants.
 
     Returns
     -------
     CampaignState
-        With every workflow completed, failed or skipped.
+        With every workflow in a final state, unless `control` stopped it.
 
     Raises
     ------
@@ -75,7 +113,13 @@ def run_plan(
         If workflows remain and nothing will ever happen again; says what waits for what.
     """
     journal = MemoryJournal() if journal is None else journal
-    return _Driver(plan, backend, journal, release, retry or RetryPolicy(), run).run()
+    retry = retry or RetryPolicy(attempts=plan.campaign.retries + 1)
+    driver = _Driver(plan, backend, journal, release, retry, run, events)
+    driver.fail_fast = fail_fast
+    driver.reusable = reusable
+    driver.control = control
+    driver.retry_failed = retry_failed
+    return driver.run()
 
 
 class _Driver:
@@ -87,13 +131,18 @@ class _Driver:
         release: Release,
         retry: RetryPolicy,
         run: str,
+        events: Iterable[Event],
     ) -> None:
         self._plan = plan
         self._backend = backend
         self._journal = journal
         self._retry = retry
         self._run = run
-        self._state = CampaignState.of(plan)
+        self.fail_fast = False
+        self.retry_failed = False
+        self.reusable: Callable[[Workflow], bool] = lambda workflow: False
+        self.control: Control | None = None
+        self._state = CampaignState.of(plan, events)
         self._priority = {w.name: k for k, w in enumerate(plan.workflows)}
         self._names = [w.name for w in plan.workflows]
         workflows = plan.campaign.workflows
@@ -110,21 +159,32 @@ class _Driver:
         self._ready: list[int] = []  # may be submitted, by priority
         self._refusals = Counter[str]()
         self._held: dict[str, Job] = {}  # submitted and not over
+        self._in_doubt: dict[str, float] = {}  # of those, without an answer: when to look
         self._cores = 0
         self._nodes: dict[tuple[str, int], int] = {}
 
     def run(self) -> CampaignState:
-        self._record(
-            CampaignStarted(time=self._backend.now(), fingerprint=self._plan.campaign.fingerprint)
-        )
+        if self._state.started is None:
+            fingerprint = self._plan.campaign.fingerprint
+            self._record(CampaignStarted(time=self._backend.now(), fingerprint=fingerprint))
+        else:
+            self._record(CampaignResumed(time=self._backend.now()))
+            self._pick_up()
         for name in self._names:
             if not self._parents[name]:
                 self._consider(name)
         while True:
+            if self.control is not None and self._stopped(self.control):
+                return self._state
+            self._look_up()
             self._submit_ready()
             if not self._left:
                 break
-            until = self._timers[0][0] if self._timers else math.inf
+            until = min(
+                [*(t for t, _ in self._timers[:1]), *self._in_doubt.values()], default=math.inf
+            )
+            if self.control is not None and (self._held or until < math.inf):
+                until = min(until, self._backend.now() + LISTEN)
             updates = self._backend.wait(until)
             if not updates and until == math.inf:
                 raise Stalled(self._why_stalled())
@@ -133,6 +193,48 @@ class _Driver:
             self._ring()
         self._record(CampaignEnded(time=self._backend.now()))
         return self._state
+
+    def _pick_up(self) -> None:
+        """Go on where an earlier life of this run ended."""
+        workflows = self._state.workflows
+        if self.retry_failed:
+            for name in self._names:
+                self._revive(name)
+        for name in [n for n in self._names if workflows[n].status is Status.SKIPPED]:
+            self._left -= 1
+            self._hand_down_place(name)
+        for name in self._names:
+            match workflows[name].status:
+                case Status.COMPLETED | Status.FAILED | Status.CANCELLED:
+                    self._settle(name)
+                case Status.SUBMITTING:
+                    self._hold(self._job(name))
+                    self._in_doubt[name] = self._backend.now()
+                case Status.QUEUED | Status.RUNNING:
+                    job, native_id = self._job(name), workflows[name].native_id
+                    assert native_id is not None
+                    self._backend.attach(job, native_id)
+                    self._hold(job)
+
+    def _revive(self, name: str) -> None:
+        """Give a workflow that did not complete another attempt, as if it had not been tried."""
+        progress = self._state.workflows[name]
+        if progress.status in (Status.FAILED, Status.SKIPPED, Status.CANCELLED):
+            job = self._job(name)
+            tried = progress.status is Status.FAILED or progress.native_id is not None
+            again = self._same_again(job, self._backend.now(), "asked for")
+            self._record(replace(again, attempt=job.attempt + 1) if tried else again)
+
+    def _stopped(self, control: Control) -> bool:
+        """Do what somebody wants; say whether that is to end now."""
+        for name in control.cancelled():
+            progress = self._state.workflows[name]
+            if progress.status is Status.PENDING:
+                self._record(Cancelled(time=self._backend.now(), workflow=name, reason="cancelled"))
+                self._over(name, completed=False)
+            elif progress.native_id is not None and not progress.status.final:
+                self._backend.cancel(progress.native_id)
+        return control.stopped()
 
     # Release
 
@@ -166,7 +268,11 @@ class _Driver:
             if not self._within_budget(job):
                 return
             heappop(self._ready)
-            self._submit(job)
+            if job.workflow.skip_if_outputs_exist and self.reusable(job.workflow):
+                self._record(Reused(time=self._backend.now(), workflow=name))
+                self._over(name, completed=True)
+            else:
+                self._submit(job)
 
     def _job(self, name: str) -> Job:
         planned = self._plan.by_name[name]
@@ -193,6 +299,11 @@ class _Driver:
         self._record(Submitting(time=now, workflow=name, attempt=attempt, job=job.name))
         try:
             native_id = self._backend.submit(job)
+        except BackendUnavailable:
+            # It may have been taken all the same: it is looked for before anything else is done.
+            self._hold(job)
+            self._in_doubt[name] = now + LOOK_UP_DELAY
+            return
         except SubmitError as error:
             self._refusals[name] += 1
             if error.transient and self._refusals[name] < MOST_REFUSALS:
@@ -206,6 +317,32 @@ class _Driver:
             return
         self._record(Submitted(time=now, workflow=name, attempt=attempt, native_id=native_id))
         self._hold(job)
+
+    def _look_up(self) -> None:
+        """Look for the jobs whose submission had no answer."""
+        now = self._backend.now()
+        for name in [n for n, when in self._in_doubt.items() if when <= now]:
+            job = self._held[name]
+            try:
+                native_id = self._backend.find(job)
+            except BackendUnavailable:
+                self._in_doubt[name] = self._backend.now() + LOOK_UP_DELAY
+                continue
+            del self._in_doubt[name]
+            if native_id is None:
+                self._let_go(name)
+                self._record(self._same_again(job, self._backend.now(), "it was not submitted"))
+                heappush(self._ready, job.priority)
+            else:
+                self._backend.attach(job, native_id)
+                self._record(
+                    Submitted(
+                        time=self._backend.now(),
+                        workflow=name,
+                        attempt=job.attempt,
+                        native_id=native_id,
+                    )
+                )
 
     def _same_again(self, job: Job, now: float, reason: str) -> Retrying:
         return Retrying(
@@ -265,16 +402,36 @@ class _Driver:
                     state=update.state,
                     exit_code=update.exit_code,
                     reason=update.reason,
+                    peak_memory=update.peak_memory,
                 )
             )
             self._let_go(name)
-            if update.state is JobState.COMPLETED:
-                self._over(name, completed=True)
-            elif again := self._retry.after(update, self._plan.cluster):
-                self._record(again)
-                heappush(self._ready, self._priority[name])
-            else:
-                self._over(name, completed=False)
+            self._settle(name)
+
+    def _settle(self, name: str) -> None:
+        """Go on after an attempt that is over: with the next one, or with whoever waited."""
+        progress = self._state.workflows[name]
+        if progress.status is Status.COMPLETED:
+            self._over(name, completed=True)
+        elif again := self._next_attempt(name):
+            self._record(again)
+            heappush(self._ready, self._priority[name])
+        else:
+            self._over(name, completed=False)
+
+    def _next_attempt(self, name: str) -> Retrying | None:
+        progress = self._state.workflows[name]
+        if progress.outcome is None or progress.ended is None:
+            return None  # it was refused, or never tried
+        update = JobUpdate(
+            job=self._job(name),
+            state=progress.outcome,
+            time=progress.ended,
+            exit_code=progress.exit_code,
+            reason=progress.reason,
+            peak_memory=progress.peak_memory,
+        )
+        return self._retry.after(update, self._plan.cluster)
 
     def _over(self, name: str, *, completed: bool) -> None:
         """Let those go on that waited for this one; without it, its dependants are skipped."""
@@ -287,6 +444,8 @@ class _Driver:
                     self._consider(child)
         else:
             lost = [(child, name) for child in children[name]]
+            if self.fail_fast:
+                lost += [(other, name) for other in self._names]
             while lost:
                 child, because = lost.pop()
                 if self._state.workflows[child].status is Status.PENDING:

@@ -5,6 +5,7 @@ The journal holds these and nothing else; the state is what they add up to.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -99,6 +100,7 @@ class Ended(Event):
     state: JobState
     exit_code: int | None = None
     reason: str = ""
+    peak_memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,5 +124,45 @@ class Skipped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled(Event):
+    """A workflow that had no job will not run, because somebody said so."""
+
+    workflow: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reused(Event):
+    """A workflow need not run: its outputs are there, and newer than its inputs."""
+
+    workflow: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignResumed(Event):
+    """The campaign is carried on by another process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignEnded(Event):
     """Every workflow is in a final state."""
+
+
+KINDS: Mapping[str, type[Event]] = {
+    kind.__name__: kind
+    for kind in (
+        CampaignStarted,
+        CampaignResumed,
+        Submitting,
+        Submitted,
+        SubmitRefused,
+        Started,
+        Ended,
+        Retrying,
+        Skipped,
+        Cancelled,
+        Reused,
+        CampaignEnded,
+    )
+}
+"""Every kind of event, by name."""

@@ -8,11 +8,14 @@ from enum import Enum
 
 from socm.engine.events import (
     CampaignEnded,
+    CampaignResumed,
     CampaignStarted,
+    Cancelled,
     Ended,
     Event,
     JobState,
     Retrying,
+    Reused,
     Skipped,
     Started,
     SubmitRefused,
@@ -32,11 +35,12 @@ class Status(Enum):
     COMPLETED = "completed"
     FAILED = "failed"
     SKIPPED = "skipped"
+    CANCELLED = "cancelled"
 
     @property
     def final(self) -> bool:
         """Whether nothing more will come, unless it is retried."""
-        return self in (Status.COMPLETED, Status.FAILED, Status.SKIPPED)
+        return self in (Status.COMPLETED, Status.FAILED, Status.SKIPPED, Status.CANCELLED)
 
 
 @dataclass(slots=True)
@@ -67,6 +71,7 @@ class Progress:
     outcome: JobState | None = None
     exit_code: int | None = None
     reason: str = ""
+    peak_memory: int | None = None
 
 
 @dataclass(slots=True)
@@ -85,6 +90,9 @@ class CampaignState:
         for event in events:
             apply(state, event)
         return state
+
+
+_OUTCOMES = {JobState.COMPLETED: Status.COMPLETED, JobState.CANCELLED: Status.CANCELLED}
 
 
 def apply(state: CampaignState, event: Event) -> None:
@@ -106,16 +114,17 @@ def apply(state: CampaignState, event: Event) -> None:
                 progress.began = event.time
         case Ended():
             progress = state.workflows[event.workflow]
-            completed = event.state is JobState.COMPLETED
-            progress.status = Status.COMPLETED if completed else Status.FAILED
+            progress.status = _OUTCOMES.get(event.state, Status.FAILED)
             progress.ended = event.time
             progress.outcome = event.state
             progress.exit_code = event.exit_code
             progress.reason = event.reason
+            progress.peak_memory = event.peak_memory
         case SubmitRefused():
             progress = state.workflows[event.workflow]
             progress.status = Status.FAILED
             progress.ended = event.time
+            progress.outcome = None
             progress.reason = event.reason
         case Retrying():
             progress = state.workflows[event.workflow]
@@ -128,8 +137,18 @@ def apply(state: CampaignState, event: Event) -> None:
             progress = state.workflows[event.workflow]
             progress.status = Status.SKIPPED
             progress.reason = f"{event.because} did not complete"
+        case Cancelled():
+            progress = state.workflows[event.workflow]
+            progress.status = Status.CANCELLED
+            progress.reason = event.reason
+        case Reused():
+            progress = state.workflows[event.workflow]
+            progress.status = Status.COMPLETED
+            progress.reason = "its outputs are there, and newer than its inputs"
         case CampaignStarted():
             state.started = event.time
+        case CampaignResumed():
+            state.ended = None
         case CampaignEnded():
             state.ended = event.time
         case _:

@@ -100,6 +100,15 @@ class Workflow:
         Names of the workflows that must have completed before.
     environment
         Variables to set for the command.
+    modules, setup
+        Environment modules to load and lines of shell to run before the command.
+    launcher
+        What starts the ranks: ``"srun"``, ``"mpirun"``, or ``"none"`` for a command that does so
+        itself.
+    outputs
+        Files that a run that went well leaves behind, relative to the directory.
+    skip_if_outputs_exist
+        Whether outputs that are newer than the inputs make a run needless.
     directory
         Working directory; `None` is the run directory.
     inputs
@@ -114,6 +123,11 @@ class Workflow:
     request: ResourceRequest
     depends: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    launcher: Literal["srun", "mpirun", "none"] = "srun"
+    outputs: tuple[str, ...] = ()
+    skip_if_outputs_exist: bool = False
     directory: str | None = None
     inputs: tuple[str, ...] = ()
     description: str | None = None
@@ -151,6 +165,8 @@ class Campaign:
         What may be in use at once.
     policy
         What the plan is made to achieve; ``"time"`` is the shortest makespan.
+    retries
+        How often a workflow that failed for a cause that may pass is tried again.
 
     Raises
     ------
@@ -173,6 +189,7 @@ class Campaign:
     deadline: int | None = None
     budget: Budget = Budget()
     policy: str = "time"
+    retries: int = 2
 
     @classmethod
     def of(

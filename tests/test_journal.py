@@ -1,0 +1,97 @@
+"""What is in a journal is what happened, whatever became of its process."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from socm.engine.events import KINDS, CampaignEnded, Ended, Event, JobState, Started
+from socm.engine.journal import FileJournal, event_from_json, event_to_json, read_journal
+from socm.errors import RunError
+
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "time": st.floats(0, 1e9),
+    "fingerprint": st.text(),
+    "workflow": st.text(),
+    "job": st.text(),
+    "native_id": st.text(),
+    "reason": st.text(),
+    "because": st.text(),
+    "attempt": st.integers(1, 99),
+    "walltime": st.integers(1, 10**9),
+    "memory": st.integers(0, 10**9),
+    "qos": st.none() | st.text(),
+    "state": st.sampled_from(JobState),
+    "exit_code": st.none() | st.integers(-255, 255),
+    "peak_memory": st.none() | st.integers(0, 10**9),
+}
+EVENTS: st.SearchStrategy[Event] = st.sampled_from([*KINDS.values()]).flatmap(
+    lambda kind: st.fixed_dictionaries(
+        {name: FIELDS[name] for name in kind.__dataclass_fields__}
+    ).map(lambda values: kind(**values))
+)
+
+
+@given(EVENTS)
+def test_every_event_comes_back_as_it_was(event: Event) -> None:
+    assert event_from_json(event_to_json(event)) == event
+
+
+@given(st.lists(EVENTS, max_size=5), st.data())
+def test_of_a_torn_line_nothing_is_left_and_of_the_others_all(
+    events: list[Event], data: st.DataObject
+) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "journal.jsonl")
+        journal = FileJournal(path)
+        for event in events:
+            journal.write(event)
+        journal.close()
+        whole = path.read_bytes()
+        cut = data.draw(st.integers(0, len(whole)))
+        path.write_bytes(whole[:cut])
+        kept = whole[:cut].count(b"\n")
+        assert read_journal(path) == events[:kept]
+        journal = FileJournal(path)
+        assert journal.events == events[:kept]
+        journal.write(CampaignEnded(time=1.0))
+        journal.close()
+        assert read_journal(path) == [*events[:kept], CampaignEnded(time=1.0)]
+
+
+def test_a_line_that_is_no_event_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = FileJournal(path)
+    journal.write(Started(time=1.0, workflow="a", attempt=1))
+    journal.close()
+    path.write_text('{"event": "Exploded", "time": 1}\n' + path.read_text())
+    with pytest.raises(RunError, match=r"journal\.jsonl:1: this is no event of a run"):
+        FileJournal(path)
+
+
+def test_what_does_not_fit_on_the_disk_leaves_no_half_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = FileJournal(tmp_path / "journal.jsonl")
+    journal.write(Started(time=1.0, workflow="a", attempt=1))
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(RunError, match="no space left on device"):
+            journal.write(Ended(time=2.0, workflow="a", attempt=1, state=JobState.TIMEOUT))
+    journal.write(CampaignEnded(time=3.0))
+    journal.close()
+    assert read_journal(tmp_path / "journal.jsonl") == [
+        Started(time=1.0, workflow="a", attempt=1),
+        CampaignEnded(time=3.0),
+    ]
