@@ -6,8 +6,9 @@ import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from socm.config.cluster import load_cluster
+from socm.config.cluster import LOCAL, load_cluster
 from socm.config.findings import BUILT_IN, Findings, Resolved
 from socm.config.schema import BudgetSection, CampaignSection, kebab, read_section, snake
 from socm.config.settings import Setting, Settings, load_settings
@@ -108,6 +109,8 @@ class _CampaignReader:
             section or CampaignSection(),
             cluster or load_cluster(DEFAULT_CLUSTER),
         )
+        if cluster is not None and cluster.name == LOCAL:
+            workflows = self._for_this_machine(workflows)
         if not workflows and not findings.problems:
             findings.problem(("campaign",), "there are no workflows in this campaign")
         budget = Budget()
@@ -142,6 +145,14 @@ class _CampaignReader:
             self._findings.raise_problems()
             raise
         return replace(campaign, policy=section.policy, retries=section.retries)
+
+    def _for_this_machine(self, workflows: list[Workflow]) -> list[Workflow]:
+        """Drop what only a cluster has; say so."""
+        there = ("partition", "qos", "account")
+        if any(getattr(w.request, what) for w in workflows for what in there):
+            self._findings.warn("partitions, QOS and accounts mean nothing on this machine")
+        nothing: dict[str, Any] = dict.fromkeys(there)
+        return [replace(w, request=replace(w.request, **nothing)) for w in workflows]
 
     def _section(self, own: Mapping[str, object]) -> CampaignSection | None:
         """Read the campaign's own keys, and put the environment over them, the user's under."""

@@ -13,6 +13,10 @@ from socm.errors import ConfigError, Problem, did_you_mean
 from socm.model.cluster import Cluster, Partition, Qos
 
 
+LOCAL = "local"
+"""What the cluster is called that is this machine."""
+
+
 def builtin_clusters() -> dict[str, Path]:
     """Return the cluster files that come with socm, by name.
 
@@ -31,7 +35,7 @@ def load_cluster(name: str, *, folder: Path | None = None) -> Cluster:
     Parameters
     ----------
     name
-        ``"tiger3"``, or a path that ends in ``.toml``.
+        ``"tiger3"``, ``"local"`` for this machine, or a path that ends in ``.toml``.
     folder
         What a relative path is relative to; the current folder if not given.
 
@@ -46,13 +50,29 @@ def load_cluster(name: str, *, folder: Path | None = None) -> Cluster:
     112
     """
     builtin = builtin_clusters()
+    if name == LOCAL:
+        return this_machine()
     if name in builtin:
         return _from_source(read(builtin[name]))
     if name.endswith(".toml") or "/" in name:
         path = Path(os.path.expanduser(name))
         return _from_source(read((folder or Path()) / path))
-    hint = did_you_mean(name, builtin) or f"known are {', '.join(builtin)}, or a path to a .toml"
+    known = [*builtin, LOCAL]
+    hint = did_you_mean(name, known) or f"known are {', '.join(known)}, or a path to a .toml"
     raise ConfigError(Problem(message=f"unknown cluster {name!r}", hint=hint))
+
+
+def this_machine() -> Cluster:
+    """Return this machine as a cluster: the cores and the memory that this process may use."""
+    import psutil
+
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    memory = max(1, psutil.virtual_memory().total // 2**20)
+    machine = Partition(name=LOCAL, nodes=1, cores=cores, memory=memory, note="this machine")
+    return Cluster(name=LOCAL, partitions=(machine,))
 
 
 def _from_source(source: Source) -> Cluster:

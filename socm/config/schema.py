@@ -193,6 +193,7 @@ class PartitionSection(Section):
     speed: float = Field(default=1.0, ge=1e-3, le=1e3)
     exclusive: bool = False
     walltime: Duration | None = None
+    slurm_name: str | None = None
     source: str | None = None
     checked: Date | None = None
     note: str | None = None

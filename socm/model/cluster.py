@@ -35,6 +35,9 @@ class Partition:
         Whether jobs get whole nodes.
     walltime
         Longest limit of a job in seconds, or `None`.
+    slurm_name
+        What SLURM calls it, where that is not its name: one of SLURM's may have nodes of several
+        kinds.
     source, checked, note
         Where the figures come from, when that was looked at, and what to know about them.
     """
@@ -48,6 +51,7 @@ class Partition:
     speed: float = 1.0
     exclusive: bool = False
     walltime: int | None = None
+    slurm_name: str | None = None
     source: str | None = None
     checked: str | None = None
     note: str | None = None

@@ -1,0 +1,1 @@
+"""Backends that carry jobs out: on SLURM and elsewhere through PSI/J, and on this machine."""

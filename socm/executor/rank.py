@@ -1,0 +1,69 @@
+"""Runs one rank of a workflow and notes how much memory it had. Knows only the standard library.
+
+Called as ``rank.py FOLDER COMMAND...`` on whichever node the rank is. The note is a file in FOLDER
+that is called like the rank, with the peak in kB and how many processes were killed for memory.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+
+COUNTERS = (
+    ("/sys/fs/cgroup/memory{}/memory.oom_control", ":memory:"),
+    ("/sys/fs/cgroup{}/memory.events", "0::"),
+)
+
+
+def memory_kills() -> int:
+    """Return how many processes of this job's cgroup were killed for memory, 0 if not known."""
+    if "SLURM_JOB_ID" not in os.environ:
+        return 0  # elsewhere the cgroup is not the job's own
+    try:
+        with open("/proc/self/cgroup") as file:
+            groups = file.read().splitlines()
+        for pattern, mark in COUNTERS:
+            for group in groups:
+                path = pattern.format(group.rpartition(":")[2])
+                if mark in group and os.path.exists(path):
+                    with open(path) as file:
+                        counts = dict(line.split() for line in file if line.count(" ") == 1)
+                    return int(counts.get("oom_kill", 0))
+    except (OSError, ValueError):
+        pass
+    return 0
+
+
+def main() -> None:
+    """Run the rank."""
+    folder, command = sys.argv[1], sys.argv[2:]
+    before = memory_kills()
+    # A signal is for the command: it alone decides what to do with it.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda *_: None)
+    try:
+        pid = os.posix_spawnp(
+            command[0], command, os.environ, setsigdef=[*signal.valid_signals() - {9, 19}]
+        )
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        sys.stderr.write(f"socm: {command[0]} cannot be run: {reason}\n")
+        sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
+    _, status = os.waitpid(pid, 0)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    if sys.platform == "darwin":
+        peak //= 1024
+    task = os.environ.get("SLURM_PROCID") or os.environ.get("OMPI_COMM_WORLD_RANK") or "0"
+    try:
+        with open(os.path.join(folder, task), "w") as file:
+            file.write(f"{peak} {memory_kills() - before}\n")
+    except OSError as error:
+        sys.stderr.write(f"socm: the peak memory cannot be noted: {error}\n")
+    code = os.waitstatus_to_exitcode(status)
+    sys.exit(code if code >= 0 else 128 - code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""The script of a job: what is asked of SLURM, and what runs there."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from shlex import join, quote
+
+from socm.engine.backend import Job
+from socm.errors import SubmitError
+from socm.executor.folder import JobFolder
+from socm.model.cluster import Cluster
+
+RANK = Path(__file__).with_name("rank.py")
+
+
+def sbatch_options(
+    job: Job, cluster: Cluster, folder: JobFolder
+) -> Iterator[tuple[str, str | int | None]]:
+    """Yield what a job asks of SLURM: the names of sbatch's options, and their values.
+
+    Nodes are counted, never named: those of a plan are virtual. Memory is per cpu, which is right
+    however the ranks are spread.
+    """
+    partition = cluster.by_partition[job.partition]
+    cpus = job.threads * partition.threads_per_core
+    yield "job-name", job.name
+    yield "comment", f"socm:{job.workflow.name}:{job.attempt}"
+    yield "partition", partition.slurm_name or partition.name
+    if job.qos:
+        yield "qos", job.qos
+    if job.workflow.request.account:
+        yield "account", job.workflow.request.account
+    yield "nodes", len(job.placements)
+    yield "ntasks", job.ranks
+    yield "cpus-per-task", cpus
+    if job.exclusive:
+        yield "exclusive", None
+        yield "mem", 0
+    elif job.memory:
+        yield "mem-per-cpu", f"{-(-job.memory // (job.ranks * cpus))}M"
+    if job.gpus:
+        yield "gpus-per-task", job.gpus
+    yield "time", slurm_time(job.walltime)
+    yield "chdir", str(folder.path)
+    yield "output", str(folder.stdout)
+    yield "error", str(folder.stderr)
+    yield "open-mode", "append"
+    yield "no-requeue", None
+
+
+def slurm_time(seconds: int) -> str:
+    """Write a time limit as SLURM reads it.
+
+    Examples
+    --------
+    >>> slurm_time(93784)
+    '1-02:03:04'
+    """
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours // 24}-{hours % 24:02}:{minutes:02}:{seconds:02}"
+
+
+def option_lines(options: Iterable[tuple[str, str | int | None]]) -> Iterator[str]:
+    """Write options as lines of a script.
+
+    Raises
+    ------
+    SubmitError
+        If a value holds what SLURM would take apart: it has rules of its own for quotes,
+        backslashes and percent signs, none of which a path or a name needs.
+    """
+    for name, value in options:
+        if value is None:
+            yield f"#SBATCH --{name}"
+            continue
+        text = str(value)
+        if not text.isprintable() or re.search(r"""["'\\%#]""", text):
+            raise SubmitError(
+                f"--{name}={text!r}: SLURM does not take quotes, backslashes, % or # here",
+                transient=False,
+                hint="name or move it otherwise",
+            )
+        yield f'#SBATCH --{name}="{text}"' if " " in text else f"#SBATCH --{name}={text}"
+
+
+def job_script(
+    job: Job,
+    folder: JobFolder,
+    *,
+    options: Iterable[str] = (),
+    local: bool = False,
+    result: Path | None = None,
+) -> str:
+    """Return the script that a job runs.
+
+    Its command and environment are quoted throughout: no shell ever looks into them. How it ended
+    is in the result file before the script is over. A second copy of the script does nothing: the
+    first has made the file that says that it started.
+
+    Parameters
+    ----------
+    options
+        Lines of sbatch options.
+    local
+        Whether it is for this machine, without SLURM: then it starts its ranks itself.
+    result
+        Where it says how it ended, if not where everybody looks.
+    """
+    workflow = job.workflow
+    setup = [f"module load {quote(module)}" for module in workflow.modules]
+    lines = [
+        "#!/bin/bash",
+        *options,
+        "",
+        f"# Attempt {job.attempt} at {workflow.name}.",
+        f"folder={quote(str(folder.path))}",
+        f"started={quote(str(folder.started))}",
+        f"result={quote(str(result or folder.result))}",
+        _BEGINNING,
+        *(f"export {name}={quote(value)}" for name, value in workflow.environment.items()),
+    ]
+    if workflow.modules:
+        lines.append("type module > /dev/null 2>&1 || . /etc/profile")
+    lines += [
+        f"{{\n{entry}\n}} || socm_fail $? {quote('setup: ' + entry)}"
+        for entry in (*setup, *workflow.setup)
+    ]
+    directory = workflow.directory or str(folder.path)
+    lines += [
+        f"cd -- {quote(directory)} || socm_fail 125 {quote('no folder ' + directory)}",
+        _RANK.format(python=quote(sys.executable), rank=quote(str(folder.run / RANK.name))),
+        *_launch(job, local=local),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_BEGINNING = r"""
+socm_began=$(date +%s.%N)
+socm_node=$(uname -n)
+if ! (set -o noclobber; echo "${SLURM_JOB_ID:-$$} $socm_began $socm_node" > "$started") 2> /dev/null
+then
+    echo "socm: this attempt was begun before, or $started cannot be written; it does not run" >&2
+    exit 125
+fi
+socm_reason=
+socm_fail() {
+    socm_reason='it did not get to the command'
+    echo "socm: exit code $1: $2" >&2
+    exit "$1"
+}
+socm_end() {
+    local code=$? peak=0 kills=0 kb killed note
+    trap - EXIT
+    for note in "$folder"/peak/*; do
+        if read -r kb killed < "$note"; then peak=$((peak + kb)) kills=$((kills + killed)); fi
+    done 2> /dev/null
+    {
+        printf '{"exit_code": %d, "start": %s, ' "$code" "$socm_began"
+        printf '"end": %s, "node": "%s", ' "$(date +%s.%N)" "$socm_node"
+        printf '"peak_kb": %d, "memory_kills": %d, ' "$peak" "$kills"
+        printf '"reason": "%s"}\n' "$socm_reason"
+    } > "$result.new" && mv -- "$result.new" "$result"
+    exit "$code"
+}
+trap socm_end EXIT
+trap 'exit 143' TERM
+"""
+
+_RANK = """
+# Each rank notes its peak memory, where Python starts at all.
+rank=()
+if {python} -I -S -c '' 2> /dev/null; then rank=({python} -I -S {rank} "$folder/peak"); fi"""
+
+
+def _launch(job: Job, *, local: bool) -> Iterator[str]:
+    """Yield the lines that start the ranks and wait for them."""
+    command = join(job.workflow.command)
+    launcher = job.workflow.launcher
+    if launcher == "mpirun":
+        yield f'mpirun -n {job.ranks} "${{rank[@]}}" {command}'
+    elif launcher == "none" or (local and job.ranks == 1):
+        yield f'"${{rank[@]}}" {command}'
+    elif local:
+        yield f"export SLURM_NTASKS={job.ranks}"
+        yield "socm_ranks=()"
+        yield f"for ((SLURM_PROCID = 0; SLURM_PROCID < {job.ranks}; SLURM_PROCID++)); do"
+        yield "    export SLURM_PROCID"
+        yield f'    "${{rank[@]}}" {command} &'
+        yield "    socm_ranks+=($!)"
+        yield "done"
+        yield "socm_code=0"
+        yield 'for pid in "${socm_ranks[@]}"; do wait "$pid" || socm_code=$?; done'
+        yield 'exit "$socm_code"'
+    else:
+        yield "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"
+        yield f'srun --kill-on-bad-exit=1 "${{rank[@]}}" {command}'
