@@ -313,6 +313,9 @@ class Wanting:
     def __init__(self, backend: Scripted, time: float, *names: str, stop: bool = False) -> None:
         self.backend, self.time, self.names, self.stop = backend, time, names, stop
 
+    def paused(self) -> bool:
+        return False
+
     def stopped(self) -> bool:
         return self.stop and self.backend.time >= self.time
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from socm import __version__
-from socm.cli import clusters, export, import_, init, plan, simulate, validate
+from socm.cli import clusters, export, import_, init, plan, run, simulate, status, validate
 from socm.errors import ConfigError, Infeasible, InvalidPlan, Problem, SocmError
 
 # What typer raises for a wrong command line; newer versions carry a click of their own, so that
@@ -36,6 +36,11 @@ app = typer.Typer(
 )
 app.command(name="simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command(name="plan", epilog=plan.EXAMPLES)(plan.plan)
+app.command(name="run", epilog=run.RUN_EXAMPLES)(run.run)
+app.command(name="resume", epilog=run.RESUME_EXAMPLES)(run.resume)
+app.command(name="status", epilog=status.STATUS_EXAMPLES)(status.status)
+app.command(name="logs", epilog=status.LOGS_EXAMPLES)(status.logs)
+app.command(name="cancel", epilog=status.CANCEL_EXAMPLES)(status.cancel)
 app.command(name="import", epilog=import_.EXAMPLES)(import_.import_)
 app.command(name="export", epilog=export.EXAMPLES)(export.export)
 app.command(name="init", epilog=init.EXAMPLES)(init.init)
@@ -62,7 +67,7 @@ def options(
 
 def main() -> None:
     """Run the command line; every error is one for people, with its exit code."""
-    arguments = sys.argv[1:]
+    sys.argv[1:] = arguments = _as_of_old(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a bar is worth less than an answer
@@ -84,6 +89,21 @@ def main() -> None:
     if code == INTERRUPTED:  # typer returns it, too
         sys.stderr.write("interrupted\n")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _as_of_old(arguments: list[str]) -> list[str]:
+    """Take ``-t FILE`` for ``run FILE``, as the user guide writes it.
+
+    Examples
+    --------
+    >>> _as_of_old(["--toml", "campaign.toml", "--yes"]), _as_of_old(["plan", "campaign.toml"])
+    (['run', 'campaign.toml', '--yes'], ['plan', 'campaign.toml'])
+    """
+    if arguments and arguments[0] in ("-t", "--toml"):
+        return ["run", *arguments[1:]]
+    if arguments and arguments[0].startswith("--toml="):
+        return ["run", arguments[0].removeprefix("--toml="), *arguments[1:]]
+    return arguments
 
 
 def _tell_output(reason: str) -> int:

@@ -33,6 +33,8 @@ class LoadedCampaign:
         ``"remote"``, ``"local"`` or ``"batch"``; `None` where the file does not say.
     warnings
         What a run would stumble over, or what was assumed.
+    unset
+        Variables that the file names and the environment does not have: no run without them.
     resolved
         Every value, and where it comes from; empty unless that was asked for.
     """
@@ -41,6 +43,7 @@ class LoadedCampaign:
     cluster: Cluster
     execution_schema: str | None
     warnings: tuple[str, ...]
+    unset: tuple[str, ...] = ()
     resolved: tuple[Resolved, ...] = ()
 
 
@@ -124,6 +127,7 @@ class _CampaignReader:
             cluster=cluster,
             execution_schema=section.execution_schema,
             warnings=tuple(findings.warnings()),
+            unset=findings.unset,
             resolved=tuple(findings.resolved),
         )
 

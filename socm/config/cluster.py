@@ -12,7 +12,6 @@ from socm.config.source import Source, read
 from socm.errors import ConfigError, Problem, did_you_mean
 from socm.model.cluster import Cluster, Partition, Qos
 
-
 LOCAL = "local"
 """What the cluster is called that is this machine."""
 

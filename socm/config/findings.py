@@ -98,6 +98,11 @@ class Findings:
                 *sorted(self.problems, key=lambda p: (p.line or end, p.column or end))
             )
 
+    @property
+    def unset(self) -> tuple[str, ...]:
+        """Variables that are named and not set."""
+        return tuple(sorted(self._unset))
+
     def warnings(self) -> Iterator[str]:
         """Yield all warnings, those of a kind in one."""
         yield from self._warnings

@@ -32,7 +32,7 @@ from socm.engine.events import (
 from socm.engine.journal import Journal, MemoryJournal
 from socm.engine.release import Release, hand_over_or_due
 from socm.engine.retry import RetryPolicy
-from socm.engine.state import CampaignState, Status, apply
+from socm.engine.state import CampaignState, Progress, Status, apply
 from socm.errors import BackendUnavailable, Stalled, SubmitError
 from socm.model.campaign import Workflow
 from socm.model.plan import Plan
@@ -52,6 +52,10 @@ class Control(Protocol):
 
     def stopped(self) -> bool:
         """Whether to end now, and to leave what is submitted as it is."""
+        ...
+
+    def paused(self) -> bool:
+        """Whether nothing more is to be submitted."""
         ...
 
     def cancelled(self) -> Collection[str]:
@@ -122,6 +126,26 @@ def run_plan(
     return driver.run()
 
 
+def job_of(plan: Plan, name: str, progress: Progress, run: str, priority: int) -> Job:
+    """Return the job that the current attempt at a workflow is."""
+    planned, workflow = plan.by_name[name], plan.campaign.workflows[name]
+    return Job(
+        name=f"{run}-{name}-{progress.attempt}",
+        workflow=workflow,
+        attempt=progress.attempt,
+        partition=planned.partition,
+        qos=progress.qos,
+        walltime=progress.walltime,
+        ranks=workflow.request.ranks,
+        threads=planned.threads,
+        gpus=workflow.request.gpus,
+        memory=progress.memory,
+        exclusive=planned.exclusive,
+        placements=planned.placements,
+        priority=priority,
+    )
+
+
 class _Driver:
     def __init__(
         self,
@@ -177,7 +201,8 @@ class _Driver:
             if self.control is not None and self._stopped(self.control):
                 return self._state
             self._look_up()
-            self._submit_ready()
+            if self.control is None or not self.control.paused():
+                self._submit_ready()
             if not self._left:
                 break
             until = min(
@@ -275,24 +300,8 @@ class _Driver:
                 self._submit(job)
 
     def _job(self, name: str) -> Job:
-        planned = self._plan.by_name[name]
         progress = self._state.workflows[name]
-        workflow = self._plan.campaign.workflows[name]
-        return Job(
-            name=f"{self._run}-{name}-{progress.attempt}",
-            workflow=workflow,
-            attempt=progress.attempt,
-            partition=planned.partition,
-            qos=progress.qos,
-            walltime=progress.walltime,
-            ranks=workflow.request.ranks,
-            threads=planned.threads,
-            gpus=workflow.request.gpus,
-            memory=progress.memory,
-            exclusive=planned.exclusive,
-            placements=planned.placements,
-            priority=self._priority[name],
-        )
+        return job_of(self._plan, name, progress, self._run, self._priority[name])
 
     def _submit(self, job: Job) -> None:
         name, attempt, now = job.workflow.name, job.attempt, self._backend.now()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 from socm.engine.backend import Job
 from socm.errors import RunError
 from socm.model.campaign import Workflow
+
+RANK = Path(__file__).with_name("rank.py")
+"""What runs each rank of a job."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,3 +161,19 @@ def reusable(workflow: Workflow) -> bool:
         return all(os.stat(path).st_mtime <= oldest for path in workflow.inputs)
     except OSError:
         return False
+
+
+def make_run_folder(run: Path) -> None:
+    """Put into the folder of a run what every job of it needs.
+
+    Raises
+    ------
+    RunError
+        If that cannot be written.
+    """
+    try:
+        (run / "results").mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(RANK, run / RANK.name)  # where all nodes can read it
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise RunError(f"{run} cannot be written: {reason}") from error

@@ -10,10 +10,8 @@ from shlex import join, quote
 
 from socm.engine.backend import Job
 from socm.errors import SubmitError
-from socm.executor.folder import JobFolder
+from socm.executor.folder import RANK, JobFolder
 from socm.model.cluster import Cluster
-
-RANK = Path(__file__).with_name("rank.py")
 
 
 def sbatch_options(
@@ -121,6 +119,7 @@ def job_script(
         f"started={quote(str(folder.started))}",
         f"result={quote(str(result or folder.result))}",
         _BEGINNING,
+        f"export SOCM_RUN_DIR={quote(str(folder.run))} SOCM_WORKFLOW={quote(workflow.name)}",
         *(f"export {name}={quote(value)}" for name, value in workflow.environment.items()),
     ]
     if workflow.modules:

@@ -1,0 +1,106 @@
+"""What a campaign file says now, against what a run was begun with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from socm.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from socm.engine.run import Run
+    from socm.engine.state import CampaignState
+    from socm.model.campaign import Campaign
+
+
+def take_in_changes(run: Run, *, accept: bool) -> None:
+    """Refuse to go on with a campaign that was changed since; or plan what it is now.
+
+    A file that is not there any more changes nothing: the run has all it needs. Nor does a
+    deadline that is a date: it is another span of time each time that it is read.
+
+    Raises
+    ------
+    ConfigError
+        With every difference, unless they are accepted; and where one concerns what has begun.
+    """
+    from socm.planner import plan_campaign
+
+    file = Path(run.options.file)
+    if not file.exists():
+        return
+    changed = _as_it_is_now(run, file)
+    differences = [*_differences(run.plan.campaign, changed)]
+    if not differences:
+        return
+    if not accept:
+        problems = [Problem(file=str(file), message=what) for _, what in differences]
+        hint = (
+            f"`socm resume {run.name} --accept-changes` goes on with the file as it is now; "
+            "or change it back"
+        )
+        message = "the campaign was changed since this run began"
+        raise ConfigError(*problems, Problem(file=str(file), message=message, hint=hint))
+    state = run.state()
+    if problems := [*_too_late(state, differences, str(file))]:
+        raise ConfigError(*problems)
+    now = int(time.time() - run.epoch)
+    run.write_plan(plan_campaign(changed, run.plan.cluster, start=now))
+
+
+def _as_it_is_now(run: Run, file: Path) -> Campaign:
+    from socm.config import load_campaign
+    from socm.config.cluster import LOCAL
+    from socm.model.document import read_plan
+
+    if file.suffix == ".json":
+        return read_plan(file).campaign
+    local = run.plan.cluster.name == LOCAL
+    return load_campaign(file, cluster=LOCAL if local else None).campaign
+
+
+def _differences(before: Campaign, after: Campaign) -> Iterator[tuple[str, str]]:
+    """Yield what differs: the workflow, or nothing for the campaign's own keys; and in words."""
+    for key in ("budget", "policy", "retries"):
+        old, new = getattr(before, key), getattr(after, key)
+        if old != new:
+            yield "", f"{key} was {old}, and is {new}"
+    for name in before.workflows.keys() - after.workflows.keys():
+        yield name, f"{name} was in the campaign, and is not any more"
+    for name in after.workflows.keys() - before.workflows.keys():
+        yield "", f"{name} is new in the campaign"
+    for name, workflow in after.workflows.items():
+        known = before.workflows.get(name)
+        if known is None:
+            continue
+        for field in fields(workflow):
+            old, new = getattr(known, field.name), getattr(workflow, field.name)
+            if field.name == "request":
+                for part in fields(new):
+                    was, is_now = getattr(old, part.name), getattr(new, part.name)
+                    if was != is_now:
+                        yield name, f"{name}: {part.name} was {was}, and is {is_now}"
+            elif old != new and field.name != "description":
+                yield name, f"{name}: {field.name} was {_short(old)}, and is {_short(new)}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _too_late(
+    state: CampaignState, differences: list[tuple[str, str]], file: str
+) -> Iterator[Problem]:
+    """Yield the differences that concern what has begun already."""
+    for name, what in differences:
+        progress = state.workflows.get(name)
+        if progress is not None and (progress.native_id or progress.status.final):
+            yield Problem(
+                file=file,
+                message=f"{what}; but it has begun",
+                hint="change it back, or begin a new run",
+            )

@@ -1,0 +1,336 @@
+"""``socm run`` and ``socm resume``: a plan carried out, and carried on."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from socm.cli.common import (
+    CampaignOrPlan,
+    ClusterOption,
+    JsonOption,
+    console,
+    print_json,
+    warn,
+)
+from socm.errors import BackendUnavailable, ConfigError, Problem
+
+if TYPE_CHECKING:
+    from socm.engine.run import Options, Run
+    from socm.executor.local import LocalBackend
+    from socm.executor.psij import OtherBackend, SlurmBackend
+    from socm.model.plan import Plan
+
+    RunBackend = LocalBackend | SlurmBackend | OtherBackend
+
+RUN_EXAMPLES = """
+[bold]Examples[/bold]
+
+  socm run campaign.toml
+
+  socm run plan.json --yes --run-dir /scratch/me/maps
+
+  socm run campaign.toml --executor local --dry-run
+"""
+RESUME_EXAMPLES = """
+[bold]Examples[/bold]
+
+  socm resume
+
+  socm resume maps-3 --retry-failed
+"""
+
+RunArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RUN",
+        help="Name or folder of a run; the last one if not given.",
+        show_default=False,
+    ),
+]
+_Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Write the job scripts, and submit nothing.")
+]
+_RunDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--run-dir", metavar="DIR", help="Folder of the run; socm-runs/NAME-N if not given."
+    ),
+]
+_Executor = Annotated[
+    str | None,
+    typer.Option("--executor", metavar="NAME", help="slurm, local, or another that PSI/J knows."),
+]
+_Interval = Annotated[
+    float | None,
+    typer.Option(
+        "--poll-interval",
+        metavar="SECONDS",
+        min=0.1,
+        help="How often SLURM is asked; 30 s at first.",
+    ),
+]
+_FailFast = Annotated[
+    bool, typer.Option("--fail-fast", help="After a failure for good submit nothing more.")
+]
+
+
+def run(
+    file: CampaignOrPlan,
+    cluster: ClusterOption = None,
+    executor: _Executor = None,
+    run_dir: _RunDir = None,
+    poll_interval: _Interval = None,
+    fail_fast: _FailFast = False,
+    dry_run: _DryRun = False,
+    yes: _Yes = False,
+    json: JsonOption = False,
+) -> int:
+    """Carry a campaign out: each workflow a job, on SLURM or on this machine.
+
+    Shows the plan and what will be submitted, and asks. Exit code 0 if every workflow completed,
+    1 if some did not, 5 if the cluster cannot be reached; 130 if interrupted.
+    """
+    from socm.engine.run import Options, Run
+    from socm.report.run import plan_preview
+
+    chosen, why = _executor(file, executor, cluster)
+    plan = _plan_for(file, cluster, chosen)
+    options = Options(
+        executor=chosen,
+        file=str(file.absolute()),
+        poll_interval=poll_interval,
+        fail_fast=fail_fast,
+    )
+    out = console()
+    if not json:
+        warn(plan.warnings)
+        for part in plan_preview(plan, chosen, why, width=out.width):
+            out.print(part)
+    if dry_run:
+        folder = (run_dir or Path("socm-runs") / "dry-run").absolute()
+        scripts = _write_scripts(plan, options, folder)
+        if json:
+            print_json({"schema": "socm.dry-run/1", "scripts": [str(path) for path in scripts]})
+        else:
+            out.print(f"{len(scripts)} job scripts written to {folder}; nothing was submitted")
+        return 0
+    if not yes:
+        _ask(plan)
+    begun = Run.create(plan, options, run_dir)
+    return _carry_out(begun, json=json)
+
+
+def resume(
+    name: RunArgument = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Try those again that failed, and what they held up."),
+    ] = False,
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes",
+            help="Go on with the campaign file as it is now; plan what is left anew.",
+        ),
+    ] = False,
+    poll_interval: _Interval = None,
+    json: JsonOption = False,
+) -> int:
+    """Carry a run on after whatever ended it: a crash, a logout, Ctrl-C.
+
+    Jobs that live are followed, those that ended meanwhile are taken in, and what is missing is
+    submitted. Nothing is submitted twice.
+    """
+    from socm.engine.run import Run
+
+    found = Run.find(name)
+    return _carry_out(
+        found,
+        retry_failed=retry_failed,
+        accept_changes=accept_changes,
+        poll_interval=poll_interval,
+        json=json,
+    )
+
+
+# Where to
+
+
+def _executor(file: Path, asked: str | None, cluster: str | None) -> tuple[str, str]:
+    """Say which executor carries a campaign out, and why."""
+    schema, named = None, cluster
+    if file.suffix != ".json":
+        from socm.config import load_campaign
+
+        loaded = load_campaign(file, cluster=cluster)
+        schema, named = loaded.execution_schema, loaded.cluster.name
+        if loaded.unset:
+            names = ", ".join(f"${name}" for name in loaded.unset)
+            message = f"not set in the environment: {names}"
+            raise ConfigError(
+                Problem(file=str(file), message=message, hint="set them and run again")
+            )
+    else:
+        from socm.model.document import read_plan
+
+        named = read_plan(file).cluster.name
+    has_slurm = shutil.which("sbatch") is not None
+    if asked is not None:
+        chosen, why = asked, "as --executor says"
+    elif schema == "batch":
+        raise ConfigError(
+            Problem(
+                file=str(file),
+                message="execution_schema 'batch' is not there yet",
+                hint="use 'remote' for jobs on the cluster, or 'local' for this machine",
+            )
+        )
+    elif schema == "local" or named == "local":
+        chosen, why = "local", "as the campaign says" if schema else "for which it was planned"
+    elif schema == "remote":
+        chosen, why = "slurm", "as the campaign says"
+    else:
+        chosen = "slurm" if has_slurm else "local"
+        why = "sbatch is here" if has_slurm else "there is no sbatch here"
+    if chosen == "slurm" and not has_slurm:
+        raise BackendUnavailable(
+            "there is no sbatch on this machine",
+            hint=f"log in to the cluster, or try it here with `socm run {file} --executor local`",
+        )
+    return chosen, why
+
+
+def _plan_for(file: Path, cluster: str | None, executor: str) -> Plan:
+    """Plan for where it is to be carried out; a plan for elsewhere is refused."""
+    from socm.cli.common import load_plan
+    from socm.config.cluster import LOCAL, this_machine
+
+    if executor != LOCAL:
+        plan = load_plan(file, cluster)
+        if executor == "slurm" and plan.cluster.name == LOCAL:
+            _refuse(file, plan, "was planned for this machine, not for a cluster", "CLUSTER")
+        return plan
+    if file.suffix != ".json":
+        return load_plan(file, cluster if cluster and cluster.endswith(".toml") else LOCAL)
+    plan, machine = load_plan(file, cluster), this_machine().partitions[0]
+    here = plan.cluster.partitions[0]
+    if plan.cluster.name != LOCAL:
+        _refuse(file, plan, f"was planned for {plan.cluster.name}, not for this machine", LOCAL)
+    if here.cores > machine.cores or here.memory > machine.memory:
+        _refuse(file, plan, "was planned for a larger machine than this one", LOCAL)
+    return plan
+
+
+def _refuse(file: Path, plan: Plan, message: str, cluster: str) -> None:
+    hint = f"`socm plan CAMPAIGN --cluster {cluster} --output {file.name}` plans it again"
+    raise ConfigError(Problem(file=str(file), message=message, hint=hint))
+
+
+def backend_of(run: Run, plan: Plan, options: Options) -> RunBackend:
+    """Return the backend that a run's executor stands for."""
+    return _backend(run.path, plan, run.epoch, options)
+
+
+def _backend(path: Path, plan: Plan, epoch: float, options: Options) -> RunBackend:
+    from socm.executor.local import LocalBackend
+    from socm.executor.psij import POLL_INTERVAL, OtherBackend, SlurmBackend
+
+    if options.executor == "slurm":
+        interval = options.poll_interval or POLL_INTERVAL
+        return SlurmBackend(path, plan.cluster, epoch, poll_interval=interval)
+    if options.executor == "local":
+        return LocalBackend(path, plan.cluster, epoch)
+    return OtherBackend(path, plan.cluster, epoch, name=options.executor)
+
+
+def _write_scripts(plan: Plan, options: Options, folder: Path) -> list[Path]:
+    """Write the script of each first attempt."""
+    from socm.engine.driver import job_of
+    from socm.engine.state import CampaignState
+
+    backend = _backend(folder, plan, 0.0, options)
+    state = CampaignState.of(plan)
+    written = []
+    for priority, planned in enumerate(plan.workflows):
+        progress = state.workflows[planned.name]
+        job = job_of(plan, planned.name, progress, "dry-run", priority)
+        place, script = backend.script(job)
+        place.make(script)
+        written.append(place.script)
+    return written
+
+
+def _ask(plan: Plan) -> None:
+    """Go on only if somebody says so."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ConfigError(
+            Problem(
+                message="there is no terminal to ask on, and nothing was submitted",
+                hint="--yes submits without asking, --dry-run shows what would be",
+            )
+        )
+    typer.confirm(f"Submit {len(plan.workflows)} workflows?", abort=True)
+
+
+# Carrying out
+
+
+def _carry_out(
+    run: Run,
+    *,
+    retry_failed: bool = False,
+    accept_changes: bool = False,
+    poll_interval: float | None = None,
+    json: bool = False,
+) -> int:
+    """Carry a run on from where it is, and say how it went."""
+    from dataclasses import replace
+
+    from socm.cli.changes import take_in_changes
+    from socm.cli.progress import Control, Teller
+    from socm.engine.driver import run_plan
+    from socm.engine.journal import FileJournal
+    from socm.executor.folder import make_run_folder, reusable
+    from socm.report.run import ending
+    from socm.report.status import status_document
+
+    with run.lock():
+        make_run_folder(run.path)
+        journal = FileJournal(run.journal)
+        events = [*journal.events]
+        if events:
+            take_in_changes(run, accept=accept_changes)
+        plan = run.plan
+        options = replace(run.options, poll_interval=poll_interval or run.options.poll_interval)
+        backend = backend_of(run, plan, options)
+        with Teller(run, backend, journal, events, quiet=json) as teller, Control(run) as control:
+            control.listener = teller.refresh
+            state = run_plan(
+                plan,
+                backend,
+                teller,
+                run=run.id,
+                events=events,
+                retry_failed=retry_failed,
+                fail_fast=options.fail_fast,
+                reusable=reusable,
+                control=control,
+            )
+        journal.close()
+    if json:
+        running = False
+        print_json(status_document(run.name, plan, state, run.epoch, running=running))
+    else:
+        out = console()
+        for part in ending(run, plan, state, stopped=control.interrupts > 0):
+            out.print(part)
+    if control.interrupts:
+        return 130
+    good = all(p.status.value == "completed" for p in state.workflows.values())
+    return 0 if good else 1

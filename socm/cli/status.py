@@ -1,0 +1,264 @@
+"""``socm status``, ``socm logs`` and ``socm cancel``: a run, seen from elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from socm.cli.common import JsonOption, console, print_json
+from socm.cli.run import RunArgument
+from socm.errors import BackendUnavailable, ConfigError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from socm.engine.run import Run
+    from socm.engine.state import CampaignState
+    from socm.executor.folder import JobFolder
+
+STATUS_EXAMPLES = """
+[bold]Examples[/bold]
+
+  socm status
+
+  socm status maps-3 --watch
+
+  socm status --json | jq '.workflows[] | select(.state == "failed")'
+"""
+LOGS_EXAMPLES = """
+[bold]Examples[/bold]
+
+  socm logs map-f090
+
+  socm logs map-f090 --follow --run maps-3
+"""
+CANCEL_EXAMPLES = """
+[bold]Examples[/bold]
+
+  socm cancel
+
+  socm cancel maps-3 map-f090 map-f150
+"""
+FOLLOW = 0.5
+WATCH = 5.0
+
+
+def status(
+    name: RunArgument = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on until it is over.")] = False,
+    json: JsonOption = False,
+) -> int:
+    """Show how far a run is: what runs, what waits and why, what failed and why."""
+    from socm.engine.run import Run
+    from socm.report.status import status_document
+
+    run = Run.find(name)
+    if json:
+        state = run.state()
+        print_json(
+            status_document(
+                run.name,
+                run.plan,
+                state,
+                run.epoch,
+                running=run.is_running(),
+                reasons=_reasons(run, state),
+            )
+        )
+        return 0
+    out = console()
+    if watch and out.is_terminal:
+        from rich.live import Live
+
+        with Live(console=out, screen=False, auto_refresh=False) as live:
+            while True:
+                live.update(_view(run, out.width), refresh=True)
+                if run.state().ended is not None or not run.is_running():
+                    return 0
+                time.sleep(WATCH)
+    out.print(_view(run, out.width))
+    while watch and run.is_running():
+        time.sleep(WATCH)
+        out.print(_view(run, out.width))
+    return 0
+
+
+def _view(run: Run, width: int) -> Group:
+    """Everything about a run that fits on a screen."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from socm.executor.folder import JobFolder
+    from socm.report.status import campaign_status, failures, progress_line, status_table, tail
+
+    state = run.state()
+    now = state.ended if state.ended is not None else time.time() - run.epoch
+    word = campaign_status(state, running=run.is_running())
+    parts: list[Any] = [
+        Text.assemble((run.name, "bold"), f" ({word}): {progress_line(run.plan, state, now)}"),
+        status_table(state, _reasons(run, state), now=now, width=width),
+    ]
+    for failed, progress in failures(state):
+        folder = JobFolder(run.path, failed, progress.attempt)
+        if lines := tail(folder.stderr, 3):
+            parts.append(Text(f"{failed}, at the end of its stderr:", style="bold"))
+            parts += [Text(f"  {line}", style="dim") for line in lines]
+    if word == "stopped":
+        parts.append(Text(f"Nobody carries it on: `socm resume {run.name}` does.", style="yellow"))
+    elif word == "failed":
+        parts.append(Text(f"`socm resume {run.name} --retry-failed` tries again."))
+    return Group(*parts)
+
+
+def _reasons(run: Run, state: CampaignState) -> Mapping[str, str]:
+    """Say why those wait that were submitted, in SLURM's words."""
+    from socm.engine.state import Status
+    from socm.executor.slurm import Slurm
+
+    queued = {n: p.native_id for n, p in state.workflows.items() if p.status is Status.QUEUED}
+    reasons: dict[str, str] = {}
+    if run.options.executor == "slurm" and queued:
+        with contextlib.suppress(BackendUnavailable):
+            listed = Slurm().listed()
+            for workflow, native_id in queued.items():
+                if native_id in listed:
+                    reasons[workflow] = listed[native_id].reason
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def logs(
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of a workflow.")],
+    run_name: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="The last one if not given.")
+    ] = None,
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", min=1, help="The last one if not given.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until the workflow is over.")
+    ] = False,
+) -> int:
+    """Print what a workflow printed: its stdout, then its stderr."""
+    from socm.engine.run import Run
+    from socm.executor.folder import JobFolder
+
+    run = Run.find(run_name)
+    progress = run.state().workflows.get(workflow)
+    if progress is None:
+        hint = did_you_mean(workflow, run.plan.campaign.workflows) or (
+            f"`socm status {run.name}` lists them"
+        )
+        raise ConfigError(Problem(message=f"there is no workflow {workflow!r}", hint=hint))
+    folder = JobFolder(run.path, workflow, attempt or progress.attempt)
+    if not follow:
+        for path in (folder.stdout, folder.stderr):
+            typer.echo(_read(path, 0).decode(errors="replace"), nl=False)
+        if not folder.path.exists():
+            typer.echo(f"{workflow} has not been submitted yet", err=True)
+        return 0
+    _follow(run, workflow, folder)
+    return 0
+
+
+def _follow(run: Run, workflow: str, folder: JobFolder) -> None:
+    read = {folder.stdout: 0, folder.stderr: 0}
+    while True:
+        over = run.state().workflows[workflow].status.final or folder.result.exists()
+        for path, place in read.items():
+            more = _read(path, place)
+            read[path] += len(more)
+            typer.echo(more.decode(errors="replace"), nl=False)
+        if over:
+            return
+        time.sleep(FOLLOW)
+
+
+def _read(path: Path, place: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            file.seek(place)
+            return file.read()
+    except OSError:
+        return b""
+
+
+def cancel(
+    name: RunArgument = None,
+    workflows: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[WORKFLOW]...", help="Only these.", show_default=False),
+    ] = None,
+    json: JsonOption = False,
+) -> int:
+    """End the jobs of a run, and no others; all of them, or those of some workflows."""
+    from socm.cli.progress import wish_for
+    from socm.engine.run import Run
+    from socm.report.status import status_document
+
+    run = Run.find(name)
+    unknown = [w for w in workflows or [] if w not in run.plan.campaign.workflows]
+    if unknown:
+        known = run.plan.campaign.workflows
+        raise ConfigError(
+            *(
+                Problem(message=f"there is no workflow {w!r}", hint=did_you_mean(w, known))
+                for w in unknown
+            )
+        )
+    state = run.state()
+    concerned = [
+        w
+        for w, p in state.workflows.items()
+        if not p.status.final and (not workflows or w in workflows)
+    ]
+    if run.is_running():
+        wish_for(run.path, workflows or [])
+        said = f"{run.name} is told to cancel {len(concerned)} workflows"
+    else:
+        _cancel_here(run, concerned)
+        state = run.state()
+        said = f"{len(concerned)} workflows of {run.name} are cancelled"
+    if json:
+        print_json(status_document(run.name, run.plan, state, run.epoch, running=run.is_running()))
+    else:
+        console().print(said if concerned else f"nothing of {run.name} is left to cancel")
+    return 0
+
+
+def _cancel_here(run: Run, names: list[str]) -> None:
+    """Cancel what nobody carries out: take the run up, and end just that."""
+    from socm.cli.run import backend_of
+    from socm.engine.driver import run_plan
+    from socm.engine.journal import FileJournal
+
+    class JustCancel:
+        """Cancels, lets nothing new begin, and ends once the cancelled are over."""
+
+        def __init__(self) -> None:
+            self.left = names
+            self.until = time.monotonic() + 60
+
+        def cancelled(self) -> list[str]:
+            left, self.left = self.left, []
+            return left
+
+        def paused(self) -> bool:
+            return True
+
+        def stopped(self) -> bool:
+            workflows = run.state().workflows
+            over = all(workflows[name].status.final for name in names)
+            return over or time.monotonic() > self.until
+
+    with run.lock():
+        journal = FileJournal(run.journal)
+        plan = run.plan
+        backend = backend_of(run, plan, run.options)
+        events = [*journal.events]
+        run_plan(plan, backend, journal, run=run.id, events=events, control=JustCancel())
+        journal.close()
