@@ -338,6 +338,9 @@ class SlurmBackend(Tracker):
 class _SlurmExecutor(SlurmJobExecutor):
     """PSI/J's executor with a script of ours, commands that cannot hang, and without its thread."""
 
+    _NAME_ = "slurm"  # PSI/J gives it to the executors that it knows
+    _VERSION_ = "0.0.2"
+
     def __init__(self, run: Path, slurm: Slurm) -> None:
         config = SlurmExecutorConfig(work_directory=run / "psij")
         super().__init__(config=config)

@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from socm.engine.events import JobState
 from socm.engine.state import CampaignState, Progress, Status
 from socm.model.plan import Plan
 from socm.units import format_duration
@@ -149,6 +150,8 @@ def why(progress: Progress) -> str:
     if progress.outcome is None or not progress.status.final:
         return progress.reason
     outcome, reason = progress.outcome.value, progress.reason
+    if progress.outcome is JobState.FAILED and reason:
+        return reason
     return outcome if not reason or reason.lower() == outcome else f"{outcome}: {reason}"
 
 

@@ -72,3 +72,33 @@ def plain_slurm() -> Iterator[MiniSlurm]:
     _need(accounting=False)
     with MiniSlurm(nodes=NODES, lines=PARTITIONS) as cluster:
         yield cluster
+
+
+TIGER3 = (
+    "add qos test set MaxWall=01:00:00 MaxJobsPerUser=1 Flags=DenyOnLimit",
+    "add qos vshort set MaxWall=05:00:00 MaxJobsPerUser=2000 Flags=DenyOnLimit",
+    "add qos short set MaxWall=1-00:00:00 MaxJobsPerUser=50 Flags=DenyOnLimit",
+    "add qos medium set MaxWall=3-00:00:00 MaxJobsPerUser=80 Flags=DenyOnLimit",
+    "add qos long set MaxWall=6-00:00:00 MaxJobsPerUser=16 Flags=DenyOnLimit",
+    "add qos vlong set MaxWall=15-00:00:00 MaxJobsPerUser=8 Flags=DenyOnLimit",
+    "add account project Cluster=tiger",
+    "add user {user} Account=project",
+    "modify user where name={user} account=project set qos=test,vshort,short,medium,long,vlong "
+    "DefaultQOS=vshort",
+    "modify user where name={user} set DefaultAccount=project",
+)
+"""The tiers of tiger3, as its cluster file has them."""
+
+
+@pytest.fixture(scope="session")
+def tiger() -> Iterator[MiniSlurm]:
+    """Four nodes of tiger3: what runs is carried out on."""
+    _need(accounting=True)
+    with MiniSlurm(
+        name="tiger",
+        nodes=(Nodes(count=4, cores=112, memory=1_000_000),),
+        settings={"EnforcePartLimits": "ALL"},
+        accounting=True,
+        sacctmgr=TIGER3,
+    ) as cluster:
+        yield cluster
