@@ -31,6 +31,8 @@ class Result:
         MB of all ranks together.
     memory_kills
         How many of its processes were killed for memory.
+    ranks_well
+        How many of its ranks noted that they ended well.
     node
         Where its script ran.
     state, reason
@@ -42,6 +44,7 @@ class Result:
     end: float
     peak_memory: int | None = None
     memory_kills: int = 0
+    ranks_well: int = 0
     node: str = ""
     state: str = ""
     reason: str = ""
@@ -104,7 +107,7 @@ class JobFolder:
             If that cannot be written.
         """
         try:
-            (self.path / "peak").mkdir(parents=True, exist_ok=True)
+            (self.path / "ranks").mkdir(parents=True, exist_ok=True)
             self.result.parent.mkdir(exist_ok=True)
             self.script.write_text(script, encoding="utf-8")
         except OSError as error:
@@ -130,6 +133,7 @@ class JobFolder:
                 end=float(told["end"]),
                 peak_memory=-(-int(peak) // 1024) if peak else None,
                 memory_kills=int(told.get("memory_kills", 0)),
+                ranks_well=int(told.get("ranks_well", 0)),
                 node=str(told.get("node", "")),
                 state=str(told.get("state", "")),
                 reason=str(told.get("reason", "")),

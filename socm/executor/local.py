@@ -141,7 +141,7 @@ class LocalBackend(Tracker):
 
     def _judge(self, tracked: Tracked) -> list[JobUpdate]:
         if tracked.result is not None:
-            updates = self.end_well(tracked) or self.own_words(tracked)
+            updates = self.end_well(tracked, vouched=True) or self.own_words(tracked)
         elif tracked.reason == "cancelled":
             updates = self.end(tracked, JobState.CANCELLED, "cancelled before it began")
         else:

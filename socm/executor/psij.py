@@ -133,10 +133,16 @@ class Tracker:
         )
         return [*updates, update]
 
-    def end_well(self, tracked: Tracked) -> list[JobUpdate] | None:
-        """End a job by its own word if that is good; `None` if somebody else has to be asked."""
+    def end_well(self, tracked: Tracked, *, vouched: bool) -> list[JobUpdate] | None:
+        """End a job by its own word if that is good; `None` if somebody else has to be asked.
+
+        Unless somebody else has vouched for it, each of its ranks has to have said so: a launcher
+        may end well after a node was lost.
+        """
         result = tracked.result
         if result is None or result.exit_code != 0 or result.state:
+            return None
+        if not vouched and result.ranks_well < _ranks(tracked.job):
             return None
         if result.memory_kills:
             reason = f"{result.memory_kills} of its processes were killed for memory"
@@ -154,6 +160,11 @@ class Tracker:
         if result.memory_kills:
             state = JobState.OUT_OF_MEMORY
         reason = result.reason or (f"exit code {result.exit_code}" if not result.state else "")
+        if result.exit_code == 0:
+            ranks = _ranks(tracked.job)
+            reason = (
+                f"exit code 0, but {result.ranks_well} of {ranks} ranks said that they ended well"
+            )
         return self.end(tracked, state, reason)
 
     def waiting(self) -> dict[str, str]:
@@ -235,7 +246,7 @@ class SlurmBackend(Tracker):
         while True:
             updates = self.look()
             for tracked in [t for t in self.tracked.values() if t.result is not None]:
-                updates += self.end_well(tracked) or []
+                updates += self.end_well(tracked, vouched=False) or []
             if self._poll_is_due():
                 updates += self._poll()
             if updates or self.now() >= until:
@@ -316,7 +327,7 @@ class SlurmBackend(Tracker):
     def _judge_completed(self, tracked: Tracked, now: float) -> list[JobUpdate]:
         """A job whose script ended well has written how; its file may be on its way."""
         if tracked.result is not None:
-            return self.end_well(tracked) or self.own_words(tracked)
+            return self.end_well(tracked, vouched=True) or self.own_words(tracked)
         tracked.ended = now if tracked.ended is None else tracked.ended
         if now - tracked.ended < SETTLED:
             return []
@@ -379,6 +390,11 @@ class _SlurmExecutor(SlurmJobExecutor):
 
     def job_id_from_submit_output(self, out: str) -> str:
         return digits(out)
+
+
+def _ranks(job: Job) -> int:
+    """How many ranks the job's script starts."""
+    return 1 if job.workflow.launcher == "none" else job.ranks
 
 
 def refuse_what_cannot_run(job: Job) -> None:
@@ -491,7 +507,7 @@ class OtherBackend(Tracker):
 
     def _judge(self, tracked: Tracked, handed: psij.Job | None) -> list[JobUpdate]:
         if tracked.result is not None:
-            return self.end_well(tracked) or self.own_words(tracked)
+            return self.end_well(tracked, vouched=True) or self.own_words(tracked)
         if handed is None or not handed.status.state.final:
             return []
         state = handed.status.state

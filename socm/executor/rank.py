@@ -1,7 +1,8 @@
-"""Runs one rank of a workflow and notes how much memory it had. Knows only the standard library.
+"""Runs one rank of a workflow and notes how it went. Knows only the standard library.
 
 Called as ``rank.py FOLDER COMMAND...`` on whichever node the rank is. The note is a file in FOLDER
-that is called like the rank, with the peak in kB and how many processes were killed for memory.
+that is called like the rank: its exit code, its peak memory in kB, and how many processes were
+killed for memory. A launcher's exit code is not enough: srun's is 0 where a node was lost.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ COUNTERS = (
     ("/sys/fs/cgroup/memory{}/memory.oom_control", ":memory:"),
     ("/sys/fs/cgroup{}/memory.events", "0::"),
 )
+
+NUMBERS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
 
 
 def memory_kills() -> int:
@@ -55,14 +58,15 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     if sys.platform == "darwin":
         peak //= 1024
-    task = os.environ.get("SLURM_PROCID") or os.environ.get("OMPI_COMM_WORLD_RANK") or "0"
+    code = os.waitstatus_to_exitcode(status)
+    code = code if code >= 0 else 128 - code
+    task = next((os.environ[name] for name in NUMBERS if name in os.environ), "0")
     try:
         with open(os.path.join(folder, task), "w") as file:
-            file.write(f"{peak} {memory_kills() - before}\n")
+            file.write(f"{code} {peak} {memory_kills() - before}\n")
     except OSError as error:
-        sys.stderr.write(f"socm: the peak memory cannot be noted: {error}\n")
-    code = os.waitstatus_to_exitcode(status)
-    sys.exit(code if code >= 0 else 128 - code)
+        sys.stderr.write(f"socm: how it went cannot be noted: {error}\n")
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -152,15 +152,17 @@ socm_fail() {
     exit "$1"
 }
 socm_end() {
-    local code=$? peak=0 kills=0 kb killed note
+    local code=$? peak=0 kills=0 well=0 rank kb killed note
     trap - EXIT
-    for note in "$folder"/peak/*; do
-        if read -r kb killed < "$note"; then peak=$((peak + kb)) kills=$((kills + killed)); fi
+    for note in "$folder"/ranks/*; do
+        if read -r rank kb killed < "$note"; then
+            peak=$((peak + kb)) kills=$((kills + killed)) well=$((well + (rank == 0)))
+        fi
     done 2> /dev/null
     {
         printf '{"exit_code": %d, "start": %s, ' "$code" "$socm_began"
         printf '"end": %s, "node": "%s", ' "$(date +%s.%N)" "$socm_node"
-        printf '"peak_kb": %d, "memory_kills": %d, ' "$peak" "$kills"
+        printf '"peak_kb": %d, "memory_kills": %d, "ranks_well": %d, ' "$peak" "$kills" "$well"
         printf '"reason": "%s"}\n' "$socm_reason"
     } > "$result.new" && mv -- "$result.new" "$result"
     exit "$code"
@@ -170,9 +172,9 @@ trap 'exit 143' TERM
 """
 
 _RANK = """
-# Each rank notes its peak memory, where Python starts at all.
+# Each rank notes how it went, where Python starts at all.
 rank=()
-if {python} -I -S -c '' 2> /dev/null; then rank=({python} -I -S {rank} "$folder/peak"); fi"""
+if {python} -I -S -c '' 2> /dev/null; then rank=({python} -I -S {rank} "$folder/ranks"); fi"""
 
 
 def _launch(job: Job, *, local: bool) -> Iterator[str]:

@@ -101,9 +101,10 @@ class World:
         return found
 
     def running(self, workflow: str, attempt: int = 1) -> str:
-        """Wait until a job runs its command; return its id."""
+        """Wait until a job's command has printed something; return the job's id."""
         mark = self.folder / "results" / f"{workflow}.{attempt}.started"
-        self.slurm.wait_for(mark.exists, f"the start of {workflow}")
+        printed = self.folder / "jobs" / workflow / str(attempt) / "stdout"
+        self.slurm.wait_for(lambda: printed.exists() and printed.read_text() != "", workflow)
         return mark.read_text().split()[0]
 
     @contextmanager

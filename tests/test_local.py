@@ -1,0 +1,420 @@
+"""Runs on this machine: what they ask, what they tell, what becomes of them when things break."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from socm.engine.journal import read_journal
+from socm.engine.run import Run
+from socm.engine.state import CampaignState
+
+ROOT = Path(__file__).parents[1]
+SOCM = [sys.executable, "-m", "socm"]
+STAGE = """
+[stages.{name}]
+executable = '''{command}'''
+depends = {depends}
+resources = {{ ranks = 1, threads = 1, memory = "50M", runtime = "5s"{more} }}
+{keys}
+"""
+
+
+def stage(name: str, command: str, *depends: str, more: str = "", keys: str = "") -> str:
+    quoted = command.replace("'", "'\\''").replace("$", "$$")
+    shell = f"sh -c '{quoted}'"
+    return STAGE.format(
+        name=name, command=shell, depends=json.dumps([*depends]), more=more, keys=keys
+    )
+
+
+def write(folder: Path, *stages: str, head: str = "") -> Path:
+    path = folder / "campaign.toml"
+    path.write_text(f'[campaign]\nexecution_schema = "local"\n{head}\n' + "".join(stages))
+    return path
+
+
+def socm(folder: Path, *arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*SOCM, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=100,
+        check=False,
+    )
+
+
+def start(folder: Path, *arguments: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*SOCM, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(ready: Callable[[], Any], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def status(folder: Path, *arguments: str) -> dict[str, Any]:
+    done = socm(folder, "status", *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def states(folder: Path) -> dict[str, str]:
+    return {w["name"]: w["state"] for w in status(folder)["workflows"]}
+
+
+def test_the_local_example_runs(tmp_path: Path) -> None:
+    done = socm(tmp_path, "run", ROOT / "examples" / "local.toml", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "All 3 workflows completed" in done.stdout
+    spectrum = tmp_path / "socm-runs/local-1/jobs/spectrum/1/spectrum.txt"
+    assert len(spectrum.read_text().splitlines()) == 32
+    document = status(tmp_path)
+    assert document["state"] == "completed"
+    assert [w["exit_code"] for w in document["workflows"]] == [0, 0, 0]
+    assert "most power at mode 3" in socm(tmp_path, "logs", "spectrum").stdout
+    log = (tmp_path / "socm-runs/local-1/log.txt").read_text()
+    assert "map-f090: completed after" in log
+
+
+def test_the_form_of_the_user_guide_runs_too(tmp_path: Path) -> None:
+    path = write(tmp_path, stage("a", "true"))
+    for form in (["-t", path], ["--toml", path]):
+        assert socm(tmp_path, *form, "--yes").returncode == 0
+    assert sorted(p.name for p in (tmp_path / "socm-runs").iterdir()) == [
+        "campaign-1",
+        "campaign-2",
+    ]
+
+
+def test_without_a_terminal_and_without_yes_nothing_is_submitted(tmp_path: Path) -> None:
+    done = socm(tmp_path, "run", write(tmp_path, stage("a", "true")))
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
+    assert not (tmp_path / "socm-runs").exists()
+
+
+def test_a_dry_run_writes_the_scripts_and_submits_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path, stage("a", "echo it ran > ran"))
+    done = socm(tmp_path, "run", path, "--dry-run", "--run-dir", tmp_path / "dry")
+    assert done.returncode == 0, done.stderr
+    script = (tmp_path / "dry/jobs/a/1/script.sh").read_text()
+    assert "echo it ran > ran" in script
+    assert not [*tmp_path.rglob("ran")]
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+def test_what_fails_is_told_with_its_stderr_and_the_rest_goes_on(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        stage("bad", "echo the map is empty >&2; exit 3"),
+        stage("after", "true", "bad"),
+        stage("other", "true"),
+    )
+    done = socm(tmp_path, "run", path, "--yes")
+    assert done.returncode == 1
+    assert "bad failed: exit code 3" in done.stdout
+    assert "the map is empty" in done.stdout
+    assert "after: skipped, because bad did not complete" in done.stdout
+    assert states(tmp_path) == {"bad": "failed", "after": "skipped", "other": "completed"}
+    shown = socm(tmp_path, "status").stdout
+    assert "exit code 3" in shown
+    assert "the map is empty" in shown
+    assert "--retry-failed" in shown
+
+
+def test_those_that_failed_are_tried_again_on_request(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, stage("once", f"test -e {tmp_path}/mended"), stage("after", "true", "once")
+    )
+    assert socm(tmp_path, "run", path, "--yes").returncode == 1
+    assert socm(tmp_path, "resume").returncode == 1
+    (tmp_path / "mended").touch()
+    done = socm(tmp_path, "resume", "campaign-1", "--retry-failed")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {w["name"]: w["attempt"] for w in status(tmp_path)["workflows"]} == {
+        "once": 2,
+        "after": 1,
+    }
+
+
+def test_the_walltime_ends_the_whole_tree(tmp_path: Path) -> None:
+    token = f"79.{os.getpid()}"
+    path = write(
+        tmp_path,
+        stage("late", f"(setsid sleep {token} &) ; sleep {token}", more=', walltime = "5s"'),
+        head="retries = 0",
+    )
+    done = socm(tmp_path, "run", path, "--yes")
+    assert done.returncode == 1
+    assert "late failed: timeout" in done.stdout
+    assert "the walltime of 5 s is over" in done.stdout
+    assert not _alive(token)
+
+
+def _alive(token: str) -> list[int]:
+    return [p.pid for p in psutil.process_iter(["cmdline"]) if token in (p.info["cmdline"] or [])]
+
+
+def test_no_more_runs_at_once_than_this_machine_holds(tmp_path: Path) -> None:
+    """Each of them counts how many run beside it; with all the memory that is one."""
+    memory = psutil.virtual_memory().total // 2**20 * 2 // 3
+    more = stage("x", "").replace("50M", f"{memory}M")
+    assert more
+    count = f"echo x >> {tmp_path}/running; wc -l < {tmp_path}/running; sleep 0.3; "
+    count += f"sed -i 1d {tmp_path}/running"
+    path = write(tmp_path, *(stage(f"w{k}", count).replace("50M", f"{memory}M") for k in range(4)))
+    done = socm(tmp_path, "run", path, "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["state"] == "completed"
+    run = Run.find("campaign-1", tmp_path / "socm-runs")
+    assert {(run.path / f"jobs/w{k}/1/stdout").read_text().strip() for k in range(4)} == {"1"}
+
+
+def test_ranks_are_started_and_counted(tmp_path: Path) -> None:
+    cores = len(os.sched_getaffinity(0))
+    path = write(tmp_path, stage("ranks", "echo $SLURM_PROCID of $SLURM_NTASKS; exit 0"))
+    path.write_text(path.read_text().replace("ranks = 1", f"ranks = {cores}"))
+    done = socm(tmp_path, "run", path, "--yes")
+    assert done.returncode == 0, done.stderr
+    out = socm(tmp_path, "logs", "ranks").stdout
+    assert sorted(out.splitlines()) == sorted(f"{k} of {cores}" for k in range(cores))
+
+
+def test_a_missing_output_is_no_success_and_one_that_is_there_saves_the_work(
+    tmp_path: Path,
+) -> None:
+    keys = f'outputs = ["map.fits"]\nskip-if-outputs-exist = true\nbase-path = "{tmp_path}"'
+    path = write(tmp_path, stage("a", "test -e ready && echo x > map.fits; true", keys=keys))
+    done = socm(tmp_path, "run", path, "--yes")
+    assert done.returncode == 1
+    assert "a failed: exit code 0, but no map.fits" in done.stdout
+    (tmp_path / "ready").touch()
+    assert socm(tmp_path, "run", path, "--yes").returncode == 0
+    done = socm(tmp_path, "run", path, "--yes")
+    assert done.returncode == 0
+    assert "a: left out, its outputs are there" in done.stdout
+
+
+def test_killed_and_resumed_a_run_takes_its_job_up_again(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        stage("long", f"echo x >> {tmp_path}/ran; sleep 3"),
+        stage("quick", "true"),
+        stage("after", "true", "long"),
+    )
+    process = start(tmp_path, "run", path, "--yes")
+    wait_for((tmp_path / "ran").exists)
+    refused = socm(tmp_path, "resume")
+    assert refused.returncode == 5
+    assert "is being carried out by process" in refused.stderr
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert status(tmp_path)["state"] == "stopped"
+    done = socm(tmp_path, "resume")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(states(tmp_path).values()) == {"completed"}
+    assert (tmp_path / "ran").read_text() == "x\n"
+
+
+def test_killed_at_every_line_of_its_journal_a_run_does_all_of_it_once(tmp_path: Path) -> None:
+    """The run is cut after each event; what jobs did meanwhile stays done."""
+    count = f"echo $SOCM_WORKFLOW >> {tmp_path}/ran"
+    path = write(tmp_path, stage("a", count), stage("b", count, "a"), stage("c", "exit 1", "a"))
+    assert socm(tmp_path, "run", path, "--yes", "--run-dir", "whole").returncode == 1
+    lines = (tmp_path / "whole/journal.jsonl").read_text().splitlines(keepends=True)
+    for kept in range(0, len(lines), 2):
+        cut = tmp_path / f"cut-{kept}"
+        shutil.copytree(tmp_path / "whole", cut)
+        (cut / "journal.jsonl").write_text("".join(lines[:kept]) + '{"event": "Sta')
+        for name in ("script.sh", "end.json"):
+            for file in cut.rglob(name):
+                file.write_text(file.read_text().replace("/whole/", f"/cut-{kept}/"))
+        done = socm(tmp_path, "resume", cut)
+        assert done.returncode == 1, done.stdout + done.stderr
+        run = Run(cut)
+        state = CampaignState.of(run.plan, read_journal(run.journal))
+        assert [p.status.value for p in state.workflows.values()] == [
+            "completed",
+            "completed",
+            "failed",
+        ]
+    assert sorted((tmp_path / "ran").read_text().split()) == ["a", "b"]
+
+
+def test_a_job_whose_processes_are_gone_is_tried_again(tmp_path: Path) -> None:
+    """As after a reboot."""
+    script = f"echo x >> {tmp_path}/ran; test $(wc -l < {tmp_path}/ran) -gt 1 || sleep 60"
+    process = start(tmp_path, "run", write(tmp_path, stage("a", script)), "--yes")
+    wait_for((tmp_path / "ran").exists)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    for p in psutil.process_iter(["cmdline"]):
+        if any(str(tmp_path) in word for word in p.info["cmdline"] or []):
+            p.kill()
+    done = socm(tmp_path, "resume")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "tried again: node failed" in done.stdout
+
+
+def test_once_interrupted_it_leaves_and_says_how_to_go_on(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, stage("long", f"touch {tmp_path}/ran; sleep 5"), stage("after", "true", "long")
+    )
+    process = start(tmp_path, "run", path, "--yes")
+    wait_for((tmp_path / "ran").exists)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "socm resume campaign-1" in out
+    assert states(tmp_path)["long"] == "running"
+    assert socm(tmp_path, "resume").returncode == 0
+
+
+def test_twice_interrupted_it_cancels_its_jobs(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, stage("long", f"touch {tmp_path}/ran; sleep 60"), stage("b", "true", "long")
+    )
+    process = start(tmp_path, "run", path, "--yes")
+    wait_for((tmp_path / "ran").exists)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert states(tmp_path) == {"long": "cancelled", "b": "cancelled"}
+
+
+def test_a_run_is_cancelled_from_elsewhere_whether_it_goes_on_or_not(tmp_path: Path) -> None:
+    path = write(tmp_path, stage("a", f"touch {tmp_path}/a; sleep 60"), stage("b", "sleep 60"))
+    process = start(tmp_path, "run", path, "--yes")
+    wait_for((tmp_path / "a").exists)
+    assert socm(tmp_path, "cancel", "campaign-1", "a").returncode == 0
+    wait_for(lambda: states(tmp_path)["a"] == "cancelled")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert states(tmp_path)["b"] == "running"
+    done = socm(tmp_path, "cancel")
+    assert done.returncode == 0, done.stderr
+    assert states(tmp_path) == {"a": "cancelled", "b": "cancelled"}
+    assert "nothing of campaign-1 is left to cancel" in socm(tmp_path, "cancel").stdout
+
+
+def test_a_changed_campaign_is_refused_until_it_is_accepted(tmp_path: Path) -> None:
+    path = write(tmp_path, stage("a", f"touch {tmp_path}/a; sleep 3"), stage("b", "exit 1", "a"))
+    process = start(tmp_path, "run", path, "--yes")
+    wait_for((tmp_path / "a").exists)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    path.write_text(path.read_text().replace("exit 1", "exit 0") + stage("c", "true", "b"))
+    done = socm(tmp_path, "resume")
+    assert done.returncode == 2
+    assert "b: command was" in done.stderr
+    assert "c is new in the campaign" in done.stderr
+    done = socm(tmp_path, "resume", "--accept-changes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert states(tmp_path) == dict.fromkeys("abc", "completed")
+
+
+def test_plans_for_elsewhere_and_schemas_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    piso = ROOT / "examples" / "piso.yaml"
+    assert socm(tmp_path, "plan", piso, "-o", plan).returncode == 0
+    done = socm(tmp_path, "run", plan, "--yes", "--executor", "local")
+    assert done.returncode == 2
+    assert "was planned for tiger3, not for this machine" in done.stderr
+    assert "--cluster local" in done.stderr
+    path = write(tmp_path, stage("a", "true"))
+    path.write_text(path.read_text().replace('"local"', '"batch"'))
+    assert socm(tmp_path, "run", path, "--yes").returncode == 2
+    path.write_text(path.read_text().replace('"batch"', '"remote"'))
+    nothing = tmp_path / "bin"
+    nothing.mkdir()
+    done = socm(tmp_path, "run", path, "--yes", PATH=str(nothing))
+    assert done.returncode == 5
+    assert "there is no sbatch" in done.stderr
+    assert "--executor local" in done.stderr
+
+
+def test_another_executor_of_psij_is_passed_through(tmp_path: Path) -> None:
+    path = write(tmp_path, stage("a", "echo hello"), stage("b", "exit 4"))
+    path.write_text(path.read_text().replace('"local"', '"remote"'))
+    done = socm(tmp_path, "run", path, "--yes", "--executor", "nobody")
+    assert done.returncode == 2
+    assert "no executor 'nobody'" in done.stderr
+
+
+def fill(path: Path) -> None:
+    """Write a file until its disk is full."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    for size in (4096, 1):
+        with contextlib.suppress(OSError):
+            while os.write(descriptor, b"x" * size):
+                pass
+    os.close(descriptor)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the folder is a file system of its own")
+def test_a_full_disk_is_told_and_the_run_goes_on_afterwards(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(small)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("only root may mount a file system")
+    try:
+        path = write(tmp_path, stage("a", f"touch {tmp_path}/a; sleep 2"), stage("b", "true", "a"))
+        process = start(tmp_path, "run", path, "--yes", "--run-dir", small / "run")
+        wait_for((tmp_path / "a").exists)
+        fill(small / "filler")
+        out, _ = process.communicate(timeout=60)
+        assert process.returncode in (1, 5), out
+        (small / "filler").unlink()
+        done = socm(tmp_path, "resume", small / "run", "--retry-failed")
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_submitted(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path, stage("a", f"touch {tmp_path}/a"))
+    (tmp_path / "file").touch()
+    done = socm(tmp_path, "run", path, "--yes", "--run-dir", tmp_path / "file" / "run")
+    assert done.returncode == 5
+    assert "--run-dir" in done.stderr
+    done = socm(tmp_path, "run", path, "--yes", "--run-dir", tmp_path)
+    assert done.returncode == 2
+    assert "is not empty" in done.stderr
+    assert not (tmp_path / "a").exists()
