@@ -76,6 +76,23 @@ def test_a_line_that_is_no_event_is_named(tmp_path: Path) -> None:
         FileJournal(path)
 
 
+def test_what_can_neither_be_written_nor_taken_back_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that has become read-only."""
+    journal = FileJournal(tmp_path / "journal.jsonl")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        patch.setattr(os, "truncate", refuse)
+        with pytest.raises(RunError, match="operation not permitted"):
+            journal.write(CampaignEnded(time=1.0))
+    journal.close()
+
+
 def test_what_does_not_fit_on_the_disk_leaves_no_half_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import fields
@@ -93,7 +94,8 @@ class FileJournal:
                 raise OSError(28, os.strerror(28))  # the rest did not fit
             os.fsync(self._file.fileno())
         except OSError as error:
-            os.truncate(self._path, self._size)
+            with contextlib.suppress(OSError):  # else whoever opens it next takes the rest away
+                os.truncate(self._path, self._size)
             raise _cannot_write(self._path, error) from error
         self._size += len(line)
         self.events.append(event)
