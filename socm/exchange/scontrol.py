@@ -186,6 +186,7 @@ def partitions_of(
                 gpus=shape.gpus,
                 exclusive=whole_nodes or record.get("OverSubscribe") == "EXCLUSIVE",
                 walltime=parse_duration(longest) if longest is not None else None,
+                slurm_name=slurm_name if made else None,
                 note="; ".join(_notes(record, nodes, shape, len(shapes))) or None,
             )
         )
