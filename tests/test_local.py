@@ -114,6 +114,21 @@ def test_the_form_of_the_user_guide_runs_too(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("verb", ["lat-mapmaking", "spectra"])
+def test_the_verbs_of_old_hint_at_run(tmp_path: Path, verb: str) -> None:
+    done = socm(tmp_path, verb, "-t", "campaign.toml")
+    assert done.returncode == 2
+    assert "socm run campaign.toml" in done.stderr
+
+
+def test_this_machine_is_the_cluster_whatever_the_campaign_names(tmp_path: Path) -> None:
+    path = write(tmp_path, stage("a", "true", more=", qos = 'short'"), head='resource = "tiger3"')
+    done = socm(tmp_path, "run", path, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "this machine is the cluster, not tiger3" in done.stderr
+    assert "partitions, QOS and accounts mean nothing on this machine" in done.stderr
+
+
 def test_without_a_terminal_and_without_yes_nothing_is_submitted(tmp_path: Path) -> None:
     done = socm(tmp_path, "run", write(tmp_path, stage("a", "true")))
     assert done.returncode == 2

@@ -72,6 +72,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a bar is worth less than an answer
     try:
+        if arguments[:1] in (["lat-mapmaking"], ["spectra"]):
+            _hint_at_run(arguments)
         code = app(standalone_mode=False)
     except SocmError as error:
         if "--debug" in arguments:
@@ -104,6 +106,18 @@ def _as_of_old(arguments: list[str]) -> list[str]:
     if arguments and arguments[0].startswith("--toml="):
         return ["run", arguments[0].removeprefix("--toml="), *arguments[1:]]
     return arguments
+
+
+def _hint_at_run(arguments: list[str]) -> None:
+    """Say what takes the place of so_campaign_manager's two verbs."""
+    files = [word for word in arguments if word.endswith((".toml", ".yaml", ".yml"))]
+    file = files[0] if files else "FILE"
+    raise ConfigError(
+        Problem(
+            message=f"there is no verb {arguments[0]!r}: what a file holds is in the file",
+            hint=f"`socm run {file}` carries it out, `socm simulate {file}` tries it",
+        )
+    )
 
 
 def _tell_output(reason: str) -> int:

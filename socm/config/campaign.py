@@ -195,9 +195,15 @@ class _CampaignReader:
     def _cluster(
         self, section: CampaignSection | None, own: Mapping[str, object]
     ) -> Cluster | None:
+        resource = section.resource if section is not None else own.get("resource")
+        schema = section.execution_schema if section is not None else None
+        if LOCAL in (self._override, schema if self._override is None else None):
+            named = own.get("resource")
+            if named not in (None, LOCAL):
+                self._findings.warn(f"this machine is the cluster, not {named}")
+            return load_cluster(LOCAL)
         if self._override is not None:
             return load_cluster(self._override)
-        resource = section.resource if section is not None else own.get("resource")
         if resource is None:
             self._findings.warn(f"no resource is named: taking {DEFAULT_CLUSTER}")
             return load_cluster(DEFAULT_CLUSTER)

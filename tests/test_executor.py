@@ -1,0 +1,210 @@
+"""What is handed to SLURM, and how its answers are read; that of real ones is in tests/slurm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from socm.config.cluster import load_cluster
+from socm.engine.driver import job_of
+from socm.engine.events import JobState
+from socm.engine.state import CampaignState
+from socm.errors import BackendUnavailable, SubmitError
+from socm.executor.folder import JobFolder, make_run_folder, reusable
+from socm.executor.psij import SlurmBackend, refuse_what_cannot_run
+from socm.executor.script import job_script, option_lines, sbatch_options
+from socm.executor.slurm import Slurm, digits, parse_sacct, parse_squeue, slurm_environment
+from socm.model.campaign import Campaign, ResourceRequest, Workflow
+from socm.model.cluster import Cluster, Partition
+from socm.planner import plan_campaign
+
+ROOT = Path(__file__).parents[1]
+
+
+def job_for(workflow: Workflow, cluster: Cluster | None = None):  # type: ignore[no-untyped-def]
+    plan = plan_campaign(Campaign.of("test", [workflow]), cluster or load_cluster("tiger3"))
+    state = CampaignState.of(plan)
+    return job_of(plan, workflow.name, state.workflows[workflow.name], "test", 0)
+
+
+def a(*command: str, **more: object) -> Workflow:
+    request = ResourceRequest(runtime=60, **more.pop("request", {}))  # type: ignore[arg-type]
+    return Workflow(name="a", command=command or ("true",), request=request, **more)  # type: ignore[arg-type]
+
+
+def test_psij_is_the_version_whose_methods_are_overridden() -> None:
+    """Two of them are private to it: another version may not call them."""
+    from psij.executors.batch.slurm import SlurmJobExecutor
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f"psij-python=={version('psij-python')}" in project["dependencies"]
+    assert hasattr(SlurmJobExecutor, "_start_queue_poll_thread")
+    assert hasattr(SlurmJobExecutor, "_run_command")
+
+
+def test_the_options_are_those_of_the_plan(tmp_path: Path) -> None:
+    request = {"ranks": 130, "threads": 2, "memory": 1000, "account": "simonsobs"}
+    job = job_for(a(request=request))
+    options = dict(sbatch_options(job, load_cluster("tiger3"), JobFolder.of(tmp_path, job)))
+    assert options["nodes"] == 3
+    assert options["ntasks"] == 130
+    assert options["cpus-per-task"] == 2
+    assert options["mem-per-cpu"] == "4M"  # 1000 MB / 260, rounded up
+    assert (options["partition"], options["qos"]) == ("cpu", "vshort")
+    assert options["account"] == "simonsobs"
+    assert options["time"] == "0-00:02:00"
+    assert options["job-name"] == "test-a-1"
+    assert "no-requeue" in options
+
+
+def test_a_partition_is_called_what_slurm_calls_it(tmp_path: Path) -> None:
+    fat = Partition(name="cpu-2", slurm_name="cpu", nodes=1, cores=8, threads_per_core=2, memory=99)
+    cluster = Cluster(name="two", partitions=(fat,))
+    job = job_for(a(request={"threads": 3, "memory": 10}), cluster)
+    options = dict(sbatch_options(job, cluster, JobFolder.of(tmp_path, job)))
+    assert options["partition"] == "cpu"
+    assert options["cpus-per-task"] == 6  # SLURM counts hardware threads
+    assert options["mem-per-cpu"] == "2M"
+    assert "qos" not in options
+
+
+@pytest.mark.parametrize("value", ['a"b', "a'b", "a\\b", "50%", "a#b", "a\nb"])
+def test_what_slurm_would_take_apart_is_refused(value: str) -> None:
+    with pytest.raises(SubmitError, match="SLURM does not take"):
+        list(option_lines([("output", value)]))
+    assert list(option_lines([("output", "a b")])) == ['#SBATCH --output="a b"']
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")), max_size=4),
+    st.text(st.characters(exclude_characters="\0", codec="utf-8")),
+)
+def test_arguments_and_values_are_never_looked_into(words: list[str], value: str) -> None:
+    code = (
+        "import json,os,sys; sys.stdout.reconfigure(errors='surrogateescape'); "
+        "print(json.dumps([sys.argv[1:], os.environ['VALUE']]))"
+    )
+    with TemporaryDirectory() as folder:
+        run = Path(folder)
+        make_run_folder(run)
+        job = job_for(a(sys.executable, "-c", code, *words, environment={"VALUE": value}))
+        place = JobFolder.of(run, job)
+        place.make(job_script(job, place, local=True))
+        done = subprocess.run(["bash", place.script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == [words, value]
+        result = place.read_result()
+        assert result is not None
+        assert (result.exit_code, result.ranks_well) == (0, 1)
+
+
+def test_a_script_runs_once_whoever_starts_it_again(tmp_path: Path) -> None:
+    make_run_folder(tmp_path)
+    job = job_for(a("sh", "-c", "exit 5"))
+    place = JobFolder.of(tmp_path, job)
+    place.make(job_script(job, place, local=True))
+    assert subprocess.run(["bash", place.script], check=False).returncode == 5
+    before = place.result.read_text()
+    again = subprocess.run(["bash", place.script], capture_output=True, text=True, check=False)
+    assert again.returncode == 125
+    assert "begun before" in again.stderr
+    assert place.result.read_text() == before
+
+
+def test_what_cannot_run_is_refused_before_it_is_handed_in(tmp_path: Path) -> None:
+    for workflow, why in (
+        (Workflow(name="a", request=ResourceRequest(runtime=60)), "no command"),
+        (a(directory=str(tmp_path / "nowhere")), "there is no folder"),
+        (a(environment={"A B": "c"}), "is no name of a variable"),
+        (a("echo", "a\0b"), "NUL"),
+    ):
+        with pytest.raises(SubmitError, match=why) as raised:
+            refuse_what_cannot_run(job_for(workflow))
+        assert not raised.value.transient
+
+
+def test_squeue_is_read_whatever_its_reasons_hold() -> None:
+    seen = parse_squeue(
+        "1|PENDING|ReqNodeNotAvail, Reserved for maintenance|x\n"
+        "2|RUNNING|None\n"
+        "a line of something else\n"
+        "3|TIMEOUT|TimeLimit\n"
+        "4|SOMETHING_NEW|None\n"
+    )
+    assert [(s.state, s.reason) for s in seen.values()] == [
+        (JobState.QUEUED, "ReqNodeNotAvail, Reserved for maintenance|x"),
+        (JobState.RUNNING, ""),
+        (JobState.TIMEOUT, "TimeLimit"),
+        (JobState.RUNNING, ""),  # what is not known ends nothing
+    ]
+
+
+def test_sacct_is_read_with_its_steps() -> None:
+    seen = parse_sacct(
+        "1|FAILED|7:0||2026-11-24T12:00:00\n"
+        "1.batch|FAILED|7:0|3000K|2026-11-24T12:00:00\n"
+        "1.0|FAILED|7:0|2.50G|2026-11-24T12:00:00\n"
+        "2|CANCELLED by 0|0:0||Unknown\n"
+        "3|COMPLETED|0:0||Unknown\n"
+        "3.0|OUT_OF_MEMORY|0:125||Unknown\n"
+        "4|RUNNING|0:0||Unknown\n"
+        "4.0|OUT_OF_MEMORY|0:125||Unknown\n"
+        "5|FAILED|0:9||Unknown\n"
+    )
+    assert seen["1"].exit_code == 7
+    assert seen["1"].peak_memory == 2560
+    assert seen["1"].end is not None
+    assert (seen["2"].state, seen["2"].reason) == (JobState.CANCELLED, "CANCELLED by root")
+    assert seen["3"].state is JobState.OUT_OF_MEMORY
+    assert seen["4"].state is JobState.RUNNING
+    assert seen["5"].exit_code is None
+
+
+def test_an_id_is_digits_and_nothing_else() -> None:
+    assert digits("4711\n") == "4711"
+    assert digits("4711;tiger3\n") == "4711"
+    with pytest.raises(BackendUnavailable):
+        digits("Submitted batch job\n")
+
+
+def test_options_for_another_job_are_taken_out_of_the_environment() -> None:
+    before = {"SBATCH_QOS": "x", "SLURM_MEM_PER_CPU": "1", "SLURM_CONF": "c", "PATH": "p"}
+    assert slurm_environment(before) == {"SLURM_CONF": "c", "PATH": "p"}
+
+
+def test_without_slurm_no_conclusion_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BackendUnavailable, match="sbatch cannot be run"):
+        Slurm().sbatch("script")
+    backend = SlurmBackend(tmp_path, load_cluster("tiger3"), 0.0, poll_interval=0.01)
+    job = job_for(a())
+    backend.attach(job, "17")
+    assert list(backend.wait(backend.now() + 0.1)) == []
+    assert backend.silent is not None
+    with pytest.raises(BackendUnavailable):
+        backend.find(job)
+
+
+def test_outputs_that_are_newer_than_the_inputs_save_a_run(tmp_path: Path) -> None:
+    (tmp_path / "in").touch()
+    (tmp_path / "out").touch()
+    workflow = a(outputs=("out",), inputs=(str(tmp_path / "in"),), directory=str(tmp_path))
+    assert reusable(workflow)
+    os.utime(tmp_path / "out", (1, 1))
+    assert not reusable(workflow)
+    assert not reusable(a(outputs=("nothing",), directory=str(tmp_path)))
+    assert not reusable(a(directory=str(tmp_path)))
+    assert not reusable(a(outputs=("out",)))  # in a folder that is always new
