@@ -19,7 +19,7 @@ from socm.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
 SEEDS = [
-    *sorted((ROOT / "examples").iterdir()),
+    *sorted((ROOT / "examples").glob("*.[ty]*ml")),
     *sorted((ROOT / "tests" / "data" / "user_guide").iterdir()),
 ]
 WORDS = [

@@ -16,6 +16,7 @@ SKY = [math.sin(2 * math.pi * 3 * p / PIXELS) for p in range(PIXELS)]
 
 
 def products():
+    """Return the folder that the workflows of a run share."""
     folder = Path(os.environ.get("SOCM_RUN_DIR", ".")) / "products"
     folder.mkdir(exist_ok=True)
     return folder
@@ -36,19 +37,25 @@ def make_map(band, samples, seed):
 
 def make_spectrum(first, second):
     """Multiply the Fourier modes of two maps, so that their noise averages out."""
-    modes = [transform(json.loads((products() / f"{band}.json").read_text()))
-             for band in (first, second)]
+    modes = [
+        transform(json.loads((products() / f"{band}.json").read_text())) for band in (first, second)
+    ]
     power = [(a * b.conjugate()).real for a, b in zip(*modes, strict=True)]
     Path("spectrum.txt").write_text("".join(f"{k} {p:.6f}\n" for k, p in enumerate(power)))
     print(f"{first} x {second}: most power at mode {max(range(len(power)), key=power.__getitem__)}")
 
 
 def transform(values):
-    return [sum(v * cmath.exp(-2j * math.pi * k * p / PIXELS) for p, v in enumerate(values)) / PIXELS
-            for k in range(PIXELS // 2)]
+    """Return the Fourier modes of a map."""
+    step = -2j * math.pi / PIXELS
+    return [
+        sum(value * cmath.exp(step * k * p) for p, value in enumerate(values)) / PIXELS
+        for k in range(PIXELS // 2)
+    ]
 
 
 def main():
+    """Make what the command line asks for."""
     parser = argparse.ArgumentParser()
     parser.add_argument("product", choices=["map", "spectrum"])
     parser.add_argument("bands", nargs="+")

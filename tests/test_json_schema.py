@@ -15,7 +15,7 @@ from socm.config.json_schema import campaign_schema, cluster_schema
 
 ROOT = Path(__file__).parent.parent
 CAMPAIGNS = [
-    *sorted((ROOT / "examples").iterdir()),
+    *sorted((ROOT / "examples").glob("*.[ty]*ml")),
     *(ROOT / "tests" / "data" / "user_guide" / name for name in ("campaign.toml", "dag.yaml")),
 ]
 
