@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -74,6 +75,7 @@ class MiniSlurm:
             "MYSQL_UNIX_PORT": str(self.folder / "mariadb.sock"),
         }
         self._user = pwd.getpwuid(os.getuid()).pw_name
+        self._starter = ThreadPoolExecutor(1)
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -149,12 +151,14 @@ class MiniSlurm:
             "slurmctld": ["slurmctld", "-D"],
         }.get(name) or ["slurmd", "-D", "-N", name]  # fmt: skip
         with (self.folder / f"{name}.out").open("ab") as output:
-            self._daemons[name] = subprocess.Popen(
-                # Even where this process is killed, its daemons end.
+            # Even where this process is killed, its daemons end. What the kernel takes for their
+            # parent is the thread that started them: it has to live as long as they may.
+            self._daemons[name] = self._starter.submit(
+                subprocess.Popen,
                 ["setpriv", "--pdeathsig", "KILL", "--", *command],
                 env=self.env, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 start_new_session=True,
-            )  # fmt: skip
+            ).result()  # fmt: skip
 
     def send_signal(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a daemon: SIGSTOP makes it hang, SIGCONT lets it go on."""
