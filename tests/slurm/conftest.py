@@ -43,7 +43,7 @@ SACCTMGR = (
 )
 
 
-def _need(*, accounting: bool) -> None:
+def need(*, accounting: bool) -> None:
     """Skip where SLURM is not installed; fail there if it was promised."""
     if missing := missing_programs(accounting=accounting):
         reason = f"not installed: {', '.join(missing)} (.ci/slurm installs them)"
@@ -55,7 +55,7 @@ def _need(*, accounting: bool) -> None:
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[MiniSlurm]:
     """A cluster with slurmdbd and QOS, one node of it drained."""
-    _need(accounting=True)
+    need(accounting=True)
     with MiniSlurm(
         nodes=NODES,
         lines=[f"{line} {qos}" for line, qos in zip(PARTITIONS, ALLOWED, strict=True)],
@@ -72,7 +72,7 @@ def slurm() -> Iterator[MiniSlurm]:
 @pytest.fixture(scope="session")
 def plain_slurm() -> Iterator[MiniSlurm]:
     """The same cluster without accounting."""
-    _need(accounting=False)
+    need(accounting=False)
     with MiniSlurm(nodes=NODES, lines=PARTITIONS) as cluster:
         yield cluster
 
@@ -96,7 +96,7 @@ TIGER3 = (
 @pytest.fixture(scope="session")
 def tiger() -> Iterator[MiniSlurm]:
     """Four nodes of tiger3: what runs is carried out on."""
-    _need(accounting=True)
+    need(accounting=True)
     with MiniSlurm(
         name="tiger",
         nodes=(Nodes(count=4, cores=112, memory=1_000_000),),
