@@ -28,7 +28,20 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 default_role = "code"
 
-VERBS = ("simulate", "plan", "validate", "init", "clusters", "import", "export")
+VERBS = (
+    "simulate",
+    "plan",
+    "run",
+    "resume",
+    "status",
+    "logs",
+    "cancel",
+    "validate",
+    "init",
+    "clusters",
+    "import",
+    "export",
+)
 
 
 def write_verbs(app: object) -> None:

@@ -275,7 +275,9 @@ def _ask(plan: Plan) -> None:
                 hint="--yes submits without asking, --dry-run shows what would be",
             )
         )
-    typer.confirm(f"Submit {len(plan.workflows)} workflows?", abort=True)
+    if not typer.confirm(f"Submit {len(plan.workflows)} workflows?"):
+        typer.echo("nothing was submitted", err=True)
+        raise typer.Abort
 
 
 # Carrying out

@@ -183,6 +183,7 @@ class _Driver:
         self._ready: list[int] = []  # may be submitted, by priority
         self._refusals = Counter[str]()
         self._held: dict[str, Job] = {}  # submitted and not over
+        self._to_cancel: set[str] = set()
         self._in_doubt: dict[str, float] = {}  # of those, without an answer: when to look
         self._cores = 0
         self._nodes: dict[tuple[str, int], int] = {}
@@ -252,8 +253,12 @@ class _Driver:
 
     def _stopped(self, control: Control) -> bool:
         """Do what somebody wants; say whether that is to end now."""
-        for name in control.cancelled():
+        self._to_cancel.update(control.cancelled())
+        for name in sorted(self._to_cancel):
             progress = self._state.workflows[name]
+            if progress.status is Status.SUBMITTING:
+                continue  # whether there is a job is not known yet
+            self._to_cancel.discard(name)
             if progress.status is Status.PENDING:
                 self._record(Cancelled(time=self._backend.now(), workflow=name, reason="cancelled"))
                 self._over(name, completed=False)

@@ -257,7 +257,7 @@ class SlurmBackend(Tracker):
         if not self.tracked:
             return False
         now = time.monotonic()
-        doubtful = any(t.result is not None for t in self.tracked.values())
+        doubtful = self.silent is None and any(t.result for t in self.tracked.values())
         return now >= self._next_poll or (doubtful and now >= self._last_poll + CONFIRM)
 
     _last_poll = 0.0
