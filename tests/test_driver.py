@@ -507,7 +507,26 @@ def test_when_attempts_are_used_up_the_workflow_has_failed() -> None:
     assert once.workflows["a"].attempt == 1
 
 
-# Budget
+# Limits
+
+
+def test_no_more_jobs_are_submitted_than_a_qos_lets_run_and_others_go_on() -> None:
+    one, two = Qos(name="one", running_jobs=1), Qos(name="two", cores=2)
+    plan = plan_of(
+        [
+            job("a", qos="one", minutes=20),
+            job("b", qos="one", minutes=10),
+            job("c", qos="two", minutes=15),
+            job("d", qos="two", minutes=10),
+            job("e", qos="two", minutes=5),
+        ],
+        one,
+        two,
+        cores=8,
+    )
+    _, backend, _ = run(plan, release=eager)
+    sent = {sent.workflow.name: time for time, sent in backend.submitted}
+    assert sent == {"a": 0.0, "c": 0.0, "d": 0.0, "e": 600.0, "b": 1200.0}
 
 
 def test_no_more_cores_are_submitted_than_the_budget_has_and_nobody_overtakes() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -16,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from socm.config.cluster import load_cluster
-from socm.engine.driver import job_of
+from socm.engine.driver import job_of, run_plan
 from socm.engine.events import JobState
 from socm.engine.state import CampaignState
 from socm.errors import BackendUnavailable, SubmitError
 from socm.executor.folder import JobFolder, make_run_folder, reusable
-from socm.executor.psij import SlurmBackend, refuse_what_cannot_run
+from socm.executor.psij import OtherBackend, SlurmBackend, refuse_what_cannot_run
 from socm.executor.script import job_script, option_lines, sbatch_options
 from socm.executor.slurm import Slurm, digits, parse_sacct, parse_squeue, slurm_environment
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
@@ -196,6 +197,23 @@ def test_without_slurm_no_conclusion_is_drawn(
     assert backend.silent is not None
     with pytest.raises(BackendUnavailable):
         backend.find(job)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_another_executor_of_psij_is_passed_through(tmp_path: Path) -> None:
+    """Its own local one: which SLURM is not, and which has no supervisor of ours."""
+    work = [
+        a("sh", "-c", "echo $SOCM_WORKFLOW"),
+        Workflow(name="b", command=("false",), request=ResourceRequest(runtime=60)),
+        Workflow(name="c", command=("true",), request=ResourceRequest(runtime=60), depends=("b",)),
+    ]
+    plan = plan_campaign(Campaign.of("test", work), load_cluster("tiger3"))
+    make_run_folder(tmp_path)
+    backend = OtherBackend(tmp_path, plan.cluster, time.time(), name="local")
+    state = run_plan(plan, backend, run="test")
+    found = {name: progress.status.value for name, progress in state.workflows.items()}
+    assert found == {"a": "completed", "b": "failed", "c": "skipped"}
+    assert (tmp_path / "jobs/a/1/stdout").read_text() == "a\n"
 
 
 def test_outputs_that_are_newer_than_the_inputs_save_a_run(tmp_path: Path) -> None:

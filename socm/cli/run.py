@@ -215,6 +215,8 @@ def _plan_for(file: Path, cluster: str | None, executor: str) -> Plan:
         plan = load_plan(file, cluster)
         if executor == "slurm" and plan.cluster.name == LOCAL:
             _refuse(file, plan, "was planned for this machine, not for a cluster", "CLUSTER")
+        if executor == "slurm":
+            _check_partitions(file, plan)
         return plan
     if file.suffix != ".json":
         return load_plan(file, cluster if cluster and cluster.endswith(".toml") else LOCAL)
@@ -225,6 +227,22 @@ def _plan_for(file: Path, cluster: str | None, executor: str) -> Plan:
     if here.cores > machine.cores or here.memory > machine.memory:
         _refuse(file, plan, "was planned for a larger machine than this one", LOCAL)
     return plan
+
+
+def _check_partitions(file: Path, plan: Plan) -> None:
+    """Refuse a plan that this SLURM has not the partitions for."""
+    from socm.executor.slurm import Slurm
+
+    clusters = plan.cluster.by_partition
+    used = {clusters[w.partition].slurm_name or w.partition for w in plan.workflows}
+    there = Slurm().partitions()
+    if missing := sorted(used - there):
+        names = ", ".join(repr(name) for name in missing)
+        message = (
+            f"was planned for {plan.cluster.name}, but the SLURM here has no partition {names}; "
+            f"it has {', '.join(sorted(there))}"
+        )
+        _refuse(file, plan, message, "CLUSTER")
 
 
 def _refuse(file: Path, plan: Plan, message: str, cluster: str) -> None:

@@ -150,8 +150,10 @@ def _refuse_depth(file: str, text: str) -> None:
             if depth > DEEPEST:
                 assert event.start_mark is not None
                 raise ConfigError(_at(file, text, event.start_mark.index, "is nested too deeply"))
-    except yaml.YAMLError:
-        return  # the composer will say what is wrong
+    except yaml.YAMLError as error:
+        if "nesting depth" in str(error):  # newer libyaml has a limit of its own, and looks ahead
+            raise ConfigError(_too_deep(file, text)) from error
+        # Else the composer will say what is wrong.
 
 
 def _at(file: str, text: str, offset: int, message: str) -> Problem:

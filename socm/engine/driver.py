@@ -186,6 +186,7 @@ class _Driver:
         self._to_cancel: set[str] = set()
         self._in_doubt: dict[str, float] = {}  # of those, without an answer: when to look
         self._cores = 0
+        self._qos_use: dict[str | None, tuple[int, int]] = {}  # jobs and cores
         self._nodes: dict[tuple[str, int], int] = {}
 
     def run(self) -> CampaignState:
@@ -287,22 +288,36 @@ class _Driver:
     def _submit_ready(self) -> None:
         """Submit in the order of the plan, as far as the budget goes.
 
-        Nobody overtakes one that waits for the budget: it would wait for ever.
+        Nobody overtakes one that waits for the budget: it would wait for ever. One that waits for
+        a place in its QOS holds up only those of the same.
         """
+        full: set[str | None] = set()
+        waiting = []
         while self._ready:
-            name = self._names[self._ready[0]]
-            if self._state.workflows[name].status is not Status.PENDING:
+            priority = self._ready[0]
+            name = self._names[priority]
+            progress = self._state.workflows[name]
+            if progress.status is not Status.PENDING:
                 heappop(self._ready)  # it came by two ways: its time, and its turn
                 continue
+            if progress.qos in full:
+                waiting.append(heappop(self._ready))
+                continue
             job = self._job(name)
+            if not self._within_qos(job):
+                full.add(job.qos)
+                waiting.append(heappop(self._ready))
+                continue
             if not self._within_budget(job):
-                return
+                break
             heappop(self._ready)
             if job.workflow.skip_if_outputs_exist and self.reusable(job.workflow):
                 self._record(Reused(time=self._backend.now(), workflow=name))
                 self._over(name, completed=True)
             else:
                 self._submit(job)
+        for priority in waiting:
+            heappush(self._ready, priority)
 
     def _job(self, name: str) -> Job:
         progress = self._state.workflows[name]
@@ -369,7 +384,20 @@ class _Driver:
             reason=reason,
         )
 
-    # Budget: what is submitted counts, whether it runs or waits.
+    # Limits: what is submitted counts, whether it runs or waits.
+
+    def _within_qos(self, job: Job) -> bool:
+        qos = self._plan.cluster.by_qos[job.qos or ""]
+        jobs, cores = self._qos_use.get(job.qos, (0, 0))
+        more = self._plan.by_name[job.workflow.name].cores
+        return (qos.running_jobs is None or jobs < qos.running_jobs) and (
+            qos.cores is None or cores + more <= qos.cores
+        )
+
+    def _count_in_qos(self, job: Job, sign: int) -> None:
+        jobs, cores = self._qos_use.get(job.qos, (0, 0))
+        more = self._plan.by_name[job.workflow.name].cores
+        self._qos_use[job.qos] = (jobs + sign, cores + sign * more)
 
     def _within_budget(self, job: Job) -> bool:
         budget = self._plan.campaign.budget
@@ -384,6 +412,7 @@ class _Driver:
 
     def _hold(self, job: Job) -> None:
         self._held[job.workflow.name] = job
+        self._count_in_qos(job, +1)
         self._cores += self._plan.by_name[job.workflow.name].cores
         for p in job.placements:
             node = (p.partition, p.node)
@@ -391,6 +420,7 @@ class _Driver:
 
     def _let_go(self, name: str) -> None:
         job = self._held.pop(name)
+        self._count_in_qos(job, -1)
         self._cores -= self._plan.by_name[name].cores
         for p in job.placements:
             node = (p.partition, p.node)

@@ -120,6 +120,13 @@ class Slurm:
             raise BackendUnavailable(f"squeue: {err.strip()}")
         return parse_squeue(out)
 
+    def partitions(self) -> set[str]:
+        """Return the names of the partitions that there are."""
+        code, out, err = self._run("sinfo", "-h", "-o", "%R")
+        if code:
+            raise BackendUnavailable(f"sinfo: {err.strip()}")
+        return set(out.split())
+
     def accounted(self, ids: Collection[str]) -> dict[str, Seen]:
         """Return what sacct knows of jobs; nothing where there is no accounting."""
         if not ids or not self.accounting:

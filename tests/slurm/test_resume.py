@@ -84,6 +84,15 @@ def test_killed_at_every_line_of_its_journal_none_is_lost_and_none_is_twice(
         assert jobs == Counter(["a-1", "b-1", "c-1", "e-1"]), line
 
 
+def test_a_plan_for_another_cluster_is_refused(world: World, campaign: Path) -> None:
+    plan = world.folder / "plan.json"
+    world.socm("plan", campaign, "--cluster", "perlmutter", "-o", plan, check=True)
+    done = world.socm("run", plan, "--yes")
+    assert done.returncode == 2
+    assert "the SLURM here has no partition" in done.stderr
+    assert "plans it again" in done.stderr
+
+
 def test_of_two_on_one_folder_the_second_is_refused(world: World, campaign: Path) -> None:
     folder = world.folder / "run"
     process = world.start_socm("run", campaign, "--yes", "--run-dir", folder)

@@ -154,22 +154,30 @@ def test_a_timeout_gets_longer_and_a_lost_node_gets_another(world: World) -> Non
         lost = world.running("lost")
         node = world.slurm.run("squeue", "-h", "-j", lost, "-o", "%N").strip()
         world.slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=broken")
-        time.sleep(2)
-        # It may be back by itself: that it was not set down by hand is enough for that.
+        # Of another node its daemon is killed; SLURM takes a while to notice.
+        dead = world.running("dead")
+        broken = world.slurm.run("squeue", "-h", "-j", dead, "-o", "%N").strip()
+        world.slurm.end(broken, signal.SIGKILL)
+        # The first may be back by itself: that its daemon lives is enough for that.
         world.slurm.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+        asked = ("sacct", "-nPX", "-j", dead, "-o", "State")
+        world.slurm.wait_for(lambda: "NODE_FAIL" in world.slurm.run(*asked), "the lost node")
+        world.slurm.launch(broken)
 
     late = shell("late", script, request={"walltime": 120})
     lost = shell("lost", script, request={"ranks": 1, "threads": 112})
+    dead = shell("dead", script, request={"ranks": 1, "threads": 112})
     with world.meanwhile(interfere):
-        state = world.carry_out(late, lost)
-    assert statuses(state) == {"late": "completed", "lost": "completed"}
+        state = world.carry_out(late, lost, dead)
+    assert set(statuses(state).values()) == {"completed"}
     again = {e.workflow: e for e in world.events if isinstance(e, Retrying)}
     assert again["late"].walltime == 180
     assert again["lost"].reason.startswith("node failed")
+    assert again["dead"].reason.startswith("node failed")
     said = world.sacct("Timelimit")
     assert said["late-1"][0] == "TIMEOUT"
     assert said["late-2"] == ["COMPLETED", "00:03:00"]
-    assert said["lost-1"][0] == "NODE_FAIL"
+    assert said["lost-1"][0] == said["dead-1"][0] == "NODE_FAIL"
 
 
 def test_a_refusal_is_told_in_sbatchs_own_words_and_not_tried_again(world: World) -> None:
