@@ -254,7 +254,7 @@ stages:
             "campaign: {}\nstages: {a: {executable: x, script-args: [~], resources: {runtime: 1}}}",
             "stages.a.script-args[0]: should be text or a number, not nothing",
         ),
-        ("yaml", "a: " + "[" * 100_000, "campaign.yaml:1:103: is nested too deeply"),
+        ("yaml", "[" * 100_000, "campaign.yaml:1:101: is nested too deeply"),
         ("yaml", "- " * 100_000 + "a", "campaign.yaml:1:201: is nested too deeply"),
         ("toml", "[campaign]\n" + "a." * 20_000 + "a = 1", "campaign.toml:2:1: is nested too"),
         ("toml", "a = " + "9" * 5000, "campaign.toml:1:5: is a number too long to read"),
