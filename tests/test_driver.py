@@ -310,11 +310,14 @@ def test_the_first_failure_may_end_it_all() -> None:
 class Wanting:
     """A control that wants things once a time has come."""
 
-    def __init__(self, backend: Scripted, time: float, *names: str, stop: bool = False) -> None:
+    def __init__(
+        self, backend: Scripted, time: float, *names: str, stop: bool = False, pause: bool = False
+    ) -> None:
         self.backend, self.time, self.names, self.stop = backend, time, names, stop
+        self.pause = pause
 
     def paused(self) -> bool:
-        return False
+        return self.pause
 
     def stopped(self) -> bool:
         return self.stop and self.backend.time >= self.time
@@ -354,6 +357,15 @@ def test_one_that_is_stopped_leaves_what_it_submitted_and_goes_on_later() -> Non
     state = run_plan(CHAIN, backend, run="run", events=journal.events)
     assert set(statuses(state).values()) == {"completed"}
     assert len(backend.names) == 4
+
+
+def test_one_that_is_paused_submits_nothing_until_it_is_stopped() -> None:
+    backend = Scripted(CHAIN)
+    control = Wanting(backend, 5.0, stop=True, pause=True)
+    state = run_plan(CHAIN, backend, run="run", control=control)
+    assert backend.names == []
+    assert backend.time >= 5.0
+    assert set(statuses(state).values()) == {"pending"}
 
 
 def test_what_is_there_already_is_not_made_again() -> None:

@@ -116,13 +116,19 @@ def run_plan(
     Stalled
         If workflows remain and nothing will ever happen again; says what waits for what.
     """
-    journal = MemoryJournal() if journal is None else journal
-    retry = retry or RetryPolicy(attempts=plan.campaign.retries + 1)
-    driver = _Driver(plan, backend, journal, release, retry, run, events)
-    driver.fail_fast = fail_fast
-    driver.reusable = reusable
-    driver.control = control
-    driver.retry_failed = retry_failed
+    driver = _Driver(
+        plan,
+        backend,
+        MemoryJournal() if journal is None else journal,
+        release=release,
+        retry=retry or RetryPolicy(attempts=plan.campaign.retries + 1),
+        run=run,
+        events=events,
+        retry_failed=retry_failed,
+        fail_fast=fail_fast,
+        reusable=reusable,
+        control=control,
+    )
     return driver.run()
 
 
@@ -152,20 +158,25 @@ class _Driver:
         plan: Plan,
         backend: Backend,
         journal: Journal,
+        *,
         release: Release,
         retry: RetryPolicy,
         run: str,
         events: Iterable[Event],
+        retry_failed: bool,
+        fail_fast: bool,
+        reusable: Callable[[Workflow], bool],
+        control: Control | None,
     ) -> None:
         self._plan = plan
         self._backend = backend
         self._journal = journal
         self._retry = retry
         self._run = run
-        self.fail_fast = False
-        self.retry_failed = False
-        self.reusable: Callable[[Workflow], bool] = lambda workflow: False
-        self.control: Control | None = None
+        self._retry_failed = retry_failed
+        self._fail_fast = fail_fast
+        self._reusable = reusable
+        self._control = control
         self._state = CampaignState.of(plan, events)
         self._priority = {w.name: k for k, w in enumerate(plan.workflows)}
         self._names = [w.name for w in plan.workflows]
@@ -200,17 +211,19 @@ class _Driver:
             if not self._parents[name]:
                 self._consider(name)
         while True:
-            if self.control is not None and self._stopped(self.control):
+            if self._control is not None and self._stopped(self._control):
                 return self._state
             self._look_up()
-            if self.control is None or not self.control.paused():
+            if self._control is None or not self._control.paused():
                 self._submit_ready()
             if not self._left:
                 break
             until = min(
                 [*(t for t, _ in self._timers[:1]), *self._in_doubt.values()], default=math.inf
             )
-            if self.control is not None and (self._held or until < math.inf):
+            if self._control is not None and (
+                self._held or until < math.inf or self._control.paused()
+            ):
                 until = min(until, self._backend.now() + LISTEN)
             updates = self._backend.wait(until)
             if not updates and until == math.inf:
@@ -224,7 +237,7 @@ class _Driver:
     def _pick_up(self) -> None:
         """Go on where an earlier life of this run ended."""
         workflows = self._state.workflows
-        if self.retry_failed:
+        if self._retry_failed:
             for name in self._names:
                 self._revive(name)
         for name in [n for n in self._names if workflows[n].status is Status.SKIPPED]:
@@ -311,7 +324,7 @@ class _Driver:
             if not self._within_budget(job):
                 break
             heappop(self._ready)
-            if job.workflow.skip_if_outputs_exist and self.reusable(job.workflow):
+            if job.workflow.skip_if_outputs_exist and self._reusable(job.workflow):
                 self._record(Reused(time=self._backend.now(), workflow=name))
                 self._over(name, completed=True)
             else:
@@ -488,7 +501,7 @@ class _Driver:
                     self._consider(child)
         else:
             lost = [(child, name) for child in children[name]]
-            if self.fail_fast:
+            if self._fail_fast:
                 lost += [(other, name) for other in self._names]
             while lost:
                 child, because = lost.pop()
