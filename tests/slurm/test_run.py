@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -60,6 +62,27 @@ def test_ranks_on_several_nodes_each_run_once(world: World) -> None:
     assert sorted(int(line.split()[0]) for line in lines) == list(range(150))
     assert len({line.split()[1] for line in lines}) == len(world.plan(wide).by_name["wide"].nodes)
     assert (state.workflows["wide"].peak_memory or 0) > 150
+
+
+def test_mpirun_starts_the_ranks_where_it_is_asked_to(world: World) -> None:
+    if shutil.which("mpirun") is None:
+        assert os.environ.get("SOCM_REQUIRE_SLURM") != "1", ".ci/slurm installs mpirun"
+        pytest.skip("there is no mpirun (.ci/slurm installs it)")
+    as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    ranks = shell(
+        "ranks",
+        "echo $OMPI_COMM_WORLD_RANK",
+        launcher="mpirun",
+        environment={**as_root, "OMPI_MCA_hwloc_base_binding_policy": "none"},
+        request={"ranks": 4},
+    )
+    fails = replace(ranks, name="fails", command=("sh", "-c", "exit 6"))
+    state = world.carry_out(ranks, fails)
+    assert statuses(state) == {"ranks": "completed", "fails": "failed"}
+    assert state.workflows["fails"].exit_code == 6
+    out = (world.folder / "jobs/ranks/1/stdout").read_text()
+    assert sorted(out.split()) == ["0", "1", "2", "3"]
+    assert len([*(world.folder / "jobs/ranks/1/ranks").iterdir()]) == 4
 
 
 ODD = (
