@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 GRACE = 3.0
 """Seconds after a Ctrl-C for a second one, which cancels the jobs."""
+REFRESH = 0.2
+"""Seconds between two counts of all workflows."""
 EVERY = 60.0
 """Seconds between two lines on how far it is, where there is no terminal."""
 
@@ -133,6 +135,7 @@ class Teller:
         self._status = self._console.status("") if self._console.is_terminal else None
         self._next_line = time.monotonic() + EVERY
         self._silent: str | None = None
+        self._next_refresh = 0.0
 
     def __enter__(self) -> Self:
         self._log = open(self._log_path, "a", encoding="utf-8")
@@ -163,6 +166,9 @@ class Teller:
             self._silent = silent
             told = f"no answer: {silent}; jobs run on, and it is asked again" if silent else None
             self._say(told or "SLURM answers again", time.time())
+        if time.monotonic() < self._next_refresh:
+            return
+        self._next_refresh = time.monotonic() + REFRESH
         now = self._backend.now()
         line = progress_line(self._plan, self._state, now)
         if self._status is not None:

@@ -214,16 +214,13 @@ class _Driver:
             if self._control is not None and self._stopped(self._control):
                 return self._state
             self._look_up()
-            if self._control is None or not self._control.paused():
-                self._submit_ready()
+            self._submit_ready()
             if not self._left:
                 break
             until = min(
                 [*(t for t, _ in self._timers[:1]), *self._in_doubt.values()], default=math.inf
             )
-            if self._control is not None and (
-                self._held or until < math.inf or self._control.paused()
-            ):
+            if self._control is not None and (self._held or until < math.inf or self._paused()):
                 until = min(until, self._backend.now() + LISTEN)
             updates = self._backend.wait(until)
             if not updates and until == math.inf:
@@ -264,6 +261,9 @@ class _Driver:
             tried = progress.status is Status.FAILED or progress.native_id is not None
             again = self._same_again(job, self._backend.now(), "asked for")
             self._record(replace(again, attempt=job.attempt + 1) if tried else again)
+
+    def _paused(self) -> bool:
+        return self._control is not None and self._control.paused()
 
     def _stopped(self, control: Control) -> bool:
         """Do what somebody wants; say whether that is to end now."""
@@ -306,7 +306,7 @@ class _Driver:
         """
         full: set[str | None] = set()
         waiting = []
-        while self._ready:
+        while self._ready and not self._paused():
             priority = self._ready[0]
             name = self._names[priority]
             progress = self._state.workflows[name]

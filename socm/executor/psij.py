@@ -200,6 +200,7 @@ class SlurmBackend(Tracker):
         self._shortest = poll_interval
         self._interval = poll_interval
         self._next_poll = time.monotonic() + min(poll_interval, TICK)
+        self._last_poll = 0.0
         self._next_submission = 0.0
         self._to_cancel: set[str] = set()
 
@@ -259,8 +260,6 @@ class SlurmBackend(Tracker):
         now = time.monotonic()
         doubtful = self.silent is None and any(t.result for t in self.tracked.values())
         return now >= self._next_poll or (doubtful and now >= self._last_poll + CONFIRM)
-
-    _last_poll = 0.0
 
     def _poll(self) -> list[JobUpdate]:
         """Ask SLURM once about all jobs."""
