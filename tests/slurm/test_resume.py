@@ -85,11 +85,17 @@ def test_killed_at_every_line_of_its_journal_none_is_lost_and_none_is_twice(
 
 
 def test_a_plan_for_another_cluster_is_refused(world: World, campaign: Path) -> None:
-    plan = world.folder / "plan.json"
-    world.socm("plan", campaign, "--cluster", "perlmutter", "-o", plan, check=True)
+    plan, cluster = world.folder / "plan.json", world.folder / "other.toml"
+    cluster.write_text(
+        'name = "other"\n[[partitions]]\nname = "elsewhere"\nnodes = 2\n'
+        "cores-per-node = 8\nmemory-per-node = 8000\n"
+    )
+    world.socm("plan", campaign, "--cluster", cluster, "-o", plan, check=True)
     done = world.socm("run", plan, "--yes")
     assert done.returncode == 2
-    assert "the SLURM here has no partition" in done.stderr
+    assert "was planned for other, but the SLURM here has no partition 'elsewhere'" in (
+        " ".join(done.stderr.split())
+    )
     assert "plans it again" in done.stderr
 
 

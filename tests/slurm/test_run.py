@@ -138,7 +138,7 @@ def test_how_jobs_end(world: World) -> None:
     ends[4] = replace(ends[4], command=("no-such-program",))
 
     def interfere() -> None:
-        world.slurm.run("scontrol", "update", f"jobid={world.running('late')}", "EndTime=now")
+        world.time_out(world.running("late"))
         world.slurm.run("scancel", world.running("stopped"))
 
     with world.meanwhile(interfere):
@@ -173,7 +173,7 @@ def test_a_timeout_gets_longer_and_a_lost_node_gets_another(world: World) -> Non
     script = "case $PWD in */1) echo begun; sleep 300;; esac"
 
     def interfere() -> None:
-        world.slurm.run("scontrol", "update", f"jobid={world.running('late')}", "EndTime=now")
+        world.time_out(world.running("late"))
         lost = world.running("lost")
         node = world.slurm.run("squeue", "-h", "-j", lost, "-o", "%N").strip()
         world.slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=broken")
