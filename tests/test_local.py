@@ -101,6 +101,7 @@ def test_the_local_example_runs(tmp_path: Path) -> None:
     assert [w["exit_code"] for w in document["workflows"]] == [0, 0, 0]
     assert "most power at mode 3" in socm(tmp_path, "logs", "spectrum").stdout
     log = (tmp_path / "socm-runs/local-1/log.txt").read_text()
+    assert "created: 3 workflows, 2 dependencies" in log
     assert "map-f090: completed after" in log
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from socm.engine.events import Event
 from socm.engine.journal import Journal
 from socm.engine.state import CampaignState, apply
-from socm.report.run import event_line
+from socm.report.run import beginnings, event_line
 from socm.report.status import progress_line
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ class Teller:
         self._plan, self._backend, self._journal = run.plan, backend, journal
         self._state = CampaignState.of(run.plan, events)
         self._epoch = run.epoch
+        self._folder = run.path
         self._log_path = run.path / "log.txt"
         self._console = Console(quiet=quiet, highlight=False, markup=False, emoji=False)
         self._status = self._console.status("") if self._console.is_terminal else None
@@ -139,6 +140,9 @@ class Teller:
 
     def __enter__(self) -> Self:
         self._log = open(self._log_path, "a", encoding="utf-8")
+        if self._state.started is None:
+            for line in beginnings(self._plan, str(self._folder)):
+                self._say(line, time.time())
         if self._status is not None:
             self._status.start()
         return self

@@ -61,6 +61,30 @@ def plan_preview(plan: Plan, executor: str, reason: str, *, width: int) -> Itera
     yield Text(plan_verdict(plan), style="green" if plan.feasible else "red")
 
 
+def beginnings(plan: Plan, folder: str) -> Iterator[str]:
+    """Say in a few lines what a run begins with: what was read, made and set aside for it."""
+    workflows = plan.campaign.workflows
+    edges = sum(len(w.depends) for w in workflows.values())
+    yield f"validated: {plan.campaign.name}, fingerprint {plan.campaign.fingerprint}"
+    yield f"created: {_count(len(workflows), 'workflow')}, {_dependencies(edges)}"
+    budget = plan.campaign.budget
+    most = [
+        f"{format_count(number)} {what}"
+        for number, what in ((budget.cores, "cores"), (budget.nodes, "nodes"))
+        if number is not None
+    ]
+    held = f"at the most {' and '.join(most)}" if most else "whatever the plan holds"
+    yield (
+        f"allocated: {held} on {plan.cluster.name}; {_count(plan.peak_nodes, 'node')} at the peak "
+        "of the plan"
+    )
+    yield f"kept in: {folder}"
+
+
+def _dependencies(edges: int) -> str:
+    return f"{format_count(edges)} dependenc{'y' if edges == 1 else 'ies'}"
+
+
 def event_line(event: Event, plan: Plan, state: CampaignState) -> str | None:
     """Say in a line what has happened; nothing of what nobody needs to know."""
     name = getattr(event, "workflow", "")
