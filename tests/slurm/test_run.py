@@ -119,6 +119,16 @@ def test_arguments_and_values_arrive_as_they_were_written(world: World) -> None:
     assert not [*world.folder.rglob("broken")]
 
 
+def test_a_run_may_be_kept_in_a_folder_with_spaces(world: World) -> None:
+    world.folder = world.folder.parent / "my runs" / "größte $HOME; ok"
+    world.folder.mkdir(parents=True)
+    state = world.carry_out(shell("a", "pwd; echo no >&2"))
+    assert statuses(state) == {"a": "completed"}
+    folder = world.folder / "jobs/a/1"
+    assert (folder / "stdout").read_text() == f"{folder}\n"
+    assert (folder / "stderr").read_text() == "no\n"
+
+
 def test_how_jobs_end(world: World) -> None:
     """Each by its cause, with SLURM's word where the job has none, and its dependants skipped."""
     more = {"memory": 100_000}
