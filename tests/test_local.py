@@ -147,6 +147,20 @@ def test_a_dry_run_writes_the_scripts_and_submits_nothing(tmp_path: Path) -> Non
     assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
 
 
+def test_what_a_cluster_would_get_is_seen_without_one(tmp_path: Path) -> None:
+    nothing = tmp_path / "bin"
+    nothing.mkdir()
+    piso = ROOT / "examples" / "piso.yaml"
+    done = socm(tmp_path, "run", piso, "--dry-run", "--json", PATH=str(nothing))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    scripts = json.loads(done.stdout)["scripts"]
+    assert len(scripts) == 15
+    text = Path(next(s for s in scripts if "/get_windows/" in s)).read_text()
+    assert "#SBATCH --qos=vshort" in text
+    assert "#SBATCH --cpus-per-task=10" in text
+
+
 def test_what_fails_is_told_with_its_stderr_and_the_rest_goes_on(tmp_path: Path) -> None:
     path = write(
         tmp_path,

@@ -100,7 +100,11 @@ def run(
     from socm.report.run import plan_preview
 
     chosen, why = _executor(file, executor, cluster)
+    if chosen == "slurm" and not dry_run:
+        _need_sbatch(file)
     plan = _plan_for(file, cluster, chosen)
+    if chosen == "slurm" and not dry_run:
+        _check_partitions(file, plan)
     options = Options(
         executor=chosen,
         file=str(file.absolute()),
@@ -198,12 +202,16 @@ def _executor(file: Path, asked: str | None, cluster: str | None) -> tuple[str, 
     else:
         chosen = "slurm" if has_slurm else "local"
         why = "sbatch is here" if has_slurm else "there is no sbatch here"
-    if chosen == "slurm" and not has_slurm:
+    return chosen, why
+
+
+def _need_sbatch(file: Path) -> None:
+    if shutil.which("sbatch") is None:
         raise BackendUnavailable(
             "there is no sbatch on this machine",
-            hint=f"log in to the cluster, or try it here with `socm run {file} --executor local`",
+            hint=f"log in to the cluster, try it here with `socm run {file} --executor local`, or "
+            "see with --dry-run what would be submitted",
         )
-    return chosen, why
 
 
 def _plan_for(file: Path, cluster: str | None, executor: str) -> Plan:
@@ -215,8 +223,6 @@ def _plan_for(file: Path, cluster: str | None, executor: str) -> Plan:
         plan = load_plan(file, cluster)
         if executor == "slurm" and plan.cluster.name == LOCAL:
             _refuse(file, plan, "was planned for this machine, not for a cluster", "CLUSTER")
-        if executor == "slurm":
-            _check_partitions(file, plan)
         return plan
     if file.suffix != ".json":
         return load_plan(file, cluster if cluster and cluster.endswith(".toml") else LOCAL)
