@@ -15,7 +15,18 @@ from typing import Annotated, Any
 import typer
 
 from socm import __version__
-from socm.cli import clusters, export, import_, init, plan, run, simulate, status, validate
+from socm.cli import (
+    clusters,
+    export,
+    import_,
+    init,
+    plan,
+    run,
+    simulate,
+    status,
+    validate,
+    workflows,
+)
 from socm.errors import ConfigError, Infeasible, InvalidPlan, Problem, SocmError
 
 # What typer raises for a wrong command line; newer versions carry a click of their own, so that
@@ -46,6 +57,7 @@ app.command(name="export", epilog=export.EXAMPLES)(export.export)
 app.command(name="init", epilog=init.EXAMPLES)(init.init)
 app.command(name="validate", epilog=validate.EXAMPLES)(validate.validate)
 app.add_typer(clusters.app, name="clusters")
+app.add_typer(workflows.app, name="workflows")
 
 
 def _version(asked: bool) -> None:

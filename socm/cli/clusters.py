@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from socm.cli.common import CampaignFile, JsonOption, console, new_file, print_json, warn
+from socm.cli.verbs import verbs
 from socm.errors import ConfigError, Problem
 
 EXAMPLES = """
@@ -25,19 +25,9 @@ EXAMPLES = """
 """
 
 
-class _Verbs(TyperGroup):
-    """Verbs of which two go without saying: ``list``, and ``show`` before a name."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        words = [argument for argument in args if not argument.startswith("-")]
-        if not words and not ctx.resilient_parsing and not {"-h", "--help"} & {*args}:
-            args = ["list", *args]
-        elif words and words[0] not in self.commands:
-            args = ["show", *args]
-        return super().parse_args(ctx, args)
-
-
-app = typer.Typer(cls=_Verbs, help="List, show, match and import clusters.", epilog=EXAMPLES)
+app = typer.Typer(
+    cls=verbs("list", "show"), help="List, show, match and import clusters.", epilog=EXAMPLES
+)
 
 
 @app.command("list")

@@ -32,6 +32,13 @@ ClusterOption = Annotated[
     str | None,
     typer.Option("--cluster", metavar="NAME|FILE", help="Use this cluster, not the campaign's."),
 ]
+AssumeSplits = Annotated[
+    bool,
+    typer.Option(
+        "--assume-splits",
+        help="Where observations cannot be read, take every split of a null test as present.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 OutputOption = Annotated[
     Path | None,
@@ -39,7 +46,7 @@ OutputOption = Annotated[
 ]
 
 
-def load_plan(file: Path, cluster: str | None) -> Plan:
+def load_plan(file: Path, cluster: str | None, *, assume_splits: bool = False) -> Plan:
     """Read a plan, or read a campaign and plan it; the warnings of both are in the plan."""
     from dataclasses import replace
 
@@ -58,7 +65,7 @@ def load_plan(file: Path, cluster: str | None) -> Plan:
     from socm.config import load_campaign
     from socm.planner import plan_campaign
 
-    loaded = load_campaign(file, cluster=cluster)
+    loaded = load_campaign(file, cluster=cluster, assume_splits=assume_splits)
     plan = plan_campaign(loaded.campaign, loaded.cluster)
     return replace(plan, warnings=(*loaded.warnings, *plan.warnings))
 
@@ -86,7 +93,7 @@ def warn(warnings: Iterable[str]) -> None:
         errors.print(Text.assemble(("warning: ", "bold yellow"), warning))
 
 
-def print_json(document: Mapping[str, Any]) -> None:
+def print_json(document: Mapping[str, Any] | list[Any]) -> None:
     """Print a document to standard output."""
     sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from socm.cli.common import (
+    AssumeSplits,
     CampaignFile,
     ClusterOption,
     JsonOption,
@@ -35,6 +36,7 @@ EXCEPTIONS = 15
 def plan(
     file: CampaignFile,
     cluster: ClusterOption = None,
+    assume_splits: AssumeSplits = False,
     output: OutputOption = None,
     all_rows: Annotated[
         bool, typer.Option("--all", help=f"List every workflow of a plan of more than {ROWS}.")
@@ -47,7 +49,7 @@ def plan(
     """
     from socm.model.document import plan_document
 
-    planned = load_plan(file, cluster)
+    planned = load_plan(file, cluster, assume_splits=assume_splits)
     document = plan_document(planned)
     if output is not None:
         write_json(document, output)

@@ -105,6 +105,7 @@ def run(
     plan = _plan_for(file, cluster, chosen)
     if chosen == "slurm" and not dry_run:
         _check_partitions(file, plan)
+    _check_assumed(file, plan)
     options = Options(
         executor=chosen,
         file=str(file.absolute()),
@@ -251,6 +252,14 @@ def _check_partitions(file: Path, plan: Plan) -> None:
         _refuse(file, plan, message, "CLUSTER")
 
 
+def _check_assumed(file: Path, plan: Plan) -> None:
+    """Refuse splits that nobody has seen."""
+    if assumed := [w.name for w in plan.campaign.workflows.values() if w.assumed]:
+        message = f"{len(assumed)} workflows were assumed, not seen: {', '.join(assumed[:3])} …"
+        hint = "plan the campaign where its observations can be read, without --assume-splits"
+        raise ConfigError(Problem(file=str(file), message=message, hint=hint))
+
+
 def _refuse(file: Path, plan: Plan, message: str, cluster: str) -> None:
     hint = f"`socm plan CAMPAIGN --cluster {cluster} --output {file.name}` plans it again"
     raise ConfigError(Problem(file=str(file), message=message, hint=hint))
@@ -285,7 +294,7 @@ def _write_scripts(plan: Plan, options: Options, folder: Path) -> list[Path]:
         progress = state.workflows[planned.name]
         job = job_of(plan, planned.name, progress, "dry-run", priority)
         place, script = backend.script(job)
-        place.make(script)
+        place.make(script, {})
         written.append(place.script)
     return written
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from socm.cli.common import (
+    AssumeSplits,
     CampaignOrPlan,
     ClusterOption,
     JsonOption,
@@ -41,6 +42,7 @@ REPLICATIONS = 200
 def simulate(
     file: CampaignOrPlan,
     cluster: ClusterOption = None,
+    assume_splits: AssumeSplits = False,
     replications: Annotated[
         int | None,
         typer.Option(
@@ -88,7 +90,7 @@ def simulate(
         from socm.report.plot import picture_format
 
         picture_format(plot)  # a wrong suffix is told before the work, not after
-    plan = load_plan(file, cluster)
+    plan = load_plan(file, cluster, assume_splits=assume_splits)
     if not json:
         warn(plan.warnings)
     simulation = _simulate(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from socm.cli.common import ClusterOption, JsonOption, console, print_json, warn
+from socm.cli.common import AssumeSplits, ClusterOption, JsonOption, console, print_json, warn
 from socm.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def validate(
         typer.Argument(metavar="FILE", help="Campaign: .toml, .yaml or .yml.", show_default=False),
     ] = None,
     cluster: ClusterOption = None,
+    assume_splits: AssumeSplits = False,
     show: Annotated[
         bool, typer.Option("--show", help="Print every value, and where it comes from.")
     ] = False,
@@ -56,7 +57,7 @@ def validate(
     from socm.config import load_campaign
     from socm.planner import plan_campaign
 
-    loaded = load_campaign(file, cluster=cluster, explain=show or json)
+    loaded = load_campaign(file, cluster=cluster, explain=show or json, assume_splits=assume_splits)
     plan = plan_campaign(loaded.campaign, loaded.cluster)
     warnings = [*loaded.warnings, *plan.warnings]
     if json:

@@ -35,6 +35,8 @@ class LoadedCampaign:
         What a run would stumble over, or what was assumed.
     unset
         Variables that the file names and the environment does not have: no run without them.
+    notes
+        What sections came to: the groups of null tests, and how many maps they make.
     resolved
         Every value, and where it comes from; empty unless that was asked for.
     """
@@ -44,11 +46,16 @@ class LoadedCampaign:
     execution_schema: str | None
     warnings: tuple[str, ...]
     unset: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     resolved: tuple[Resolved, ...] = ()
 
 
 def load_campaign(
-    path: Path | str, *, cluster: str | None = None, explain: bool = False
+    path: Path | str,
+    *,
+    cluster: str | None = None,
+    explain: bool = False,
+    assume_splits: bool = False,
 ) -> LoadedCampaign:
     """Load a campaign from a TOML or YAML file.
 
@@ -62,6 +69,9 @@ def load_campaign(
         Name or file of a cluster to use instead of the one that the file names.
     explain
         Whether to say in `LoadedCampaign.resolved` where each value comes from.
+    assume_splits
+        Whether to take every split of a null test as present where the observations cannot be
+        read; such a campaign can be planned and simulated, not run.
 
     Raises
     ------
@@ -74,7 +84,7 @@ def load_campaign(
     gc.disable()  # a long file makes a million objects, and none of them is garbage
     try:
         findings = Findings(source=read(path), explain=explain)
-        return _CampaignReader(findings, settings, path, cluster).load()
+        return _CampaignReader(findings, settings, path, cluster, assume_splits).load()
     finally:
         if collects:
             gc.enable()
@@ -82,12 +92,18 @@ def load_campaign(
 
 class _CampaignReader:
     def __init__(
-        self, findings: Findings, settings: Settings, path: Path, cluster: str | None
+        self,
+        findings: Findings,
+        settings: Settings,
+        path: Path,
+        cluster: str | None,
+        assume_splits: bool,
     ) -> None:
         self._findings = findings
         self._settings = settings
         self._path = path
         self._override = cluster
+        self._assume_splits = assume_splits
 
     def load(self) -> LoadedCampaign:
         findings, data = self._findings, self._findings.source.data
@@ -128,6 +144,7 @@ class _CampaignReader:
             execution_schema=section.execution_schema,
             warnings=tuple(findings.warnings()),
             unset=findings.unset,
+            notes=tuple(findings.notes),
             resolved=tuple(findings.resolved),
         )
 
@@ -251,6 +268,7 @@ class _CampaignReader:
             cluster=cluster,
             settings=self._settings,
             folder=self._path.parent,
+            assume_splits=self._assume_splits,
         )
         if "stages" in data:
             reader.refuse(sections)

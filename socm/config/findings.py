@@ -40,6 +40,7 @@ class Findings:
     explain: bool = False
     problems: list[Problem] = field(default_factory=list)
     resolved: list[Resolved] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     _warnings: list[str] = field(default_factory=list)
     _missing: dict[str, None] = field(default_factory=dict)
     _unset: dict[str, None] = field(default_factory=dict)
@@ -52,6 +53,10 @@ class Findings:
     def warn(self, message: str) -> None:
         """Note what somebody should know."""
         self._warnings.append(message)
+
+    def tell(self, message: str) -> None:
+        """Note what a section came to."""
+        self.notes.append(message)
 
     def without_memory(self, name: str) -> None:
         """Note that a workflow does not say how much memory it takes."""

@@ -8,7 +8,7 @@ from pydantic import AliasChoices, BaseModel
 
 from socm.config.schema import CampaignSection, ClusterFile, WorkflowSection, kebab
 from socm.config.workflows import STAGE
-from socm.workflows import WORKFLOW_GROUPS, WORKFLOW_TYPES
+from socm.workflows import WORKFLOW_TYPES, groups_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -37,10 +37,9 @@ def campaign_schema() -> dict[str, Any]:
             "properties": {
                 member: _one_or_several(_workflow(f"{group}.{member}", definitions))
                 for member in members
-                if f"{group}.{member}" in WORKFLOW_TYPES
             },
         }
-        for group, members in WORKFLOW_GROUPS.items()
+        for group, members in groups_of(WORKFLOW_TYPES).items()
     }
     campaign["properties"] |= sections | groups
     stage = _workflow(STAGE, definitions)

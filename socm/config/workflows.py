@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from socm.config.findings import BUILT_IN, Findings
 from socm.config.schema import (
@@ -20,11 +21,14 @@ from socm.config.schema import (
 )
 from socm.config.settings import ResourceDefaults, Settings
 from socm.config.toml_positions import Key
-from socm.errors import did_you_mean
+from socm.errors import ConfigError, did_you_mean
 from socm.model.campaign import ResourceRequest, Workflow
 from socm.model.cluster import WALLTIME_FACTOR, Cluster
-from socm.workflows import WORKFLOW_GROUPS, WORKFLOW_TYPES
+from socm.workflows import WORKFLOW_TYPES, Context, groups_of
 from socm.workflows.base import Options, local_path
+
+if TYPE_CHECKING:
+    from socm.workflows.obsdb import Observations
 
 STAGE = "stage"
 _COMMON = frozenset(WorkflowSection.model_fields)
@@ -52,6 +56,8 @@ class WorkflowReader:
         What their defaults depend on.
     folder
         Of the campaign file.
+    assume_splits
+        Whether splits may be taken as present where observations cannot be read.
     """
 
     findings: Findings
@@ -59,25 +65,32 @@ class WorkflowReader:
     cluster: Cluster
     settings: Settings
     folder: Path
+    assume_splits: bool = False
 
     def typed(self, sections: Mapping[str, object]) -> Iterator[Workflow]:
         """Read sections ``[campaign.<type>]`` and ``[campaign.<group>.<type>]``."""
         drafts = [*self._drafts(sections)]
-        names = {draft.name for draft in drafts}
+        expanded = [(draft, self._workflows(draft)) for draft in drafts]
+        taken: dict[str, Key] = {}
         members: dict[str, list[str]] = {}
-        for draft in drafts:
-            for kind in (draft.kind, *draft.groups):
-                members.setdefault(kind, []).append(draft.name)
-        known = names | set(members)
-        for draft in drafts:
-            self._check_depends(draft, known)
-            workflow = self._workflow(draft)
-            if workflow is not None:
+        for draft, workflows in expanded:
+            for workflow in workflows or ():
+                if workflow.name in taken:
+                    message = f"two workflows are called {workflow.name!r}"
+                    self.findings.problem(draft.key, message, "give one of the sections a name")
+                taken[workflow.name] = draft.key
+            for name in (draft.name, draft.kind, *draft.groups):
+                # A section whose options are wrong is not unknown for that.
+                names = [draft.name] if workflows is None else [w.name for w in workflows]
+                members.setdefault(name, []).extend(names)
+        for draft, workflows in expanded:
+            self._check_depends(draft, taken.keys() | members.keys())
+            for workflow in workflows or ():
                 depends = [
                     other
                     for d in workflow.depends
-                    for other in ([d] if d in names else members.get(d, [d]))
-                    if other != draft.name or d == draft.name
+                    for other in ([d] if d in taken else members.get(d, [d]))
+                    if other != workflow.name or d == workflow.name
                 ]
                 yield replace(workflow, depends=tuple(dict.fromkeys(depends)))
 
@@ -96,8 +109,7 @@ class WorkflowReader:
             else:
                 draft = _Draft(name, STAGE, (), key, item)
                 self._check_depends(draft, known)
-                if workflow := self._workflow(draft):
-                    yield workflow
+                yield from self._workflows(draft) or ()
 
     # Sections
 
@@ -106,7 +118,6 @@ class WorkflowReader:
         found = [*self._sections(sections, ("campaign",), (), {})]
         unnamed = Counter(kind for kind, _, _, item in found if "name" not in item)
         numbers: Counter[str] = Counter()
-        taken: dict[str, Key] = {}
         for kind, groups, key, item in found:
             if "name" in item:
                 name = str(item["name"])
@@ -114,9 +125,6 @@ class WorkflowReader:
                 numbers[kind] += 1
                 last = kind.rpartition(".")[2]
                 name = f"{last}-{numbers[kind]}" if unnamed[kind] > 1 else last
-            if name in taken:
-                self.findings.problem(key, f"two workflows are called {name!r}")
-            taken[name] = key
             yield _Draft(name, kind, groups, key, item)
 
     def _sections(
@@ -129,7 +137,7 @@ class WorkflowReader:
         """Yield type, groups, key and content of each section; a member's own keys win."""
         for name, value in sections.items():
             kind = ".".join((*groups, name))
-            if kind in WORKFLOW_GROUPS and isinstance(value, Mapping):
+            if kind in self._groups and isinstance(value, Mapping):
                 yield from self._group(kind, value, (*key, name), groups, inherited)
             elif kind in WORKFLOW_TYPES and kind != STAGE:
                 several = isinstance(value, list)
@@ -151,7 +159,7 @@ class WorkflowReader:
         groups: tuple[str, ...],
         inherited: Mapping[str, object],
     ) -> Iterator[tuple[str, tuple[str, ...], Key, Mapping[str, object]]]:
-        members = WORKFLOW_GROUPS[group]
+        members = self._groups[group]
         mine = {n: v for n, v in value.items() if n in members}
         shared = _inherit(inherited, {n: v for n, v in value.items() if n not in mine})
         for name, item in shared.items():
@@ -160,14 +168,15 @@ class WorkflowReader:
                 self.findings.problem((*key, name), f"unknown section {name!r} in {group}", hint)
         if not mine:
             self.findings.problem(key, f"[{'.'.join(map(str, key))}] has none of its sections")
+        knows = {
+            name: _COMMON | WORKFLOW_TYPES[f"{group}.{name}"].options.model_fields.keys()
+            for name in mine
+        }
         for name, item in mine.items():
-            if f"{group}.{name}" not in WORKFLOW_TYPES:
-                dotted = ".".join(map(str, (*key, name)))
-                self.findings.problem(
-                    (*key, name), f"[{dotted}]: null tests are not available in this version"
-                )
-            else:
-                yield from self._sections({name: item}, key, (*groups, group), shared)
+            # What is only for others of the group is not for this one.
+            others = {field for other in knows.values() for field in other} - knows[name]
+            fitting = {n: v for n, v in shared.items() if snake(n) not in others}
+            yield from self._sections({name: item}, key, (*groups, group), fitting)
 
     def refuse(
         self,
@@ -178,11 +187,11 @@ class WorkflowReader:
         """Complain of keys that are neither the campaign's own nor sections of workflows."""
         known = [
             *(kebab(n) for n in CampaignSection.model_fields),
-            *(n for n in WORKFLOW_TYPES if n != STAGE),
-            *WORKFLOW_GROUPS,
+            *(n for n in WORKFLOW_TYPES if n != STAGE and "." not in n),
+            *self._groups,
         ]
         for name in sections:
-            if name in WORKFLOW_GROUPS or name in WORKFLOW_TYPES:
+            if name in self._groups or name in WORKFLOW_TYPES:
                 message = f"[campaign.{name}] and stages do not go together"
                 self.findings.problem((*key, name), message, "make it a stage")
                 continue
@@ -200,10 +209,10 @@ class WorkflowReader:
                     did_you_mean(other, known - {draft.name}),
                 )
 
-    # One workflow
+    # One section
 
-    def _workflow(self, draft: _Draft) -> Workflow | None:
-        """Read what all workflows have, and the options of its type."""
+    def _workflows(self, draft: _Draft) -> Sequence[Workflow] | None:
+        """Read what all sections have, and the options of the type; `None` if either is wrong."""
         findings, (name, kind, _, key, item) = self.findings, draft
         workflow_type = WORKFLOW_TYPES[kind]
         common: dict[str, object] = {k: v for k, v in item.items() if snake(k) in _COMMON}
@@ -224,15 +233,9 @@ class WorkflowReader:
         if section is None or read_options is None or len(findings.problems) > before:
             return None
         base = self._base(section)
-        expanded = self._expand_options(read_options, base)
-        for lack in workflow_type.lacks(expanded):
-            findings.warn(f"{name}: {lack} is not given; a run would need it")
-        inputs = workflow_type.inputs(expanded)
-        findings.needs(inputs)
-        return Workflow(
+        workflow = Workflow(
             name=name,
             kind=kind,
-            command=workflow_type.command(expanded),
             request=self._request(name, key, section.resources),
             depends=section.depends,
             environment={
@@ -248,9 +251,39 @@ class WorkflowReader:
             outputs=tuple(findings.expand(path) for path in section.outputs),
             skip_if_outputs_exist=section.skip_if_outputs_exist,
             directory=str(base) if section.base_path or self.campaign.base_path else None,
-            inputs=inputs,
             description=section.description or section.note,
         )
+        context = Context(
+            section=workflow,
+            named="name" in item,
+            base=base,
+            cluster=self.cluster,
+            assume_splits=self.assume_splits,
+            observations=self._observations,
+            warn=findings.warn,
+            tell=findings.tell,
+        )
+        try:
+            workflows = workflow_type.expand(self._expand_options(read_options, base), context)
+        except ConfigError as error:
+            for p in error.problems:
+                place = (*key, p.subject) if p.subject else key
+                findings.problem(place, f"{name}: {p.message}", p.hint)
+            return None
+        for made in workflows:
+            findings.needs(made.inputs)
+        return workflows
+
+    @cached_property
+    def _observations(self) -> Callable[[Path, str, tuple[str, ...]], Observations]:
+        """Read what tests share once."""
+        from socm.workflows.obsdb import read_observations
+
+        return cache(read_observations)
+
+    @cached_property
+    def _groups(self) -> dict[str, list[str]]:
+        return groups_of(WORKFLOW_TYPES)
 
     def _base(self, section: WorkflowSection) -> Path:
         """Return what relative paths of a workflow are relative to."""
@@ -260,13 +293,11 @@ class WorkflowReader:
         return (self.folder / local_path(self.findings.expand(base))).absolute()
 
     def _expand_options(self, options: Options, base: Path) -> Options:
-        """Put in environment variables; make the script's path a whole one."""
+        """Put in environment variables; make paths whole ones."""
         values = {
             n: self.findings.expand_all(v) for n, v in options if n in options.model_fields_set
         }
-        if isinstance(script := values.get("script"), str):
-            values["script"] = str(base / script)
-        return options.model_copy(update=values)
+        return options.model_copy(update=values).under(base)
 
     def _request(self, name: str, key: Key, section: ResourcesSection) -> ResourceRequest:
         """Resolve a request: whatever way its memory is given, it is for the whole workflow."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -98,8 +99,10 @@ class JobFolder:
         """Made, whole, when it is over."""
         return self.run / "results" / f"{self.key}.json"
 
-    def make(self, script: str) -> None:
-        """Make the folder and the script in it.
+    def make(self, script: str, files: Mapping[str, str]) -> None:
+        """Make the folder and the script in it, and the files of its workflow.
+
+        A file that is there and says something else is kept beside, as ``<name>.old``.
 
         Raises
         ------
@@ -110,9 +113,12 @@ class JobFolder:
             (self.path / "ranks").mkdir(parents=True, exist_ok=True)
             self.result.parent.mkdir(exist_ok=True)
             self.script.write_text(script, encoding="utf-8")
+            for name, text in files.items():
+                _write(Path(name), text)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
-            raise RunError(f"{self.path} cannot be written: {reason}") from error
+            path = error.filename or self.path
+            raise RunError(f"{path} cannot be written: {reason}") from error
 
     def read_started(self) -> tuple[str, float] | None:
         """Return native id and time of the start, once they are there."""
@@ -149,8 +155,20 @@ class JobFolder:
         return Path(workflow.directory) if workflow.directory else self.path
 
 
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all; one that says the same stays as old as it is."""
+    if path.exists():
+        if path.read_text(encoding="utf-8", errors="replace") == text:
+            return
+        path.replace(path.with_name(f"{path.name}.old"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)
+
+
 def reusable(workflow: Workflow) -> bool:
-    """Whether all declared outputs are there, and none is older than an input.
+    """Whether all declared outputs are there, and none is older than an input or another file.
 
     Only where a workflow runs in a folder of its own choice: an attempt's own folder is new.
     """
@@ -162,8 +180,11 @@ def reusable(workflow: Workflow) -> bool:
         return False
     try:
         oldest = min(os.stat(path).st_mtime for path in outputs)
-        return all(os.stat(path).st_mtime <= oldest for path in workflow.inputs)
-    except OSError:
+        if any(Path(f).read_text(encoding="utf-8") != text for f, text in workflow.files.items()):
+            return False
+        read = (*workflow.inputs, *workflow.files)
+        return all(os.stat(path).st_mtime <= oldest for path in read)
+    except (OSError, UnicodeDecodeError):
         return False
 
 

@@ -54,7 +54,7 @@ class LocalBackend(Tracker):
         """Take a job; see `Backend.submit`. It begins once there is room."""
         refuse_what_cannot_run(job)
         folder, script = self.script(job)
-        folder.make(script)
+        folder.make(script, job.workflow.files)
         tracked = Tracked(job, job.name, folder)
         self.tracked[job.name] = tracked
         self._queue.append(tracked)
@@ -70,7 +70,7 @@ class LocalBackend(Tracker):
         if self._supervisor(folder) or folder.started.exists():
             self._take(tracked, self._pool.fit(job) or job.placements)
         else:
-            folder.make(self.script(job)[1])
+            folder.make(self.script(job)[1], job.workflow.files)
             self._queue.append(tracked)
 
     def find(self, job: Job) -> str | None:

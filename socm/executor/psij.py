@@ -214,7 +214,7 @@ class SlurmBackend(Tracker):
         """Hand in a job; see `Backend.submit`."""
         refuse_what_cannot_run(job)
         folder, script = self.script(job)
-        folder.make(script)
+        folder.make(script, job.workflow.files)
         time.sleep(max(0.0, self._next_submission - time.monotonic()))
         self._next_submission = time.monotonic() + 1 / PER_SECOND
         native_id = self._executor.submit_script(job, folder, script)
@@ -441,7 +441,7 @@ class OtherBackend(Tracker):
 
         refuse_what_cannot_run(job)
         folder, script = self.script(job)
-        folder.make(script)
+        folder.make(script, job.workflow.files)
         spec = psij.JobSpec(
             name=job.name,
             executable="/bin/bash",

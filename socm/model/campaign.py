@@ -113,6 +113,13 @@ class Workflow:
         Working directory; `None` is the run directory.
     inputs
         Files that a run needs; planning does not read them.
+    files
+        Text by path: written when the workflow is submitted, never earlier.
+    sizes
+        What drives its cost: ``observations``, ``detector_sets`` (one wafer in one band of one
+        observation) and ``samples`` of all of these; empty where that is not known.
+    assumed
+        Whether it was taken as present, unseen: it can be planned, not run.
     description
         For people.
     """
@@ -130,6 +137,9 @@ class Workflow:
     skip_if_outputs_exist: bool = False
     directory: str | None = None
     inputs: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    assumed: bool = False
     description: str | None = None
 
 

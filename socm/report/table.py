@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -194,3 +195,20 @@ def _value(resolved: Resolved) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k}={v}" for k, v in value.items()) or "-"
     return str(value)
+
+
+def keys_table(keys: Iterable[Mapping[str, Any]]) -> Table:
+    """The keys of a workflow type."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("key", "type", "default", "help"):
+        table.add_column(title, overflow="fold")
+    for key in keys:
+        default = "required" if key["required"] else _default(key["default"])
+        also = f"Also {', '.join(key['aliases'])}." if key["aliases"] else ""
+        table.add_row(key["name"], key["type"], default, f"{key['help']} {also}".strip())
+    return table
+
+
+def _default(value: object) -> str:
+    empty = value is None or value in ([], {})
+    return "" if empty else str(value).lower() if isinstance(value, bool) else str(value)

@@ -5,13 +5,24 @@ Options are those of sotodlib 0.6.24's parser, under their own names.
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
+from socm.model.campaign import Workflow
 from socm.workflows.base import (
     FILE_SCHEME,
     CommaList,
+    Context,
     FilePath,
     Options,
     WorkflowType,
@@ -19,8 +30,30 @@ from socm.workflows.base import (
     options_of,
 )
 
+if TYPE_CHECKING:
+    from socm.workflows.obsdb import Observations
+
+HOME_OF_THE_MASKS = "perlmutter"
 LONGEST_QUERY = 255
 """make-ml-map first tries to open the query as a file, and fails on a name longer than this."""
+
+
+_PATTERNS = {"bands": ("band", r"f\d{3}", "f090"), "wafers": ("wafer slot", r"ws\d+", "ws0")}
+
+
+def _site(name: object) -> object:
+    """Take the LAT's other name; refuse a name that could be any of the SATs."""
+    if name in ("sat", "so_sat"):
+        raise ValueError(f"{name!r} is none of so3g's sites: which of so_sat1, so_sat2, so_sat3?")
+    return "so_lat" if name == "lat" else name
+
+
+Site = Annotated[
+    Literal["act", "so_lat", "so_sat1", "so_sat2", "so_sat3", "so"], BeforeValidator(_site)
+]
+
+
+Query = Annotated[str, AfterValidator(lambda query: query.strip() or "1")]
 
 
 class MLMapmakingOptions(Options):
@@ -31,14 +64,14 @@ class MLMapmakingOptions(Options):
     output_dir: FilePath
     preprocess_config: FilePath | None = None
     prefix: str | None = None
-    query: str = "1"
+    query: Query = "1"
     comps: str = "TQU"
     wafers: CommaList | None = Field(default=None, validation_alias=AliasChoices("wafers", "wafer"))
     ots: CommaList | None = None
     bands: CommaList | None = None
     nmat: Literal["corr", "uncorr", "corr_dct", "debug"] | None = None
     max_dets: int | None = None
-    site: Literal["act", "so_lat", "so_sat1", "so_sat2", "so_sat3", "so"] | None = None
+    site: Site | None = None
     downsample: CommaList | None = None
     maxiter: CommaList | None = None
     interpol: CommaList | None = None
@@ -64,12 +97,29 @@ class MLMapmakingOptions(Options):
     verbose: int = Field(default=0, ge=0, le=5)
     quiet: int = Field(default=0, ge=0, le=5)
 
+    def under(self, base: Path) -> Self:
+        """Return the same with relative paths under a folder, that of a query file too."""
+        whole = super().under(base)
+        if not self.query.startswith(FILE_SCHEME):
+            return whole
+        path = base / local_path(self.query)
+        return whole.model_copy(update={"query": f"{FILE_SCHEME}{path}"})
+
     @field_validator("comps")
     @classmethod
     def _of_tqu(cls, comps: str) -> str:
         if not comps or not set(comps) <= set("TQU") or len(set(comps)) < len(comps):
             raise ValueError(f"{comps!r} is not made of T, Q and U")
         return comps
+
+    @field_validator("bands", "wafers")
+    @classmethod
+    def _each_fits(cls, value: str | None, info: ValidationInfo) -> str | None:
+        what, pattern, like = _PATTERNS[info.field_name or ""]
+        for item in value.split(",") if value else ():
+            if not re.fullmatch(pattern, item) and not item.startswith("$"):
+                raise ValueError(f"{item!r} is no {what}, such as {like}")
+        return value
 
     @field_validator("query")
     @classmethod
@@ -80,10 +130,6 @@ class MLMapmakingOptions(Options):
                 "make-ml-map takes; put the obs_ids in a file and give 'file:///path/to/it'"
             )
         return query
-
-
-_POSITIONAL = ("query", "area", "output_dir", "preprocess_config", "prefix")
-_COUNTED = ("verbose", "quiet")
 
 
 def command(options: MLMapmakingOptions) -> tuple[str, ...]:
@@ -125,15 +171,44 @@ def inputs(options: MLMapmakingOptions) -> tuple[str, ...]:
     return tuple(f for f in files if f is not None)
 
 
-def lacks(options: MLMapmakingOptions) -> tuple[str, ...]:
-    """List what make-ml-map needs and was not given."""
-    return () if options.preprocess_config else ("preprocess_config",)
+def sizes(options: MLMapmakingOptions, observations: Observations) -> dict[str, int]:
+    """Return what drives the cost of a map of these observations."""
+    sets = observations.detector_sets(options.wafers, options.bands)
+    return {
+        "observations": len(observations),
+        "detector_sets": int(sets.sum()),
+        "samples": int((sets * observations.n_samples).sum()),
+    }
 
 
-ML_MAPMAKING = WorkflowType(
-    name="ml-mapmaking",
-    options=MLMapmakingOptions,
-    command=command,
-    inputs=inputs,
-    lacks=lacks,
-)
+def check(options: MLMapmakingOptions, context: Context) -> None:
+    """Say what make-ml-map needs and was not given."""
+    name = context.section.name
+    if options.preprocess_config is None:
+        context.warn(f"{name}: preprocess_config is not given; a run would need it")
+    masks = options.sun_mask and options.moon_mask
+    if not (masks or options.no_sidelobe or context.cluster.name == HOME_OF_THE_MASKS):
+        context.warn(
+            f"{name}: make-ml-map's Sun and Moon masks are files at NERSC: elsewhere give "
+            "sun_mask and moon_mask, or no_sidelobe = true"
+        )
+
+
+def expand(options: MLMapmakingOptions, context: Context) -> list[Workflow]:
+    """Make one map."""
+    from socm.workflows.obsdb import ContextUnavailable
+
+    check(options, context)
+    size: dict[str, int] = {}
+    try:
+        observations = context.observations(Path(options.context), options.query, ())
+    except ContextUnavailable:
+        pass  # that it is not here is told of all inputs that are not
+    else:
+        size = sizes(options, observations)
+        if not size["detector_sets"]:
+            context.warn(f"{context.section.name}: its query selects nothing to map")
+    return [context.workflow(command(options), inputs=inputs(options), sizes=size)]
+
+
+ML_MAPMAKING = WorkflowType(name="ml-mapmaking", options=MLMapmakingOptions, expand=expand)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import AliasChoices, Field
 
-from socm.workflows.base import FilePath, WorkflowType
+from socm.model.campaign import Workflow
+from socm.workflows.base import Context, FilePath, WorkflowType
 from socm.workflows.script import ScriptOptions, command, inputs
 
 
@@ -17,15 +18,11 @@ class PowerSpectraOptions(ScriptOptions):
     )
 
 
-def lacks(options: PowerSpectraOptions) -> tuple[str, ...]:
-    """List what the interpreter needs and was not given."""
-    return () if options.script else ("script",)
+def expand(options: PowerSpectraOptions, context: Context) -> list[Workflow]:
+    """Run one script of PSpipe."""
+    if not options.script:
+        context.warn(f"{context.section.name}: script is not given; a run would need it")
+    return [context.workflow(command(options), inputs=inputs(options))]
 
 
-POWER_SPECTRA = WorkflowType(
-    name="power-spectra",
-    options=PowerSpectraOptions,
-    command=command,
-    inputs=inputs,
-    lacks=lacks,
-)
+POWER_SPECTRA = WorkflowType(name="power-spectra", options=PowerSpectraOptions, expand=expand)

@@ -10,7 +10,15 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from socm.workflows.base import CommaList, FilePath, Options, WorkflowType, options_of
+from socm.model.campaign import Workflow
+from socm.workflows.base import (
+    CommaList,
+    Context,
+    FilePath,
+    Options,
+    WorkflowType,
+    options_of,
+)
 from socm.workflows.script import Scalar
 
 
@@ -41,6 +49,7 @@ class SatSimsOptions(Options):
     full_pointing: bool = False
     dry_run: CommaList | None = None
     config: tuple[FilePath, ...] = ()
+    defaults: FilePath | None = None
     job_group_size: int | None = None
     job_node_mem: int | None = None
     log_config: FilePath | None = None
@@ -67,7 +76,7 @@ _GENERAL = (
     "schedule", "bands", "telescope", "tube_slots", "wafer_slots", "sample_rate", "thinfp",
     "hardware", "det_info_file", "det_info_version", "realization", "pwv_limit", "sort_schedule",
     "obsmaps", "detmaps", "intervalmaps", "full_pointing", "dry_run", "job_group_size",
-    "job_node_mem", "log_config",
+    "job_node_mem", "log_config", "defaults",
 )  # fmt: skip
 _OPERATORS = ("sim_noise", "sim_atmosphere", "sim_sss", "sim_hwpss", "scan_map")
 _TRAITS = {
@@ -116,11 +125,11 @@ def inputs(options: SatSimsOptions) -> tuple[str, ...]:
     return tuple(f for f in files if f is not None)
 
 
-def lacks(options: SatSimsOptions) -> tuple[str, ...]:
-    """List what toast_so_sim needs and was not given."""
-    return () if options.schedule else ("schedule",)
+def expand(options: SatSimsOptions, context: Context) -> list[Workflow]:
+    """Run one simulation."""
+    if not options.schedule:
+        context.warn(f"{context.section.name}: schedule is not given; a run would need it")
+    return [context.workflow(command(options), inputs=inputs(options))]
 
 
-SAT_SIMS = WorkflowType(
-    name="sat-sims", options=SatSimsOptions, command=command, inputs=inputs, lacks=lacks
-)
+SAT_SIMS = WorkflowType(name="sat-sims", options=SatSimsOptions, expand=expand)

@@ -8,7 +8,8 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from socm.workflows.base import FilePath, Options, WorkflowType
+from socm.model.campaign import Workflow
+from socm.workflows.base import Context, FilePath, Options, WorkflowType
 
 Scalar = str | int | float | bool
 
@@ -89,4 +90,9 @@ def inputs(options: ScriptOptions) -> tuple[str, ...]:
     return (options.script,) if options.script else ()
 
 
-STAGE = WorkflowType(name="stage", options=ScriptOptions, command=command, inputs=inputs)
+def expand(options: ScriptOptions, context: Context) -> list[Workflow]:
+    """Run one script."""
+    return [context.workflow(command(options), inputs=inputs(options))]
+
+
+STAGE = WorkflowType(name="stage", options=ScriptOptions, expand=expand)

@@ -1,0 +1,56 @@
+"""The keys of workflow types: for people, from the models that read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import AliasChoices, BaseModel
+from pydantic.fields import FieldInfo
+
+
+def keys_of(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return name, other names, type, default and help of each key of a model.
+
+    Examples
+    --------
+    >>> from socm.workflows.power_spectra import PowerSpectraOptions
+    >>> [key["name"] for key in keys_of(PowerSpectraOptions) if "subcommand" in key["aliases"]]
+    ['script']
+    """
+    properties = model.model_json_schema(by_alias=False)["properties"]
+    return [
+        {
+            "name": name,
+            "aliases": [alias for alias in _aliases(field) if alias != name],
+            "type": _type(properties[name]),
+            "required": field.is_required(),
+            "default": None if field.is_required() else properties[name].get("default"),
+            "help": " ".join((field.description or "").split()),
+        }
+        for name, field in model.model_fields.items()
+    ]
+
+
+def _aliases(field: FieldInfo) -> list[str]:
+    choices = field.validation_alias
+    return [str(c) for c in choices.choices] if isinstance(choices, AliasChoices) else []
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """Say what a value may be, as a person would.
+
+    Examples
+    --------
+    >>> _type({"anyOf": [{"type": "integer"}, {"const": "median"}, {"type": "null"}]})
+    "integer or 'median'"
+    """
+    if "enum" in schema:
+        return " or ".join(repr(value) for value in schema["enum"])
+    if "const" in schema:
+        return repr(schema["const"])
+    kinds = [k for k in schema.get("anyOf", ()) if k.get("type") != "null"]
+    if kinds:
+        return " or ".join(dict.fromkeys(_type(kind) for kind in kinds))
+    of = schema.get("type", "any")
+    names = {"string": "text", "boolean": "true or false", "object": "table", "array": "list"}
+    return " or ".join(names.get(k, k) for k in ([of] if isinstance(of, str) else of))

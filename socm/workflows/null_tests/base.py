@@ -1,0 +1,221 @@
+"""What all null tests share: their options, and how their groups become maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+
+from socm.model.campaign import Workflow
+from socm.units import parse_duration
+from socm.workflows.base import FILE_SCHEME, Context, WorkflowType
+from socm.workflows.ml_mapmaking import MLMapmakingOptions, check, command, inputs, sizes
+from socm.workflows.null_tests.splits import split
+from socm.workflows.obsdb import ContextUnavailable, Observations
+
+Duration = Annotated[
+    int,
+    BeforeValidator(parse_duration),
+    Field(ge=1),
+    WithJsonSchema({"type": ["string", "number"], "description": "10d, 12h, or seconds"}),
+]
+
+
+class NullTestOptions(MLMapmakingOptions):
+    """What a section ``[campaign.ml-null-tests.*]`` may say beside the options of its maps."""
+
+    tags: tuple[str, ...] = ()
+    """Tags of the database: ``name=1`` or ``name=0`` selects, ``name`` is a column for `query`."""
+    nsplits: int = Field(default=2, ge=2, le=1000)
+    """Splits of each group; an even number."""
+    chunk_nobs: int | None = Field(default=None, ge=1)
+    """About as many observations are one chunk; chunks are evened out, and dealt in turn."""
+    chunk_duration: Duration | None = None
+    """What begins within so long of the first is one chunk."""
+    chunk_sessions: int | None = Field(default=None, ge=1)
+    """So many sessions are one chunk; 1 where nothing is said of chunks."""
+    simultaneous: Literal["together", "apart"] = "together"
+    """Whether the tubes of one telescope that observe at one time stay in one split."""
+    seed: int | None = Field(default=None, ge=0)
+    """Deals each round of chunks in an order by chance."""
+    tolerance: float = Field(default=0.3, ge=0)
+    """How unequal the splits of a group may be, by samples, before that is told."""
+
+    @field_validator("nsplits")
+    @classmethod
+    def _even(cls, nsplits: int) -> int:
+        if nsplits % 2:
+            raise ValueError(f"{nsplits} is odd: splits are differenced in pairs")
+        return nsplits
+
+    @model_validator(mode="after")
+    def _one_way_to_chunk(self) -> Self:
+        ways = ("chunk_nobs", "chunk_duration", "chunk_sessions")
+        given = [way for way in ways if getattr(self, way) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Observations that a test holds against others.
+
+    Parameters
+    ----------
+    name
+        Begins the names of its splits, after that of the test; empty where it is the only one.
+    members
+        Indices.
+    wafers
+        Wafer slot that is mapped, where it is not all.
+    """
+
+    name: str
+    members: NDArray[np.int64]
+    wafers: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grouping:
+    """The groups of a test, and how many observations are in none, by reason."""
+
+    groups: tuple[Group, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NullTest:
+    """A null test.
+
+    Parameters
+    ----------
+    tag
+        Begins the names of its workflows.
+    group
+        Puts observations into groups.
+    assumed
+        Names of the groups where observations cannot be read.
+    split
+        Splits a group; in turn, if nothing else is said. The text is told beside the split.
+    """
+
+    tag: str
+    group: Callable[[Any, Observations], Grouping]
+    assumed: Callable[[Any], Iterable[Group]]
+    split: Callable[[Observations, Any], tuple[list[NDArray[np.int64]], list[str]]] = (
+        lambda observations, options: (split(observations, options), [])
+    )
+
+    def expand(self, options: NullTestOptions, context: Context) -> list[Workflow]:
+        """Make a map of each split of each group."""
+        check(options, context)
+        try:
+            observations = context.observations(Path(options.context), options.query, options.tags)
+        except ContextUnavailable as error:
+            if not context.assume_splits:
+                raise
+            return self._assume(options, context, error)
+        name = context.section.name
+        if not len(observations):
+            context.warn(f"{name}: its query selects no observations: no maps")
+        grouping = self.group(options, observations)
+        for reason, count in grouping.left_out.items():
+            if count:
+                context.warn(f"{name}: {count} of {len(observations)} observations {reason}")
+        workflows = []
+        for group in grouping.groups:
+            workflows += self._maps(group, observations[group.members], options, context)
+        counts = [f"{g.name or 'all'} {len(g.members)}" for g in grouping.groups]
+        counts += [f"({count} {reason})" for reason, count in grouping.left_out.items() if count]
+        context.tell(f"{name}: {', '.join(counts)}; {len(workflows)} maps")
+        return workflows
+
+    def _maps(
+        self, group: Group, observations: Observations, options: NullTestOptions, context: Context
+    ) -> list[Workflow]:
+        title = f"{context.section.name}: {group.name or 'all'}"
+        if not len(observations):
+            if len(group.name):
+                context.warn(f"{title}: there are no observations in this group: no maps of it")
+            return []
+        splits, notes = self.split(observations, options)
+        full = [(k, members) for k, members in enumerate(splits, 1) if len(members)]
+        if len(full) < options.nsplits:
+            context.warn(
+                f"{title}: {len(observations)} observations make {len(full)} of the "
+                f"{options.nsplits} splits: make the chunks smaller"
+            )
+        workflows = [
+            self._map(group, k, options, context, observations[members],
+                      notes[k - 1] if notes else "")
+            for k, members in full
+        ]  # fmt: skip
+        weights = [w.sizes["samples"] for w in workflows]
+        if min(weights) * (1 + options.tolerance) < max(weights):
+            context.warn(
+                f"{title}: its splits are unequal, the largest has "
+                + (f"{max(weights) / min(weights):.2f} times" if min(weights) else "all")
+                + " the samples of the smallest"
+            )
+        return workflows
+
+    def _map(
+        self,
+        group: Group,
+        number: int,
+        options: NullTestOptions,
+        context: Context,
+        observations: Observations | None,
+        note: str = "",
+    ) -> Workflow:
+        """Make the map of one split; without observations, as if they were there."""
+        parts = [self.tag, group.name, "split", str(number)]
+        name = "_".join(part for part in parts if part)
+        if context.named:
+            name = f"{context.section.name}_{name}"
+        folder = Path(options.output_dir) / name
+        query = str(folder / "query.txt")
+        changes: dict[str, object] = {"query": FILE_SCHEME + query, "output_dir": str(folder)}
+        if group.wafers is not None:
+            changes["wafers"] = group.wafers
+        mapped = options.model_copy(update=changes)
+        read = [file for file in inputs(mapped) if file != query]
+        if observations is None:
+            return context.workflow(command(mapped), name=name, inputs=tuple(read), assumed=True)
+        lines = [line for of_one in observations.lines for line in of_one]
+        size = sizes(mapped, observations)
+        sessions = len(np.unique(observations.session))
+        what = f"{len(observations)} observations in {sessions} sessions"
+        return context.workflow(
+            command(mapped),
+            name=name,
+            inputs=tuple(read),
+            files={query: "".join(f"{line}\n" for line in lines)},
+            sizes=size,
+            description=context.section.description or (f"{what}; {note}" if note else what),
+        )
+
+    def _assume(
+        self, options: NullTestOptions, context: Context, error: ContextUnavailable
+    ) -> list[Workflow]:
+        groups = [*self.assumed(options)]
+        context.warn(
+            f"{context.section.name}: {error.problems[0].message}: "
+            f"{len(groups)} groups of {options.nsplits} splits are assumed"
+        )
+        return [
+            self._map(group, k, options, context, None)
+            for group in groups
+            for k in range(1, options.nsplits + 1)
+        ]
+
+
+def null_test(name: str, options: type[NullTestOptions], test: NullTest) -> WorkflowType:
+    """Return the workflow type of a null test."""
+    return WorkflowType(name=f"ml-null-tests.{name}", options=options, expand=test.expand)
