@@ -12,7 +12,7 @@ help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 simulate: $(VENV)/installed  ## Set up, and simulate an example campaign
-	$(BIN)/socm simulate examples/campaign.toml
+	$(BIN)/socm simulate examples/lat_null_tests.toml
 
 test: lint types layers unit  ## Set up, then lint, types, import layers and tests
 

@@ -39,6 +39,7 @@ VERBS = (
     "validate",
     "init",
     "clusters",
+    "workflows",
     "import",
     "export",
 )
@@ -61,5 +62,35 @@ def write_verbs(app: object) -> None:
     Path(__file__).with_name("reference").joinpath("verbs.md").write_text("\n".join(page))
 
 
+def write_workflow_types(app: object) -> None:
+    """Write the page of all workflow types from the models that read their sections."""
+    from socm.config.keys import keys_of
+    from socm.workflows import WORKFLOW_TYPES
+
+    page = ["# Workflow types", "", "What `socm workflows show TYPE` prints.", ""]
+    seen: dict[str, str] = {}
+    for kind in WORKFLOW_TYPES:
+        options = WORKFLOW_TYPES[kind].options
+        summary = (options.__doc__ or "").strip().partition("\n")[0].replace("``", "`")
+        page += [f"## `{kind}`", "", summary, ""]
+        keys = keys_of(options)
+        new = [key for key in keys if seen.get(key["name"]) != key["help"]]
+        if len(new) < len(keys) - 3:
+            page += ["All keys of the types above that it shares, and:", ""]
+        else:
+            new = keys
+        seen |= {key["name"]: key["help"] for key in keys}
+        page += ["| key | type | default | |", "|---|---|---|---|"]
+        for key in new:
+            default = "required" if key["required"] else key["default"]
+            shown = "" if default in (None, [], {}) else f"`{default}`"
+            text = key["help"].replace("``", "`").replace("|", "\\|")
+            page.append(f"| `{key['name']}` | {key['type']} | {shown} | {text} |")
+        page.append("")
+    target = Path(__file__).with_name("reference") / "workflows.md"
+    target.write_text("\n".join(page))
+
+
 def setup(app: object) -> None:
     app.connect("builder-inited", write_verbs)
+    app.connect("builder-inited", write_workflow_types)

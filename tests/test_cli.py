@@ -142,12 +142,17 @@ def test_the_user_guides_examples_work_as_they_stand(guide: str, makespan: int) 
     assert "a run would need" in simulated.stderr
 
 
-def test_null_test_sections_are_refused_by_name() -> None:
+def test_without_its_observations_a_null_test_is_refused_unless_splits_are_assumed() -> None:
     done = socm("simulate", GUIDE / "null_tests.toml")
     assert done.returncode == 2
-    for section in ("mission-tests", "wafer-tests"):
-        assert f"[campaign.ml-null-tests.{section}]" in done.stderr
-    assert "not available in this version" in done.stderr
+    assert "/path/to/context.yaml cannot be read" in done.stderr
+    assert "--assume-splits" in done.stderr
+    done = socm("plan", GUIDE / "null_tests.toml", "--assume-splits", "--json")
+    names = [w["name"] for w in json.loads(done.stdout)["workflows"]]
+    assert len(names) == 8 + 3 * 8
+    assert {"mission_split_8", "wafer_ws2_split_1"} <= {*names}
+    refused = socm("run", GUIDE / "null_tests.toml", "--yes", "--executor", "local")
+    assert refused.returncode == 2
 
 
 def test_plan_document_has_all_that_its_contract_names(campaign: Path) -> None:

@@ -268,7 +268,7 @@ stages:
         ("yaml", "campaign: {}\nstages: 5\n", "stages is a table of stages by name"),
         ("toml", "[campaign]\nstarts = 3\n", "unknown key 'starts' in campaign"),
         ("toml", "[campaign]\n[power-spectra]\n", "did you mean [campaign.power-spectra]?"),
-        ("toml", "[campaign.ml-null-tests.pwv-tests]\n", "null tests are not available"),
+        ("toml", "[campaign.ml-null-tests.pwv-test]\n", "did you mean 'pwv-tests'?"),
         ("yaml", "campaign: {}\nb: \x07\n", "campaign.yaml:2:4: holds the character 0x07"),
         ("yaml", "a: &a [b, *a]\n", ": is nested too deeply"),
         ("ini", "x", "has the suffix '.ini'; a campaign is a .toml, .yaml or .yml file"),

@@ -101,7 +101,7 @@ def test_arguments_and_values_are_never_looked_into(words: list[str], value: str
         make_run_folder(run)
         job = job_for(a(sys.executable, "-c", code, *words, environment={"VALUE": value}))
         place = JobFolder.of(run, job)
-        place.make(job_script(job, place, local=True))
+        place.make(job_script(job, place, local=True), {})
         done = subprocess.run(["bash", place.script], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout) == [words, value]
@@ -114,7 +114,7 @@ def test_a_script_runs_once_whoever_starts_it_again(tmp_path: Path) -> None:
     make_run_folder(tmp_path)
     job = job_for(a("sh", "-c", "exit 5"))
     place = JobFolder.of(tmp_path, job)
-    place.make(job_script(job, place, local=True))
+    place.make(job_script(job, place, local=True), {})
     assert subprocess.run(["bash", place.script], check=False).returncode == 5
     before = place.result.read_text()
     again = subprocess.run(["bash", place.script], capture_output=True, text=True, check=False)

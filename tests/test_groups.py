@@ -9,7 +9,7 @@ import pytest
 from socm.config import load_campaign
 from socm.errors import ConfigError
 from socm.registry import Registry
-from socm.workflows import WORKFLOW_GROUPS, WorkflowType
+from socm.workflows import WorkflowType
 from socm.workflows.ml_mapmaking import ML_MAPMAKING
 
 GROUP = """\
@@ -50,7 +50,6 @@ def splits(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     assert types["splits.early"] is ML_MAPMAKING
     monkeypatch.setattr("socm.config.workflows.WORKFLOW_TYPES", types)
-    monkeypatch.setitem(WORKFLOW_GROUPS, "splits", ("early", "late", "planned"))
 
 
 def read(tmp_path: Path, text: str) -> Path:
@@ -79,7 +78,6 @@ def test_a_group_stands_for_all_its_workflows(tmp_path: Path) -> None:
     ("old", "new", "message"),
     [
         ("[campaign.splits.early]", "[campaign.splits.erly]", "unknown section 'erly' in splits"),
-        ("[campaign.splits.early]", "[campaign.splits.planned]", "not available in this version"),
         ('bands = "f150"', 'bnds = "f150"', "unknown key 'bnds' in campaign.splits.late[0]"),
         ('bands = "f150"', 'name = "early"', "two workflows are called 'early'"),
     ],

@@ -35,7 +35,7 @@ def campaign_schema() -> dict[str, Any]:
         group: {
             "type": "object",
             "properties": {
-                member: _one_or_several(_workflow(f"{group}.{member}", definitions))
+                member: _one_or_several(_shared(_workflow(f"{group}.{member}", definitions)))
                 for member in members
             },
         }
@@ -81,6 +81,11 @@ def _workflow(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:
         "properties": common["properties"] | own["properties"],
         "required": sorted(required),
     }
+
+
+def _shared(schema: dict[str, Any]) -> dict[str, Any]:
+    """Let a member leave out what its group may say."""
+    return {k: v for k, v in schema.items() if k != "required"}
 
 
 def _one_or_several(schema: dict[str, Any]) -> dict[str, Any]:

@@ -57,45 +57,82 @@ Query = Annotated[str, AfterValidator(lambda query: query.strip() or "1")]
 
 
 class MLMapmakingOptions(Options):
-    """What a section ``[campaign.ml-mapmaking]`` may say."""
+    """A maximum-likelihood map: ``so-site-pipeline make-ml-map`` of sotodlib 0.6.24."""
 
     context: FilePath
+    """The sotodlib context: ``context.yaml``."""
     area: FilePath
+    """Map whose geometry is taken: a FITS file."""
     output_dir: FilePath
+    """Folder of the maps."""
     preprocess_config: FilePath | None = None
+    """Configuration of the preprocessing; make-ml-map needs it."""
     prefix: str | None = None
+    """Begins the names of the maps."""
     query: Query = "1"
+    """Condition in SQL on the observations, or ``file://`` and a list of them."""
     comps: str = "TQU"
+    """Stokes components: some of T, Q and U."""
     wafers: CommaList | None = Field(default=None, validation_alias=AliasChoices("wafers", "wafer"))
+    """Wafer slots, such as ws0,ws1; all if not given."""
     ots: CommaList | None = None
+    """Optics tubes, such as c1,i1; all if not given."""
     bands: CommaList | None = None
+    """Bands, such as f090,f150; all if not given."""
     nmat: Literal["corr", "uncorr", "corr_dct", "debug"] | None = None
+    """Noise model; make-ml-map takes corr if not given."""
     max_dets: int | None = None
+    """The most detectors of one observation."""
     site: Site | None = None
+    """Where the telescope is, by so3g's name; lat is so_lat."""
     downsample: CommaList | None = None
+    """Factor in time, one for each pass."""
     maxiter: CommaList | None = None
+    """The most iterations, one for each pass; make-ml-map takes 500."""
     interpol: CommaList | None = None
+    """Pointing interpolation, one for each pass: nearest or linear."""
     downgrade: int | None = None
+    """Factor in map resolution."""
     tiled: Literal[0, 1] | None = None
+    """Whether the map is in tiles: 1 (if not given) or 0."""
     srcsamp: FilePath | None = None
+    """Mask of where samples are solved for one by one."""
     unit: str | None = None
+    """Unit of the maps; uK if not given."""
     iunit: str | None = None
+    """Unit of the data; K if not given."""
     maxcut: float | None = None
+    """The largest fraction of samples that may be cut; 0.3 if not given."""
     cut_type: str | None = None
+    """How cuts are solved for; full if not given."""
     center_at: str | None = None
+    """What the map is centred at."""
     window: float | None = None
+    """Seconds over which the ends are tapered; 2 if not given."""
     inject: FilePath | None = None
+    """Map to inject into the data."""
     nmat_dir: FilePath | None = None
+    """Folder of the noise models."""
     nmat_mode: Literal["build", "cache", "load", "save"] | None = None
+    """Whether noise models are built, cached, loaded or saved."""
     sun_mask: FilePath | None = None
+    """Mask of the Sun's sidelobes; make-ml-map's own is a file at NERSC."""
     moon_mask: FilePath | None = None
+    """Mask of the Moon's sidelobes; make-ml-map's own is a file at NERSC."""
     tods: str | None = None
+    """Slice of the list of observations."""
     ntod: int | None = None
+    """The most observations."""
     no_sidelobe: bool = False
+    """Cuts no sidelobes, and needs no masks."""
     nocal: bool = False
+    """Does not calibrate."""
     hits: bool = False
+    """Writes the map of hits, too."""
     verbose: int = Field(default=0, ge=0, le=5)
+    """How much more it says: -v so often."""
     quiet: int = Field(default=0, ge=0, le=5)
+    """How much less it says: -q so often."""
 
     def under(self, base: Path) -> Self:
         """Return the same with relative paths under a folder, that of a query file too."""

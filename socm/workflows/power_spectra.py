@@ -10,12 +10,14 @@ from socm.workflows.script import ScriptOptions, command, inputs
 
 
 class PowerSpectraOptions(ScriptOptions):
-    """What a section ``[campaign.power-spectra]`` may say."""
+    """A script of PSpipe, under Python."""
 
     executable: str | None = "python -u"
+    """Interpreter, with arguments as a shell would split them."""
     script: FilePath | None = Field(
         default=None, validation_alias=AliasChoices("script", "subcommand")
     )
+    """Path of the script; ``subcommand`` is its old name."""
 
 
 def expand(options: PowerSpectraOptions, context: Context) -> list[Workflow]:

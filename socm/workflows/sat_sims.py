@@ -23,46 +23,80 @@ from socm.workflows.script import Scalar
 
 
 class SatSimsOptions(Options):
-    """What a section ``[campaign.sat-sims]`` may say.
+    """Simulated observations of the SATs: ``toast_so_sim`` of toast-cmb 2.3.14.
 
     `traits` reaches every operator: ``"pixels_healpix_radec.nside" = 512`` sets a trait, and
     ``sim_noise = true`` enables an operator.
     """
 
     output_dir: FilePath
+    """Folder of what it makes (--out_dir)."""
     schedule: FilePath | None = None
+    """Observing schedule; toast_so_sim needs it."""
     bands: CommaList = "SAT_f090"
+    """Bands, such as SAT_f090."""
     telescope: str | None = None
+    """Simulates a whole telescope."""
     tube_slots: CommaList | None = None
+    """Simulates these tubes."""
     wafer_slots: CommaList | None = None
+    """Simulates these wafers, such as w25."""
     sample_rate: float | None = None
+    """Hz."""
     thinfp: int | None = None
+    """Keeps one detector in so many."""
     hardware: FilePath | None = None
+    """File of the hardware model."""
     det_info_file: FilePath | None = None
+    """File of detector information."""
     det_info_version: str | None = None
+    """Version of that information."""
     realization: int | None = None
+    """Number of the realisation: it seeds noise and atmosphere."""
     pwv_limit: float | None = None
+    """mm of water vapour above which nothing is simulated."""
     sort_schedule: bool = False
+    """Sorts the schedule by size."""
     obsmaps: bool = False
+    """Makes a map of each observation."""
     detmaps: bool = False
+    """Makes a map of each detector."""
     intervalmaps: bool = False
+    """Makes a map of each interval."""
     full_pointing: bool = False
+    """Keeps the pointing of all detectors."""
     dry_run: CommaList | None = None
+    """Only plans, for so many processes and so much memory."""
     config: tuple[FilePath, ...] = ()
+    """Configuration files of TOAST."""
     defaults: FilePath | None = None
+    """Writes the default configuration to this file."""
     job_group_size: int | None = None
+    """Processes of one group."""
     job_node_mem: int | None = None
+    """Bytes of memory of a node."""
     log_config: FilePath | None = None
+    """File that configures logging."""
     sim_noise: bool | None = None
+    """Simulates noise."""
     sim_atmosphere: bool | None = None
+    """Simulates the atmosphere."""
     sim_sss: bool | None = None
+    """Simulates what is synchronous with the scan."""
     sim_hwpss: bool | None = None
+    """Simulates what is synchronous with the half-wave plate."""
     scan_map: bool | None = None
+    """Scans a map."""
     sim_hwpss_atmo_data: FilePath | None = None
+    """File of atmospheric data of sim_hwpss."""
     pixels_healpix_radec_nside: int | None = None
+    """NSIDE of the maps."""
     filterbin_name: str | None = None
+    """Name of the filter-and-bin operator."""
     processing_mask_file: FilePath | None = None
+    """Mask of what is not filtered."""
     traits: dict[str, Scalar] = Field(default_factory=dict)
+    """Any trait of any operator: a table of operator.trait."""
 
     @model_validator(mode="after")
     def _one_focal_plane(self) -> Self:

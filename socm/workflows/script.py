@@ -15,13 +15,18 @@ Scalar = str | int | float | bool
 
 
 class ScriptOptions(Options):
-    """What a stage may say of its command."""
+    """A stage of a DAG: a script under an interpreter, or a program."""
 
     executable: str | None = None
+    """Interpreter or program, with arguments as a shell would split them."""
     script: FilePath | None = None
+    """Path of the script."""
     script_args: tuple[Scalar, ...] = ()
+    """Arguments, in order."""
     script_kwargs: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
+    """Arguments --key=value; a list is joined with commas."""
     script_flags: tuple[str, ...] = ()
+    """Arguments --flag."""
 
     @field_validator("script_args", "script_flags", mode="before")
     @classmethod
