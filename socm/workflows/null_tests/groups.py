@@ -96,14 +96,13 @@ class DirectionOptions(NullTestOptions):
     """Rising against setting: east of the meridian, where the sky rises, and west of it."""
 
     middle_width: float = Field(default=1.0, ge=0, le=90)
-    """Scans whose centre is within so many degrees of azimuth 180 or 0 are ``middle``."""
+    """Scans whose centre is within so many degrees of south are ``middle``."""
 
 
 def by_direction(options: DirectionOptions, observations: Observations) -> Grouping:
     """Group by the azimuth of the scan's centre."""
     azimuth, pointed = observations.azimuth, observations.pointed
-    off = np.abs((azimuth + 90) % 180 - 90)  # from the meridian, north or south
-    middle = pointed & (off <= options.middle_width)
+    middle = pointed & (np.abs(azimuth - 180) <= options.middle_width)
     return _partition(
         {
             "rising": pointed & ~middle & (azimuth < 180),
