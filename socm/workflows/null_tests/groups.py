@@ -95,7 +95,7 @@ def _assumed_wafers(options: WaferOptions) -> list[Group]:
 class DirectionOptions(NullTestOptions):
     """Rising against setting: east of the meridian, where the sky rises, and west of it."""
 
-    middle_width: float = Field(default=1.0, ge=0, le=90)
+    middle_width: float = Field(default=0.1, ge=0, le=90)
     """Scans whose centre is within so many degrees of south are ``middle``."""
 
 
