@@ -64,8 +64,5 @@ class Registry(Generic[T]):
         try:
             return cast("T", getattr(import_module(point.module), point.attr))
         except Exception as error:
-            raise ConfigError(
-                Problem(
-                    message=f"{self._kind} {name!r} cannot be loaded from {point.value}: {error}"
-                )
-            ) from error
+            message = f"{self._kind} {name!r} cannot be loaded from {point.value}: {error}"
+            raise ConfigError(Problem(message=message)) from error
