@@ -285,9 +285,9 @@ def test_smart_splits_are_disjoint_and_whole(
         context="/c", area="/a", output_dir="/o", mode=mode, block=block, opt_mode=opt_mode,
         nopt=50,
     )  # fmt: skip
-    splits, notes = smart_split(observations, options)
-    assert sorted(np.concatenate(splits).tolist()) == [*range(len(observations))]
-    assert notes == [] or len(notes) == options.nsplits
+    splits = smart_split(observations, options)
+    assert sorted(np.concatenate(splits.parts).tolist()) == [*range(len(observations))]
+    assert len(splits.notes) in (0, options.nsplits)
 
 
 def test_smart_splits_cover_alike_what_plain_ones_do_not(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_smart_splits_cover_alike_what_plain_ones_do_not(tmp_path: Path) -> None
     observations = read_observations(database(tmp_path, rows), "1")
     common: dict[str, Any] = {"context": "/c", "area": "/a", "output_dir": "/o", "nsplits": 2}
     plain = split(observations, MissionOptions(**common))
-    smart, _ = smart_split(observations, SmartOptions(**common))
+    smart = smart_split(observations, SmartOptions(**common)).parts
     east = observations.azimuth < 180
     assert [int(east[s].sum()) for s in plain] in ([0, 16], [16, 0])
     assert [int(east[s].sum()) for s in smart] == [8, 8]

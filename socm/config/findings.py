@@ -42,6 +42,7 @@ class Findings:
     resolved: list[Resolved] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _warnings: list[str] = field(default_factory=list)
+    _warnings_of: dict[str, list[str]] = field(default_factory=dict)
     _missing: dict[str, None] = field(default_factory=dict)
     _unset: dict[str, None] = field(default_factory=dict)
     _without_memory: list[str] = field(default_factory=list)
@@ -53,6 +54,10 @@ class Findings:
     def warn(self, message: str) -> None:
         """Note what somebody should know."""
         self._warnings.append(message)
+
+    def warn_of(self, name: str, message: str) -> None:
+        """Note what somebody should know of a section; the same of several is said once."""
+        self._warnings_of.setdefault(message, []).append(name)
 
     def tell(self, message: str) -> None:
         """Note what a section came to."""
@@ -99,9 +104,9 @@ class Findings:
         """Raise a `ConfigError` with all problems, in the order of the file, if there are any."""
         if self.problems:
             end = sys.maxsize  # what has no line comes last
-            raise ConfigError(
-                *sorted(self.problems, key=lambda p: (p.line or end, p.column or end))
-            )
+            # What sections of a group share is wrong once.
+            problems = dict.fromkeys(self.problems)
+            raise ConfigError(*sorted(problems, key=lambda p: (p.line or end, p.column or end)))
 
     @property
     def unset(self) -> tuple[str, ...]:
@@ -111,6 +116,8 @@ class Findings:
     def warnings(self) -> Iterator[str]:
         """Yield all warnings, those of a kind in one."""
         yield from self._warnings
+        for message, names in self._warnings_of.items():
+            yield f"{listed(names)}: {message}"
         if self._without_memory:
             yield (
                 f"memory is not given for {listed(self._without_memory)}: "

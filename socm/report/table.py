@@ -200,12 +200,13 @@ def _value(resolved: Resolved) -> str:
 def keys_table(keys: Iterable[Mapping[str, Any]]) -> Table:
     """The keys of a workflow type."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("key", "type", "default", "help"):
+    for title in ("key", "type", "default", "unit", "help"):
         table.add_column(title, overflow="fold")
     for key in keys:
         default = "required" if key["required"] else _default(key["default"])
         also = f"Also {', '.join(key['aliases'])}." if key["aliases"] else ""
-        table.add_row(key["name"], key["type"], default, f"{key['help']} {also}".strip())
+        told = f"{key['help']} {also}".strip()
+        table.add_row(key["name"], key["type"], default, key["unit"] or "", told)
     return table
 
 
