@@ -108,7 +108,7 @@ def expand(
     out = console()
     for workflow in workflows:
         after = f"  after {listed([*workflow.depends])}" if workflow.depends else ""
-        out.print(f"{workflow.name}{after}", style="bold")
+        out.print(f"{workflow.name}{after}", style="bold", soft_wrap=True)
         if workflow.description:
             out.print(f"  {workflow.description}", style="dim", soft_wrap=True)
         out.print(f"  {' '.join(map(_quoted, workflow.command))}", soft_wrap=True)

@@ -32,8 +32,9 @@ SAMPLE_RATE = 10.0
 class SatSimsOptions(Options):
     """Simulated observations of the SATs: ``toast_so_sim`` of toast-cmb 2.3.14.
 
-    `traits` reaches every operator: ``"pixels_healpix_radec.nside" = 512`` sets a trait, and
-    ``sim_noise = true`` enables an operator.
+    `traits` reaches every operator: ``"pixels_healpix_radec.nside" = 512`` sets a trait,
+    ``"mapmaker.write_hits" = false`` one that is true otherwise, and ``sim_noise = true`` enables
+    an operator.
     """
 
     output_dir: FilePath
@@ -158,7 +159,7 @@ def command(options: SatSimsOptions) -> tuple[str, ...]:
     ...     scan_map=False, traits={"mapmaker.iter_max": 10},
     ... ))[1:]
     ('--out_dir=/out', '--schedule=/s.txt', '--bands=SAT_f090', '--wafer_slots=w25', \
-'--sim_noise.enable', '--scan_map.disable', '--mapmaker.iter_max=10')
+'--sim_noise.enable', '--scan_map.disable', '--mapmaker.iter_max', '10')
     """
     traits = {name: getattr(options, name) for name in _OPERATORS}
     traits |= {trait: getattr(options, name) for name, trait in _TRAITS.items()}
@@ -168,15 +169,30 @@ def command(options: SatSimsOptions) -> tuple[str, ...]:
         *options_of([("out_dir", options.output_dir)]),
         *options_of([(name, getattr(options, name)) for name in _GENERAL]),
         *(["--config", *options.config] if options.config else []),
-        *(_trait(name, value) for name, value in traits.items() if value is not None),
+        *(word for n, v in traits.items() if v is not None for word in _trait(n, v)),
         *options.extra_args,
     )
 
 
-def _trait(name: str, value: Scalar) -> str:
-    if isinstance(value, bool):
-        return f"--{name}.{'enable' if value else 'disable'}"
-    return f"--{name}={value}"
+def _trait(name: str, value: Scalar) -> tuple[str, ...]:
+    """Write a trait, in the forms that TOAST takes it in.
+
+    A value is a word of its own: ``--operator.trait=value`` is parsed, and then left unused. Of what
+    is true or false there is only the form that changes the default.
+
+    Examples
+    --------
+    >>> _trait("mapmaker.iter_max", 10), _trait("sim_noise", True)
+    (('--mapmaker.iter_max', '10'), ('--sim_noise.enable',))
+    >>> _trait("mapmaker.write_hits", False)
+    ('--mapmaker.no_write_hits',)
+    """
+    if not isinstance(value, bool):
+        return f"--{name}", str(value)
+    operator, dot, trait = name.rpartition(".")
+    if not dot:
+        return (f"--{name}.{'enable' if value else 'disable'}",)
+    return (f"--{operator}.{trait if value else f'no_{trait}'}",)
 
 
 def inputs(options: SatSimsOptions) -> tuple[str, ...]:
