@@ -45,6 +45,7 @@ bench: $(VENV)/dev  ## Run the benchmarks and print their tables
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.planner
 	$(BIN)/python -m benchmarks.simulate
+	$(BIN)/python -m benchmarks.sky
 
 fuzz: $(VENV)/dev  ## Load 20,000 campaign files with mistakes
 	$(BIN)/python -m benchmarks.fuzz

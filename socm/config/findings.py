@@ -113,11 +113,15 @@ class Findings:
         """Variables that are named and not set."""
         return tuple(sorted(self._unset))
 
+    def warnings_of_sections(self) -> Iterator[str]:
+        """Yield what is to be known of sections."""
+        for message, names in self._warnings_of.items():
+            yield f"{listed(names)}: {message}"
+
     def warnings(self) -> Iterator[str]:
         """Yield all warnings, those of a kind in one."""
         yield from self._warnings
-        for message, names in self._warnings_of.items():
-            yield f"{listed(names)}: {message}"
+        yield from self.warnings_of_sections()
         if self._without_memory:
             yield (
                 f"memory is not given for {listed(self._without_memory)}: "

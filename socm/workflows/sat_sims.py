@@ -177,8 +177,8 @@ def command(options: SatSimsOptions) -> tuple[str, ...]:
 def _trait(name: str, value: Scalar) -> tuple[str, ...]:
     """Write a trait, in the forms that TOAST takes it in.
 
-    A value is a word of its own: ``--operator.trait=value`` is parsed, and then left unused. Of what
-    is true or false there is only the form that changes the default.
+    A value is a word of its own: ``--operator.trait=value`` is parsed, and then left unused. Of
+    what is true or false there is only the form that changes the default.
 
     Examples
     --------

@@ -32,7 +32,6 @@ Duration = Annotated[
     BeforeValidator(parse_duration),
     Field(ge=1),
     WithJsonSchema({"type": ["string", "number"], "description": "10d, 12h, or seconds"}),
-    Unit("10d, 12h, or s"),
 ]
 
 
@@ -45,7 +44,7 @@ class NullTestOptions(MLMapmakingOptions):
     """Splits of each group; an even number."""
     chunk_nobs: Annotated[int | None, Unit("observations")] = Field(default=None, ge=1)
     """About as many observations are one chunk; chunks are evened out, and dealt in turn."""
-    chunk_duration: Duration | None = None
+    chunk_duration: Annotated[Duration | None, Unit("10d, 12h, or s")] = None
     """What begins within so long of the first is one chunk."""
     chunk_sessions: int | None = Field(default=None, ge=1)
     """So many sessions are one chunk; 1 where nothing is said of chunks."""
