@@ -65,6 +65,13 @@ def test_a_query_that_begins_with_a_dash_is_no_option() -> None:
     assert command(map_options(query="-az_center > 0"))[2] == "(-az_center > 0)"
 
 
+def test_relative_paths_are_made_whole_but_not_those_in_the_output_folder(tmp_path: Path) -> None:
+    keys = 'nmat_dir = "{odir}/noise"\nsun_mask = "masks/sun.fits"'
+    [made] = mapped(tmp_path, keys).campaign.workflows.values()
+    assert "--nmat-dir={odir}/noise" in made.command
+    assert f"--sun-mask={tmp_path}/masks/sun.fits" in made.command
+
+
 def test_what_a_section_says_beside_its_options_is_not_passed(tmp_path: Path) -> None:
     loaded = mapped(tmp_path, 'name = "deep"\ndepends = []\nenvironment = {A = "b"}')
     words = loaded.campaign.workflows["deep"].command
@@ -107,6 +114,13 @@ def test_several_optics_tubes_are_listed_since_make_ml_map_takes_the_others(
     [one] = mapped(tmp_path, 'ots = "i1"').campaign.workflows.values()
     assert "--ots=i1" in one.command
     assert one.sizes["observations"] == 25
+
+
+def test_picking_beyond_the_detector_sets_there_are_is_told(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"tods \[\[0, 99999\]\] picks beyond the \d+ detector sets"
+    ):
+        mapped(tmp_path, 'tods = "[[0, 99999]]"')
 
 
 def test_masks_are_missed_where_they_are_not(tmp_path: Path) -> None:

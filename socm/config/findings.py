@@ -42,7 +42,7 @@ class Findings:
     resolved: list[Resolved] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _warnings: list[str] = field(default_factory=list)
-    _warnings_of: dict[str, list[str]] = field(default_factory=dict)
+    _warnings_of: dict[str, dict[str, None]] = field(default_factory=dict)
     _missing: dict[str, None] = field(default_factory=dict)
     _unset: dict[str, None] = field(default_factory=dict)
     _without_memory: list[str] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Findings:
 
     def warn_of(self, name: str, message: str) -> None:
         """Note what somebody should know of a section; the same of several is said once."""
-        self._warnings_of.setdefault(message, []).append(name)
+        self._warnings_of.setdefault(message, {})[name] = None
 
     def tell(self, message: str) -> None:
         """Note what a section came to."""
@@ -116,7 +116,7 @@ class Findings:
     def warnings_of_sections(self) -> Iterator[str]:
         """Yield what is to be known of sections."""
         for message, names in self._warnings_of.items():
-            yield f"{listed(names)}: {message}"
+            yield f"{listed(list(names))}: {message}"
 
     def warnings(self) -> Iterator[str]:
         """Yield all warnings, those of a kind in one."""

@@ -162,10 +162,11 @@ class WorkflowReader:
         members = self._groups[group]
         mine = {n: v for n, v in value.items() if n in members}
         shared = _inherit(inherited, {n: v for n, v in value.items() if n not in mine})
-        for name, item in shared.items():
+        for name, item in [*shared.items()]:
             if isinstance(item, Mapping) and name not in ("resources", "environment"):
                 hint = did_you_mean(name, members) or f"known are {', '.join(members)}"
                 self.findings.problem((*key, name), f"unknown section {name!r} in {group}", hint)
+                del shared[name]
         if not mine:
             self.findings.problem(key, f"[{'.'.join(map(str, key))}] has none of its sections")
         knows = {

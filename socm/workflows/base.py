@@ -70,7 +70,7 @@ class Context:
     warn
         Takes what somebody should know before it runs; the section's name is put before it.
     tell
-        Takes what the section came to; so is it here.
+        Takes what the section came to; before that, too, its name is put.
     """
 
     section: Workflow
@@ -115,8 +115,8 @@ def _holds_paths(annotation: object) -> bool:
 
 
 def _under(base: Path, path: str) -> str:
-    """Join, unless the path begins with a variable that is not set."""
-    return path if path.startswith("$") else str(base / path)
+    """Join, unless the path begins with an unset variable, or with a program's own ``{odir}``."""
+    return path if path.startswith(("$", "{")) else str(base / path)
 
 
 def local_path(text: str) -> str:

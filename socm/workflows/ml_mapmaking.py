@@ -235,7 +235,11 @@ def sizes(options: MLMapmakingOptions, observations: Observations) -> dict[str, 
     sets = observations.detector_sets(options.wafers, options.bands)
     of_set = np.repeat(np.arange(len(sets)), sets)
     if options.tods is not None:
-        of_set = np.atleast_1d(of_set[_index(options.tods)])
+        try:
+            of_set = of_set[_index(options.tods)]
+        except IndexError as error:
+            message = f"tods {options.tods} picks beyond the {len(of_set)} detector sets there are"
+            raise ConfigError(Problem(message=message, subject="tods")) from error
     of_set = of_set[: options.ntod]
     return {
         "observations": len(np.unique(of_set)),
@@ -288,13 +292,20 @@ def query_file(observations: Observations) -> str:
     return "".join(f"{line}\n" for lines in observations.lines for line in lines)
 
 
-def _must_be_listed(options: MLMapmakingOptions) -> str | None:
-    """Say why make-ml-map could not select for itself, if so."""
+def _must_be_listed(options: MLMapmakingOptions) -> tuple[str, str] | None:
+    """Say why make-ml-map could not select for itself, if so, and what else would do."""
     if options.ots is not None and "," in options.ots:
-        return "of several optics tubes make-ml-map 0.6.24 takes all but those"
+        tubes = ", ".join(f"'{tube}'" for tube in options.ots.split(","))
+        return (
+            "of several optics tubes make-ml-map 0.6.24 takes all but those",
+            f"say it in the query, tube_slot in ({tubes})",
+        )
     raw = not options.query.startswith(FILE_SCHEME)
     if raw and (length := len(options.query.encode())) > LONGEST_QUERY:
-        return f"a query of {length} bytes is more than the {LONGEST_QUERY} that make-ml-map takes"
+        return (
+            f"a query of {length} bytes is more than the {LONGEST_QUERY} that make-ml-map takes",
+            "give the query as 'file:///path/to/a/list'",
+        )
     return None
 
 
@@ -303,24 +314,24 @@ def expand(options: MLMapmakingOptions, context: Context) -> list[Workflow]:
     from socm.workflows.obsdb import ContextUnavailable
 
     check(options, context)
-    reason = _must_be_listed(options)
+    why = _must_be_listed(options)
     file = Path(options.output_dir) / f"{context.section.name}_query.txt"
-    mapped = listed(options, file) if reason else options
+    mapped = listed(options, file) if why else options
     needed = tuple(name for name in inputs(mapped) if name != str(file))
     try:
         observations = read(options, context)
     except ContextUnavailable as error:
         # Where the query can be left to make-ml-map, nothing is amiss but the sizes.
-        if reason and not context.assume_splits:
-            problem = error.problems[0]
-            message = f"{reason}: these have to be listed in a file, but {problem.message}"
-            hint = "give the query as 'file:///path/to/a/list', or take --assume-splits to plan"
+        if why and not context.assume_splits:
+            (reason, instead), unread = why, error.problems[0].message
+            message = f"{reason}: these have to be listed in a file, but {unread}"
+            hint = f"{instead}, or take --assume-splits to plan"
             raise ConfigError(Problem(message=message, hint=hint, subject="query")) from error
-        return [context.workflow(command(mapped), inputs=needed, assumed=bool(reason))]
+        return [context.workflow(command(mapped), inputs=needed, assumed=why is not None)]
     size = sizes(mapped, observations)
     if not size["detector_sets"]:
         context.warn("its query selects nothing to map")
-    files = {str(file): query_file(observations)} if reason else {}
+    files = {str(file): query_file(observations)} if why else {}
     return [context.workflow(command(mapped), inputs=needed, files=files, sizes=size)]
 
 

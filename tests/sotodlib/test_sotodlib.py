@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import subprocess
 from itertools import product
 from pathlib import Path
@@ -350,10 +349,3 @@ def test_scans_are_where_astropy_sees_them_on_the_sky(tmp_path: Path) -> None:
     )  # fmt: skip
     ra, dec = equatorial(azimuth, elevation, times, site)
     assert separation(ra, dec, np.array(theirs["ra"]), np.array(theirs["dec"])).max() < 0.5
-
-
-def test_a_command_line_survives_the_shell(tmp_path: Path) -> None:
-    path = tmp_path / "every.toml"
-    path.write_text(EVERY_MAP_OPTION)
-    [words] = arguments_of_maps(path).values()
-    assert shlex.split(shlex.join(words)) == words
