@@ -99,26 +99,21 @@ def plan_campaign(
         campaign=campaign,
         cluster=cluster,
         workflows=tuple(workflows),
-        lower_bound=_bound(campaign, cluster, options, start, fixed),
+        lower_bound=lower_bound(
+            campaign,
+            cluster,
+            options,
+            start=start,
+            fixed=fixed,
+            reservations=reservations,
+            known=max((w.finish for w in workflows), default=start),
+        ),
         start=start,
         reservations=reservations,
         warnings=tuple(_warnings(workflows, options)),
     )
     plan.check()
     return plan
-
-
-def _bound(
-    campaign: Campaign,
-    cluster: Cluster,
-    options: Mapping[str, Sequence[Option]],
-    start: int,
-    fixed: Sequence[PlannedWorkflow],
-) -> int:
-    """Bound what is still to be planned; what is fixed ends when it ends."""
-    done = {w.name: w.finish for w in fixed}
-    rest = {name: ways for name, ways in options.items() if name not in done}
-    return max([lower_bound(campaign, cluster, rest, start=start) if rest else 0, *done.values()])
 
 
 def _warnings(
