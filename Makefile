@@ -43,6 +43,7 @@ docs: $(VENV)/docs  ## Build the documentation; warnings are errors
 
 bench: $(VENV)/dev  ## Run the benchmarks and print their tables
 	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.bounds
 	$(BIN)/python -m benchmarks.planner
 	$(BIN)/python -m benchmarks.simulate
 	$(BIN)/python -m benchmarks.sky

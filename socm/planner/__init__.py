@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from socm.errors import ConfigError, Infeasible, Problem, did_you_mean
 from socm.model.campaign import Campaign, ResourceRequest
 from socm.model.cluster import Cluster, Option
 from socm.model.plan import Plan, PlannedWorkflow, Reservation
 from socm.planner.bounds import lower_bound
+from socm.planner.destructive import MOST
 from socm.planner.effort import Effort
 from socm.planner.heft import heft
 from socm.planner.improve import shortest
-from socm.planner.instance import instance_of
-from socm.planner.ranking import upward_rank
+from socm.planner.instance import Instance, instance_of
+from socm.planner.ranking import by_rank, upward_rank
+from socm.planner.schedule import serial
 from socm.units import format_walltime
 
 __all__ = ["POLICIES", "admitted", "plan_campaign"]
@@ -103,10 +106,10 @@ def plan_campaign(
             hint=f"`socm clusters {cluster.name}` shows what it has",
         )
     options = {name: options for name, (options, _) in ways.items()}
-    bound = _bound(campaign, cluster, options, start, fixed)
     instance = instance_of(
-        campaign, cluster, options, start=start, reservations=reservations, fixed=fixed, bound=bound
+        campaign, cluster, options, start=start, reservations=reservations, fixed=fixed
     )
+    instance = replace(instance, bound=_bound(instance, options))
     schedule = policy(instance, Effort(seconds=effort, iterations=iterations, seed=seed))
     workflows = schedule.planned(instance, upward_rank(instance))
     workflows.sort(key=lambda w: (w.start, -w.rank))
@@ -114,7 +117,7 @@ def plan_campaign(
         campaign=campaign,
         cluster=cluster,
         workflows=tuple(workflows),
-        lower_bound=bound,
+        lower_bound=instance.bound,
         start=start,
         reservations=reservations,
         warnings=tuple(_warnings(workflows, options)),
@@ -134,17 +137,21 @@ def admitted(
     return {name: known[workflow.request] for name, workflow in campaign.workflows.items()}
 
 
-def _bound(
-    campaign: Campaign,
-    cluster: Cluster,
-    options: Mapping[str, Sequence[Option]],
-    start: int,
-    fixed: Sequence[PlannedWorkflow],
-) -> int:
-    """Bound what is still to be planned; what is fixed ends when it ends."""
-    done = {w.name: w.finish for w in fixed}
-    rest = {name: ways for name, ways in options.items() if name not in done}
-    return max([lower_bound(campaign, cluster, rest, start=start) if rest else 0, *done.values()])
+def _bound(instance: Instance, options: Mapping[str, Sequence[Option]]) -> int:
+    """Bound the makespan of every schedule.
+
+    The sharpest bound aims at a makespan that is known; for a small campaign one is quickly made.
+    """
+    small = len(instance) <= MOST
+    return lower_bound(
+        instance.campaign,
+        instance.cluster,
+        options,
+        start=instance.start,
+        fixed=instance.fixed,
+        reservations=instance.reservations,
+        known=serial(instance, by_rank(instance)).makespan if small else None,
+    )
 
 
 def _warnings(

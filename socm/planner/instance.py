@@ -85,7 +85,7 @@ class Instance:
     ways
         For each, the ways to run it, smallest tier first.
     bound
-        No schedule ends before.
+        No schedule ends before; 0 is not known.
     """
 
     campaign: Campaign
@@ -189,7 +189,6 @@ def instance_of(
     start: int = 0,
     reservations: Iterable[Reservation] = (),
     fixed: Iterable[PlannedWorkflow] = (),
-    bound: int = 0,
 ) -> Instance:
     """Number what is to be scheduled.
 
@@ -228,7 +227,6 @@ def instance_of(
         children=children,
         release=[max([start, *(finish[p] for p in before if p in finish)]) for before in depends],
         ways=ways,
-        bound=bound,
     )
 
 
