@@ -17,7 +17,7 @@ from strategies import SHORT, clusters, pairs, reservations, share
 from benchmarks.instances import Instance, quality_instances
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Option, Partition, Qos
-from socm.model.plan import Plan, PlannedWorkflow, Reservation
+from socm.model.plan import Plan, Reservation
 from socm.planner import plan_campaign
 from socm.planner.bounds import (
     head_tail_bound,
@@ -25,8 +25,9 @@ from socm.planner.bounds import (
     lower_bound,
     pigeonhole_bound,
 )
-from socm.planner.capacity import Capacity
+from socm.planner.instance import instance_of
 from socm.planner.machines import Options, Share, in_steps
+from socm.planner.schedule import serial
 
 NEVER = 10**7
 """A makespan that no plan here takes: the destructive bound tries all that are shorter."""
@@ -57,29 +58,9 @@ def best_of_all_orders(campaign: Campaign, cluster: Cluster) -> int:
 
 def makespan(campaign: Campaign, cluster: Cluster, choice: dict[str, Option]) -> int:
     """Where the campaign ends if workflows are placed in this order, by these options."""
-    capacity = Capacity(cluster, campaign.budget)
-    finish: dict[str, int] = {}
-    for name, option in choice.items():
-        workflow = campaign.workflows[name]
-        ready = max((finish[parent] for parent in workflow.depends), default=0)
-        start, _, placements = capacity.earliest(option, workflow.request, ready)
-        finish[name] = start + option.duration
-        capacity.take(
-            workflow.request,
-            PlannedWorkflow(
-                name=name,
-                partition=option.partition.name,
-                qos=option.qos.name or None,
-                placements=placements,
-                threads=option.threads,
-                exclusive=option.exclusive,
-                cores=option.cores,
-                start=start,
-                finish=finish[name],
-                walltime=option.walltime,
-            ),
-        )
-    return max(finish.values())
+    instance = instance_of(campaign, cluster, {n: (option,) for n, option in choice.items()})
+    place = {name: k for k, name in enumerate(choice)}
+    return serial(instance, [(place[name],) for name in instance.names]).makespan
 
 
 @share(0.6)
