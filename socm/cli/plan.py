@@ -37,6 +37,10 @@ def plan(
     file: CampaignFile,
     cluster: ClusterOption = None,
     assume_splits: AssumeSplits = False,
+    policy: Annotated[
+        str | None,
+        typer.Option("--policy", metavar="NAME", help="Plan by this policy, not the campaign's."),
+    ] = None,
     output: OutputOption = None,
     all_rows: Annotated[
         bool, typer.Option("--all", help=f"List every workflow of a plan of more than {ROWS}.")
@@ -49,7 +53,7 @@ def plan(
     """
     from socm.model.document import plan_document
 
-    planned = load_plan(file, cluster, assume_splits=assume_splits)
+    planned = load_plan(file, cluster, assume_splits=assume_splits, policy=policy)
     document = plan_document(planned)
     if output is not None:
         write_json(document, output)

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from socm.errors import ConfigError, Infeasible, Problem, did_you_mean
+from socm.errors import ConfigError, Infeasible, Problem
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster, Option
 from socm.model.plan import Plan, PlannedWorkflow, Reservation
 from socm.planner.bounds import lower_bound
 from socm.planner.capacity import Capacity
-from socm.planner.heft import heft
+from socm.planner.policies import POLICIES, Policy
 from socm.units import format_walltime
 
 __all__ = ["POLICIES", "plan_campaign"]
-
-POLICIES = {"time": heft}
-"""Name of a policy to the planner that follows it."""
 
 
 def plan_campaign(
@@ -26,6 +23,7 @@ def plan_campaign(
     start: int = 0,
     reservations: Iterable[Reservation] = (),
     fixed: Iterable[PlannedWorkflow] = (),
+    policy: Policy | None = None,
 ) -> Plan:
     """Lay a campaign out on a cluster, and prove that it fits.
 
@@ -39,6 +37,8 @@ def plan_campaign(
         Capacity that is not the campaign's.
     fixed
         Workflows that have run or are running; they keep their place.
+    policy
+        Followed instead of the one that the campaign names.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def plan_campaign(
     Infeasible
         If some workflow fits nowhere; the reasons are listed per workflow and option.
     ConfigError
-        If the policy is unknown.
+        If the policy is unknown or cannot be loaded.
 
     Examples
     --------
@@ -67,14 +67,7 @@ def plan_campaign(
     >>> [(w.name, w.start) for w in plan.workflows], plan.makespan, plan.lower_bound
     ([('f090', 0), ('f150', 3600), ('spectrum', 7200)], 10800, 10800)
     """
-    policy = POLICIES.get(campaign.policy)
-    if policy is None:
-        raise ConfigError(
-            Problem(
-                message=f"unknown policy {campaign.policy!r}",
-                hint=did_you_mean(campaign.policy, POLICIES) or f"known are {', '.join(POLICIES)}",
-            )
-        )
+    policy = policy or POLICIES[campaign.policy]
     reservations, fixed = tuple(reservations), tuple(fixed)
     unknown = [w.name for w in fixed if w.name not in campaign.workflows]
     unknown += [r.partition for r in reservations if r.partition not in cluster.by_partition]
@@ -93,7 +86,7 @@ def plan_campaign(
         )
     options = {name: options for name, (options, _) in admitted.items()}
     capacity = Capacity(cluster, campaign.budget, start, reservations, fixed)
-    workflows = policy(campaign, options, capacity, start=start, fixed=fixed)
+    workflows = [*policy(campaign, options, capacity, start=start, fixed=fixed)]
     workflows.sort(key=lambda w: (w.start, -w.rank))
     plan = Plan(
         campaign=campaign,

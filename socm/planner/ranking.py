@@ -1,10 +1,44 @@
-"""Which workflow is planned first: the upward rank of HEFT."""
+"""Which workflow is planned first: the upward rank of HEFT, and any other priority."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import Any
 
 from socm.model.campaign import Campaign
+from socm.model.cluster import Option
+
+
+def mean_durations(options: Mapping[str, Sequence[Option]]) -> dict[str, float]:
+    """Return the seconds that each workflow takes, on average over partitions that admit it."""
+    return {
+        name: fmean({o.partition.name: o.duration for o in ways}.values())
+        for name, ways in options.items()
+    }
+
+
+def by_priority(campaign: Campaign, key: Callable[[str], Any]) -> Iterator[str]:
+    """Yield names, each after all that it depends on; of those that may be next, the least key.
+
+    Those that may be next are the decision set of serial schedule generation. Equal keys go as
+    declared.
+
+    Examples
+    --------
+    >>> from socm.model.campaign import ResourceRequest, Workflow
+    >>> minute = ResourceRequest(runtime=60)
+    >>> campaign = Campaign.of("maps", [
+    ...     Workflow(name="spectrum", request=minute, depends=("map",)),
+    ...     Workflow(name="map", request=minute),
+    ...     Workflow(name="plot", request=minute),
+    ... ])
+    >>> [*by_priority(campaign, {"map": 2, "plot": 3, "spectrum": 1}.__getitem__)]
+    ['map', 'spectrum', 'plot']
+    """
+    import networkx as nx
+
+    yield from nx.lexicographical_topological_sort(campaign.dag, key=key)
 
 
 def upward_rank(campaign: Campaign, duration: Mapping[str, float]) -> dict[str, float]:
