@@ -181,4 +181,5 @@ def error_document(error: SocmError) -> dict[str, Any]:
             for p in problems or (Problem(message=error.message, hint=error.hint),)
         ],
         "reasons": list(reasons),
+        "remedies": list(error.remedies) if isinstance(error, Infeasible) else [],
     }

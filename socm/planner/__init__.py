@@ -10,6 +10,7 @@ from socm.model.cluster import Cluster, Option
 from socm.model.plan import Plan, PlannedWorkflow, Reservation
 from socm.planner.bounds import lower_bound
 from socm.planner.capacity import Capacity
+from socm.planner.fitting import fitting
 from socm.planner.policies import POLICIES, Policy
 from socm.units import format_walltime
 
@@ -82,6 +83,7 @@ def plan_campaign(
         raise Infeasible(
             f"{len(impossible)} of {len(admitted)} workflows cannot run on {cluster.name}",
             [f"{name}: {reason}" for name, reasons in impossible.items() for reason in reasons],
+            remedies=fitting(campaign, cluster, impossible),
             hint=f"`socm clusters {cluster.name}` shows what it has",
         )
     options = {name: options for name, (options, _) in admitted.items()}
