@@ -17,7 +17,7 @@ Planner = Callable[[Campaign, Cluster], Plan]
 """Plans a changed campaign, or on a changed cluster."""
 MOST_PLANS = 60
 """So often is planned at the most."""
-MOST_WORKFLOWS = 40_000
+MOST_WORKFLOWS = 36_000
 """So many workflows are planned at the most, over all plans: large campaigns get fewer of them."""
 UNTRIED = "less was not tried"
 
