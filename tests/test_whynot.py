@@ -435,14 +435,16 @@ def test_plans_are_few_whatever_the_campaign() -> None:
     assert told.complete
 
 
-def test_a_huge_campaign_is_told_what_could_not_be_tried(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("most", "plans"), [(40, 3), (11, 0)])
+def test_a_huge_campaign_is_told_what_needs_few_plans(
+    most: int, plans: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("socm.planner.trials.MOST_WORKFLOWS", 40)
+    monkeypatch.setattr("socm.planner.trials.MOST_WORKFLOWS", most)
     told = why(campaign_of(*(job(f"w{k}") for k in range(12)), hours=4, nodes=1), NODES_2)
-    assert told.plans == 40 // 12
+    assert told.plans == plans
     assert not told.complete
-    assert [r.kind for r in told.remedies][:1] == ["deadline"]
+    assert told.binding[0].kind == "cores"
+    assert changes(told, "deadline") == [{"deadline_s": 12 * HOUR}]
 
 
 # What fits nowhere

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +17,22 @@ if TYPE_CHECKING:
 
 def explain(plan: Plan) -> WhyNot | None:
     """Say why a plan is late and what would do; `None` if it is in time."""
+    from rich.console import Console
+
     from socm.planner import plan_campaign
     from socm.planner.whynot import why_not
 
     if plan.feasible:
         return None
+    errors = Console(stderr=True)
     planner = partial(
         plan_campaign,
         start=plan.start,
         reservations=plan.reservations,
         fixed=tuple(w for w in plan.workflows if w.fixed),
     )
-    return why_not(plan, planner)
+    with errors.status("late; planning what would do") if errors.is_terminal else nullcontext():
+        return why_not(plan, planner)
 
 
 def document_of(why: WhyNot | None) -> dict[str, Any] | None:

@@ -54,7 +54,7 @@ class Trials:
         self._free = [w.name for w in late.workflows if not w.fixed]
         self._begun = max((w.finish for w in late.workflows if w.fixed), default=0)
         self.made = 0
-        self.left = max(1, min(MOST_PLANS, MOST_WORKFLOWS // max(1, len(late.workflows))))
+        self.left = min(MOST_PLANS, MOST_WORKFLOWS // max(1, len(late.workflows)))
 
     def plan(self, case: Case) -> Plan | None:
         """Plan a variant; `None` if it cannot be planned, or no more may be."""
@@ -74,13 +74,16 @@ class Trials:
 
     def excluded(self, case: Case) -> int | None:
         """Return a lower bound of a variant, if it is over the deadline."""
+        bound = self._bound(case)
+        return bound if bound > self._deadline else None
+
+    def _bound(self, case: Case) -> int:
         campaign, cluster = case
         names = [name for name in self._free if name in campaign.workflows]
         options = options_of(campaign, cluster, names)
-        bound = self._begun
-        if names and all(options.values()):
-            bound = max(bound, lower_bound(campaign, cluster, options, start=self._late.start))
-        return bound if bound > self._deadline else None
+        if not names or not all(options.values()):
+            return self._begun
+        return max(self._begun, lower_bound(campaign, cluster, options, start=self._late.start))
 
     def smallest(
         self, most: int, case: Callable[[int], Case], at_most: int | None = None
@@ -89,10 +92,11 @@ class Trials:
 
         Nothing rests on more being better: list schedules have anomalies, in which more nodes, or
         less to do, end later (R. L. Graham, SIAM J. Appl. Math. 17 (1969) 416,
-        https://doi.org/10.1137/0117039). Amounts that a lower bound excludes need no plan. From
-        there on they are planned in growing steps up to the first that is in time, and between
-        the last that is late and that one by halves. So the amount below the one that is found
-        cannot do, or was planned and is late; some of those further below may not have been tried.
+        https://doi.org/10.1137/0117039). Amounts that a lower bound excludes need no plan. The
+        first that is planned is where the bound leaves as much room as the late plan had to its
+        own; from there it goes up in growing steps if that is late, else down; and between one
+        that is late and one in time by halves. So the amount below the one that is found cannot
+        do, or was planned and is late; some of those further below may not have been tried.
 
         Parameters
         ----------
@@ -109,19 +113,24 @@ class Trials:
             at_most = self.makespan(case(most))
         if at_most is None or at_most > self._deadline:
             return None
-        floor = self._floor(most, case)
+        floor = self._floor(most, case, self._deadline)
         best, ends_at, late = most, at_most, floor - 1
-        amount, step = floor, 1
-        while amount < best and (ends := self.makespan(case(amount))) is not None:
-            if ends <= self._deadline:
+        amount = self._floor(most, case, self._deadline / (1 + self._late.gap))
+        step, seen = 1, set[bool]()
+        while best - late > 1:
+            amount = min(max(amount, late + 1), best - 1)
+            ends = self.makespan(case(amount))
+            if ends is None:
+                break
+            seen.add(in_time := ends <= self._deadline)
+            if in_time:
                 best, ends_at = amount, ends
             else:
-                late, amount, step = amount, amount + step, 2 * step
-        while best - late > 1 and (ends := self.makespan(case((best + late) // 2))) is not None:
-            if ends <= self._deadline:
-                best, ends_at = (best + late) // 2, ends
+                late = amount
+            if len(seen) > 1:
+                amount = (best + late) // 2
             else:
-                late = (best + late) // 2
+                amount, step = (best - step if in_time else late + step), 2 * step
         if best - late > 1:
             checked = UNTRIED
         elif late >= floor:
@@ -130,13 +139,13 @@ class Trials:
             checked = "no plan can do with less" if floor > 1 else "the smallest step"
         return Found(best, ends_at, checked)
 
-    def _floor(self, most: int, case: Callable[[int], Case]) -> int:
-        """Return an amount below which bounds exclude all, if they fall as amounts rise."""
-        excluded, open_ = 0, most
-        while open_ - excluded > 1:
-            middle = (open_ + excluded) // 2
-            if self.excluded(case(middle)) is None:
-                open_ = middle
+    def _floor(self, most: int, case: Callable[[int], Case], time: float) -> int:
+        """Return an amount below which bounds are over a time, if they fall as amounts rise."""
+        over, under = 0, most
+        while under - over > 1:
+            middle = (under + over) // 2
+            if self._bound(case(middle)) > time:
+                over = middle
             else:
-                excluded = middle
-        return open_
+                under = middle
+        return under

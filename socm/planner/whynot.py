@@ -135,7 +135,9 @@ class _Search:
         campaign, cluster = self.late.campaign, self.late.cluster
         deadline = self.late.makespan
         makespan = self.trials.makespan((replace(campaign, deadline=deadline), cluster))
-        if makespan is not None and makespan > deadline:
+        if makespan is None:  # no more may be planned; but the plan at hand is one that ends then
+            makespan = deadline
+        if makespan > deadline:
             # The planner may be a faster one than that of the plan, and not as good.
             deadline = makespan
             makespan = self.trials.makespan((replace(campaign, deadline=deadline), cluster))
