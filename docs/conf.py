@@ -31,6 +31,7 @@ default_role = "code"
 VERBS = (
     "simulate",
     "plan",
+    "diff",
     "run",
     "resume",
     "status",

@@ -97,13 +97,21 @@ class InvalidPlan(SocmError):
 
 
 class Infeasible(SocmError):
-    """No plan exists on this cluster; the reasons are listed per workflow."""
+    """No plan exists on this cluster; the reasons are listed per workflow, and what would do."""
 
     exit_code = 3
 
-    def __init__(self, message: str, reasons: Iterable[str], *, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        reasons: Iterable[str],
+        *,
+        remedies: Iterable[str] = (),
+        hint: str | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.reasons = tuple(reasons)
+        self.remedies = tuple(remedies)
 
 
 class BackendError(SocmError):

@@ -45,6 +45,18 @@ class Registry(Generic[T]):
     def __contains__(self, name: object) -> bool:
         return name in self._points
 
+    def unknown(self, name: str) -> tuple[str, str]:
+        """Say that nothing is called `name`, and what was probably meant, or is known.
+
+        Examples
+        --------
+        >>> units = Registry[object]("unit", {"hour": "socm.units:HOUR"}, group="socm.doctest")
+        >>> units.unknown("our")
+        ("unknown unit 'our'", "did you mean 'hour'?")
+        """
+        hint = did_you_mean(name, self._points) or f"known are {', '.join(self)}"
+        return f"unknown {self._kind} {name!r}", hint
+
     def __getitem__(self, name: str) -> T:
         """Return the object called `name`.
 
@@ -55,12 +67,8 @@ class Registry(Generic[T]):
         """
         point = self._points.get(name)
         if point is None:
-            raise ConfigError(
-                Problem(
-                    message=f"unknown {self._kind} {name!r}",
-                    hint=did_you_mean(name, self._points) or f"known are {', '.join(self)}",
-                )
-            )
+            message, hint = self.unknown(name)
+            raise ConfigError(Problem(message=message, hint=hint))
         try:
             return cast("T", getattr(import_module(point.module), point.attr))
         except Exception as error:

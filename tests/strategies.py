@@ -1,16 +1,15 @@
-"""Random clusters and campaigns, the brute force that judges their plans, and simulations."""
+"""The strategies of `socm.testing`, the brute force that judges plans, and simulations."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from unittest import mock
 
-from hypothesis import assume, settings
-from hypothesis import strategies as st
+from hypothesis import settings
 
 from sim.backend import SimBackend
 from sim.scheduler import Running, Scheduler
@@ -21,191 +20,50 @@ from socm.engine.events import Ended, Event, Started, Submitted
 from socm.engine.journal import MemoryJournal
 from socm.engine.release import Release, hand_over_or_due
 from socm.engine.state import CampaignState
-from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Option, Partition, Qos
+from socm.model.campaign import Campaign, ResourceRequest
+from socm.model.cluster import Cluster, Option
 from socm.model.plan import Plan, PlannedWorkflow, Reservation
+from socm.testing import (
+    LONG,
+    SHORT,
+    budgets,
+    campaigns,
+    clusters,
+    depends,
+    pairs,
+    partitions,
+    requests,
+    reservations,
+)
 
-SHORT = st.integers(1, 9)
-"""Runtimes for brute force that looks at every second."""
-LONG = st.integers(1, 900)
-"""Runtimes that meet the walltime limits below."""
+__all__ = [
+    "LONG",
+    "SHORT",
+    "Ran",
+    "Seconds",
+    "World",
+    "budgets",
+    "campaigns",
+    "clusters",
+    "depends",
+    "distinct_nodes",
+    "exact",
+    "excesses",
+    "faults",
+    "noisy",
+    "pairs",
+    "partitions",
+    "peak",
+    "requests",
+    "reservations",
+    "share",
+    "simulate",
+]
 
 
 def share(part: float) -> settings:
     """A share of the examples that the profile asks for: for tests that cost more."""
     return settings(max_examples=max(1, round(settings().max_examples * part)))
-
-
-def sometimes(strategy: st.SearchStrategy[int]) -> st.SearchStrategy[int | None]:
-    """`None` for the most part."""
-    return st.one_of(st.none(), st.none(), strategy)
-
-
-def rarely() -> st.SearchStrategy[bool]:
-    """`False` for the most part."""
-    return st.integers(0, 5).map(lambda n: n == 5)
-
-
-@st.composite
-def partitions(draw: st.DrawFn, name: str = "p0", *, uniform: bool = False) -> Partition:
-    """One partition; a uniform one has speed 1, no walltime limit and shared nodes."""
-    return Partition(
-        name=name,
-        nodes=draw(st.integers(1, 4)),
-        cores=draw(st.integers(1, 8)),
-        threads_per_core=draw(st.sampled_from([1, 2])),
-        memory=draw(st.sampled_from([100, 128, 250, 1000])),
-        gpus=draw(st.sampled_from([0, 0, 1, 4])),
-        speed=1.0 if uniform else draw(st.sampled_from([1.0, 1.0, 0.5, 0.7, 1.3, 2.0])),
-        exclusive=False if uniform else draw(rarely()),
-        walltime=None if uniform else draw(sometimes(st.sampled_from([300, 600, 1200]))),
-    )
-
-
-@st.composite
-def tiers(draw: st.DrawFn, name: str, partition_names: list[str]) -> Qos:
-    """One QOS with any of the limits that there are."""
-    where = draw(st.lists(st.sampled_from(partition_names), unique=True, max_size=2))
-    return Qos(
-        name=name,
-        partitions=tuple(where) if draw(rarely()) else (),
-        walltime=draw(sometimes(st.sampled_from([120, 300, 600, 3600]))),
-        running_jobs=draw(sometimes(st.integers(1, 4))),
-        cores=draw(sometimes(st.integers(2, 24))),
-        cores_per_job=draw(sometimes(st.integers(2, 12))),
-        nodes_per_job=draw(sometimes(st.integers(1, 3))),
-        exclusive=draw(rarely()),
-        debug=draw(rarely()),
-    )
-
-
-@st.composite
-def clusters(draw: st.DrawFn, *, most_partitions: int = 3, most_tiers: int = 3) -> Cluster:
-    """One to three partitions, with up to three QOS."""
-    names = [f"p{k}" for k in range(draw(st.integers(1, most_partitions)))]
-    return Cluster(
-        name="random",
-        partitions=tuple(draw(partitions(name)) for name in names),
-        qos=tuple(draw(tiers(f"q{k}", names)) for k in range(draw(st.integers(0, most_tiers)))),
-    )
-
-
-@st.composite
-def requests(
-    draw: st.DrawFn,
-    cluster: Cluster,
-    runtimes: st.SearchStrategy[int] = LONG,
-    *,
-    pinned: bool = True,
-) -> ResourceRequest:
-    """A request of about the size of the cluster's nodes; whether it is admitted is open."""
-    model = draw(st.sampled_from(cluster.partitions))
-    ranks = draw(st.integers(1, 6))
-    runtime = draw(runtimes)
-    return ResourceRequest(
-        ranks=ranks,
-        threads=draw(st.integers(1, max(1, min(4, model.cores)))),
-        cpus=draw(st.sampled_from(["physical", "physical", "logical"])),
-        memory=draw(st.one_of(st.just(0), st.integers(0, model.memory * ranks))),
-        gpus=draw(st.integers(0, model.gpus)) if draw(rarely()) else 0,
-        runtime=runtime,
-        walltime=draw(sometimes(st.integers(runtime, 3 * runtime + 60))),
-        spread=draw(st.sampled_from([0.0, 0.2, 0.2, 0.6])),
-        partition=model.name if pinned and draw(rarely()) else None,
-        qos=draw(st.sampled_from(cluster.tiers)).name or None
-        if pinned and draw(rarely())
-        else None,
-    )
-
-
-def budgets() -> st.SearchStrategy[Budget]:
-    """Cores, nodes, both, or none."""
-    return st.builds(
-        Budget, cores=sometimes(st.integers(2, 24)), nodes=sometimes(st.integers(1, 5))
-    )
-
-
-@st.composite
-def depends(draw: st.DrawFn, index: int) -> tuple[str, ...]:
-    """Dependencies on any of the workflows before."""
-    if not index or draw(st.booleans()):
-        return ()
-    parents = draw(st.lists(st.integers(0, index - 1), min_size=1, max_size=3, unique=True))
-    return tuple(f"w{k}" for k in parents)
-
-
-@st.composite
-def campaigns(
-    draw: st.DrawFn,
-    cluster: Cluster,
-    runtimes: st.SearchStrategy[int] = LONG,
-    *,
-    most: int = 25,
-    pinned: bool = True,
-    budget: st.SearchStrategy[Budget] | None = None,
-) -> Campaign:
-    """A random DAG of workflows; whether the cluster admits them all is open."""
-    return Campaign.of(
-        "random",
-        [
-            Workflow(
-                name=f"w{k}",
-                request=draw(requests(cluster, runtimes, pinned=pinned)),
-                depends=draw(depends(k)),
-            )
-            for k in range(draw(st.integers(1, most)))
-        ],
-        budget=draw(budget if budget is not None else budgets()),
-    )
-
-
-@st.composite
-def pairs(
-    draw: st.DrawFn,
-    runtimes: st.SearchStrategy[int] = LONG,
-    *,
-    cluster: st.SearchStrategy[Cluster] | None = None,
-    most: int = 25,
-    budget: st.SearchStrategy[Budget] | None = None,
-) -> tuple[Campaign, Cluster]:
-    """A campaign and a cluster that admits all of it.
-
-    A workflow that is not admitted is replaced by a small one, so that few examples are lost.
-    """
-    place = draw(cluster if cluster is not None else clusters())
-    campaign = draw(campaigns(place, runtimes, most=most, budget=budget))
-    workflows = []
-    for workflow in campaign.workflows.values():
-        request = workflow.request
-        if not place.admit(request, campaign.budget)[0]:
-            request = ResourceRequest(runtime=min(request.runtime, 60), spread=request.spread)
-            assume(place.admit(request, campaign.budget)[0])
-        workflows.append(replace(workflow, request=request))
-    return Campaign.of("random", workflows, budget=campaign.budget), place
-
-
-@st.composite
-def reservations(draw: st.DrawFn, cluster: Cluster, latest: int = 600) -> tuple[Reservation, ...]:
-    """At most one window per node, of all or of a part of what it has."""
-    windows = []
-    for partition in cluster.partitions:
-        for node in range(partition.nodes):
-            if not draw(rarely()):
-                continue
-            start = draw(st.integers(0, latest))
-            part = draw(st.booleans())
-            windows.append(
-                Reservation(
-                    partition=partition.name,
-                    node=node,
-                    start=start,
-                    finish=start + draw(st.integers(1, latest)),
-                    cores=draw(st.integers(1, partition.cores)) if part else None,
-                    memory=draw(st.integers(0, partition.memory)) if part else None,
-                    gpus=draw(st.integers(0, partition.gpus)) if part else None,
-                )
-            )
-    return tuple(windows)
 
 
 class Seconds:

@@ -72,6 +72,36 @@ stages:
     assert (request.ranks, request.threads, request.memory) == (9, 4, 8192)
 
 
+def test_priorities_are_of_workflows_and_a_group_shares_its_own(tmp_path: Path) -> None:
+    stages = load(
+        tmp_path, f"campaign: {{}}\nstages: {{a: {{{STAGE}, priority: -2}}, b: {{{STAGE}}}}}"
+    )
+    assert {w.name: w.priority for w in stages.campaign.workflows.values()} == {"a": -2, "b": 0}
+    text = """
+[campaign.ml-null-tests]
+context = "c.yaml"
+area = "a.fits"
+output_dir = "out"
+resources = { runtime = "1h" }
+priority = 1
+[campaign.ml-null-tests.mission-tests]
+nsplits = 2
+[campaign.ml-null-tests.day-night-tests]
+nsplits = 2
+priority = 3
+"""
+    (tmp_path / "nulls.toml").write_text(text)
+    nulls = load_campaign(tmp_path / "nulls.toml", assume_splits=True).campaign
+    found = {w.kind.rpartition(".")[2]: w.priority for w in nulls.workflows.values()}
+    assert found == {"mission-tests": 1, "day-night-tests": 3}
+
+
+@pytest.mark.parametrize("priority", ["high", "1.5", "true", str(10**10)])
+def test_a_priority_is_a_whole_number(tmp_path: Path, priority: str) -> None:
+    text = f"campaign: {{}}\nstages: {{a: {{{STAGE}, priority: {priority}}}}}"
+    assert "stages.a.priority" in problems(tmp_path, text)[0]
+
+
 def test_yaml_words_and_clocks_are_not_what_yaml_1_1_made_of_them(tmp_path: Path) -> None:
     loaded = load(
         tmp_path,

@@ -98,6 +98,7 @@ def test_any_text_is_read_back_from_a_campaign_file(text: str, name: str) -> Non
     environment=st.dictionaries(NAMES, st.text()),
     script=st.none() | st.sampled_from(["/w/run.py", "/w/a b.py", "/w/$X.py"]),
     directory=st.none() | st.sampled_from(["/work", "/work/$x"]),
+    priority=st.integers(-3, 3),
 )
 def test_a_campaign_is_the_same_when_its_file_is_loaded(
     names: list[str],
@@ -105,6 +106,7 @@ def test_a_campaign_is_the_same_when_its_file_is_loaded(
     environment: dict[str, str],
     script: str | None,
     directory: str | None,
+    priority: int,
 ) -> None:
     campaign = Campaign.of(
         "all of it",
@@ -114,6 +116,7 @@ def test_a_campaign_is_the_same_when_its_file_is_loaded(
                 command=(*command, *([script, *command] if script else [])),
                 request=ResourceRequest(runtime=61, memory=1),
                 depends=tuple(names[:k]),
+                priority=priority,
                 environment=environment,
                 directory=directory,
                 inputs=(script,) if script else (),

@@ -15,12 +15,9 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "how-to-workflow-type.md"
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package of the how-to, and a broken one, installed in a folder."""
-    folder = tmp_path_factory.mktemp("plugin")
-    blocks = re.findall(r"`([^`\n]+)`:\n\n```\w+\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert {name for name, _ in blocks} == {"pyproject.toml", "beam_maps.py", "campaign.toml"}
+def install(page: Path, folder: Path, broken: str) -> set[str]:
+    """Install the package of a page in a folder, and a broken one; return the page's files."""
+    blocks = re.findall(r"`([^`\n]+)`:\n\n```\w+\n(.*?)```", page.read_text(), re.DOTALL)
     for name, text in blocks:
         (folder / name).write_text(text)
     target = folder / "site"
@@ -29,10 +26,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
          "--no-deps", "--no-build-isolation", "--target", target, folder],
         check=True,
     )  # fmt: skip
-    broken = target / "broken-1.dist-info"
-    broken.mkdir()
-    (broken / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
-    (broken / "entry_points.txt").write_text("[socm.workflows]\nbroken-maps = nowhere:TYPE\n")
+    info = target / "broken-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(broken)
+    return {name for name, _ in blocks}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of the how-to, and a broken one, installed in a folder."""
+    folder = tmp_path_factory.mktemp("plugin")
+    files = install(PAGE, folder, "[socm.workflows]\nbroken-maps = nowhere:TYPE\n")
+    assert files == {"pyproject.toml", "beam_maps.py", "campaign.toml"}
     return folder
 
 

@@ -17,6 +17,7 @@ import typer
 from socm import __version__
 from socm.cli import (
     clusters,
+    diff,
     export,
     import_,
     init,
@@ -47,6 +48,7 @@ app = typer.Typer(
 )
 app.command(name="simulate", epilog=simulate.EXAMPLES)(simulate.simulate)
 app.command(name="plan", epilog=plan.EXAMPLES)(plan.plan)
+app.command(name="diff", epilog=diff.EXAMPLES)(diff.diff)
 app.command(name="run", epilog=run.RUN_EXAMPLES)(run.run)
 app.command(name="resume", epilog=run.RESUME_EXAMPLES)(run.resume)
 app.command(name="status", epilog=status.STATUS_EXAMPLES)(status.status)
@@ -181,4 +183,5 @@ def error_document(error: SocmError) -> dict[str, Any]:
             for p in problems or (Problem(message=error.message, hint=error.hint),)
         ],
         "reasons": list(reasons),
+        "remedies": list(error.remedies) if isinstance(error, Infeasible) else [],
     }

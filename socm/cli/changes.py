@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +63,8 @@ def _as_it_is_now(run: Run, file: Path) -> Campaign:
 
 def _differences(before: Campaign, after: Campaign) -> Iterator[tuple[str, str]]:
     """Yield what differs: the workflow, or nothing for the campaign's own keys; and in words."""
+    from socm.model.difference import workflow_changes
+
     for key in ("budget", "policy", "retries"):
         old, new = getattr(before, key), getattr(after, key)
         if old != new:
@@ -74,17 +75,10 @@ def _differences(before: Campaign, after: Campaign) -> Iterator[tuple[str, str]]
         yield "", f"{name} is new in the campaign"
     for name, workflow in after.workflows.items():
         known = before.workflows.get(name)
-        if known is None:
-            continue
-        for field in fields(workflow):
-            old, new = getattr(known, field.name), getattr(workflow, field.name)
-            if field.name == "request":
-                for part in fields(new):
-                    was, is_now = getattr(old, part.name), getattr(new, part.name)
-                    if was != is_now:
-                        yield name, f"{name}: {part.name} was {was}, and is {is_now}"
-            elif old != new and field.name != "description":
-                yield name, f"{name}: {field.name} was {_short(old)}, and is {_short(new)}"
+        for change in workflow_changes(known, workflow) if known is not None else ():
+            if change.key not in ("description", "priority"):
+                old, new = _short(change.before), _short(change.after)
+                yield name, f"{name}: {change.key} was {old}, and is {new}"
 
 
 def _short(value: object) -> str:

@@ -46,27 +46,31 @@ OutputOption = Annotated[
 ]
 
 
-def load_plan(file: Path, cluster: str | None, *, assume_splits: bool = False) -> Plan:
+def load_plan(
+    file: Path, cluster: str | None, *, assume_splits: bool = False, policy: str | None = None
+) -> Plan:
     """Read a plan, or read a campaign and plan it; the warnings of both are in the plan."""
     from dataclasses import replace
 
     from socm.model.document import read_plan
 
     if file.suffix == ".json":
-        if cluster is not None:
-            problem = Problem(
-                file=str(file),
-                message="a plan is for one cluster",
-                hint="plan the campaign again with --cluster",
-            )
-            raise ConfigError(problem)
+        for name, given in (("cluster", cluster), ("policy", policy)):
+            if given is not None:
+                problem = Problem(
+                    file=str(file),
+                    message=f"a plan has its {name} already",
+                    hint=f"plan the campaign again with --{name}",
+                )
+                raise ConfigError(problem)
         return read_plan(file)
 
     from socm.config import load_campaign
     from socm.planner import plan_campaign
 
     loaded = load_campaign(file, cluster=cluster, assume_splits=assume_splits)
-    plan = plan_campaign(loaded.campaign, loaded.cluster)
+    campaign = replace(loaded.campaign, policy=policy or loaded.campaign.policy)
+    plan = plan_campaign(campaign, loaded.cluster)
     return replace(plan, warnings=(*loaded.warnings, *plan.warnings))
 
 

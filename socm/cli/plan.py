@@ -37,6 +37,10 @@ def plan(
     file: CampaignFile,
     cluster: ClusterOption = None,
     assume_splits: AssumeSplits = False,
+    policy: Annotated[
+        str | None,
+        typer.Option("--policy", metavar="NAME", help="Plan by this policy, not the campaign's."),
+    ] = None,
     output: OutputOption = None,
     all_rows: Annotated[
         bool, typer.Option("--all", help=f"List every workflow of a plan of more than {ROWS}.")
@@ -47,10 +51,12 @@ def plan(
 
     Exit code 0 if the deadline is met or there is none, 3 if it is missed or no plan exists.
     """
+    from socm.cli import whynot
     from socm.model.document import plan_document
 
-    planned = load_plan(file, cluster, assume_splits=assume_splits)
-    document = plan_document(planned)
+    planned = load_plan(file, cluster, assume_splits=assume_splits, policy=policy)
+    why = whynot.explain(planned)
+    document = {**plan_document(planned), "why_not": whynot.document_of(why)}
     if output is not None:
         write_json(document, output)
     if json:
@@ -70,6 +76,7 @@ def plan(
         out.print(plan_table(planned, rows, width=out.width))
         out.print(facts_table(plan_facts(planned)))
         out.print(plan_verdict(planned), style="green" if planned.feasible else "red")
+        whynot.tell(out, why, file)
         if output is not None:
             out.print(f"plan written to {output}", style="dim")
     return 0 if planned.feasible else 3

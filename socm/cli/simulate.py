@@ -75,6 +75,7 @@ def simulate(
     Once with runtimes exactly as expected, and many times by chance. Exit code 0 if the exact run
     meets the deadline or there is none, 3 if it does not.
     """
+    from socm.cli import whynot
     from socm.config.settings import load_settings
     from socm.model.document import simulation_document
 
@@ -99,7 +100,8 @@ def simulate(
         chosen("seed", seed, 0) or 0,
         chosen("processes", processes, usable_cores()) or 1,
     )
-    document = simulation_document(simulation)
+    why = whynot.explain(plan)
+    document = {**simulation_document(simulation), "why_not": whynot.document_of(why)}
     if output is not None:
         write_json(document, output)
     if plot is not None:
@@ -121,6 +123,7 @@ def simulate(
         out.print()
         verdict = simulation_verdict(simulation)
         out.print(verdict, style="bold green" if simulation.feasible else "bold red")
+        whynot.tell(out, why, file)
         for path in (plot, output):
             if path is not None:
                 out.print(f"written to {path}", style="dim")

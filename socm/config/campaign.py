@@ -106,6 +106,8 @@ class _CampaignReader:
         self._assume_splits = assume_splits
 
     def load(self) -> LoadedCampaign:
+        from socm.planner.policies import POLICIES  # NumPy comes with the planner
+
         findings, data = self._findings, self._findings.source.data
         if "campaign" not in data and "stages" not in data:
             hints = (did_you_mean(name, ["campaign", "stages"]) for name in data)
@@ -121,6 +123,8 @@ class _CampaignReader:
         sections = {k: v for k, v in body.items() if k not in own}
         section = self._section(own)
         cluster = self._cluster(section, own)
+        if section is not None and section.policy not in POLICIES:
+            findings.problem(("campaign", "policy"), *POLICIES.unknown(section.policy))
         # With a problem in either, go on with what is known: all are to be told at once.
         workflows = self._workflows(
             data,

@@ -169,6 +169,7 @@ class WorkflowSection(Section):
         tuple[str, ...],
         WithJsonSchema({"type": ["array", "string", "null"], "items": {"type": "string"}}),
     ] = ()
+    priority: Annotated[int, BeforeValidator(not_bool), Field(ge=-(10**9), le=10**9)] = 0
     resources: ResourcesSection
     environment: dict[str, Scalar] = Field(default_factory=dict)
     base_path: str | None = None

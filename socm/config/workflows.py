@@ -247,6 +247,7 @@ class WorkflowReader:
             kind=kind,
             request=self._request(name, key, section.resources),
             depends=section.depends,
+            priority=section.priority,
             environment={
                 variable: findings.expand(_text(value))
                 for variable, value in {

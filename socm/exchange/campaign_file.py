@@ -121,6 +121,7 @@ def stage_section(workflow: Workflow) -> dict[str, object]:
     told: dict[str, object] = {
         **_command(workflow),
         "depends": list(workflow.depends),
+        "priority": workflow.priority,
         "environment": {k: escaped(v) for k, v in workflow.environment.items()},
         "base-path": escaped(workflow.directory or ""),
         "description": workflow.description,

@@ -98,6 +98,8 @@ class Workflow:
         Resources.
     depends
         Names of the workflows that must have completed before.
+    priority
+        What is to be dropped first where not all can be done: the lowest. It changes no plan.
     environment
         Variables to set for the command.
     modules, setup
@@ -129,6 +131,7 @@ class Workflow:
     command: tuple[str, ...] = ()
     request: ResourceRequest
     depends: tuple[str, ...] = ()
+    priority: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()

@@ -336,21 +336,18 @@ class Plan:
     def _exceeded_limits(self, workflows: list[PlannedWorkflow]) -> Iterator[str]:
         for qos in self.cluster.tiers:
             mine = [w for w in workflows if (w.qos or "") == qos.name]
-            jobs, cores = _peak(mine, lambda w: 1), _peak(mine, lambda w: w.cores)
+            jobs, cores = peak(mine, lambda w: 1), peak(mine, lambda w: w.cores)
             if qos.running_jobs is not None and jobs > qos.running_jobs:
                 yield f"QOS {qos.name}: {jobs} jobs run at once, it lets {qos.running_jobs}"
             if qos.cores is not None and cores > qos.cores:
                 yield f"QOS {qos.name}: {cores} cores in use at once, it lets {qos.cores}"
         budget = self.campaign.budget
-        if (
-            budget.cores is not None
-            and (peak := _peak(workflows, lambda w: w.cores)) > budget.cores
-        ):
-            yield f"budget: {peak} cores in use at once, not {budget.cores}"
+        if budget.cores is not None and (most := peak(workflows, lambda w: w.cores)) > budget.cores:
+            yield f"budget: {most} cores in use at once, not {budget.cores}"
         if budget.nodes is not None:
-            peak = max((used for _, used in _busy_nodes(workflows)), default=0)
-            if peak > budget.nodes:
-                yield f"budget: {peak} nodes in use at once, not {budget.nodes}"
+            most = max((used for _, used in _busy_nodes(workflows)), default=0)
+            if most > budget.nodes:
+                yield f"budget: {most} nodes in use at once, not {budget.nodes}"
 
 
 _Change = tuple[int, int, int, int, int, int]
@@ -372,16 +369,16 @@ def _first_overload(events: list[_Change], have: tuple[int, int, int]) -> str | 
     return None
 
 
-def _peak(workflows: Iterable[PlannedWorkflow], amount: Callable[[PlannedWorkflow], int]) -> int:
+def peak(workflows: Iterable[PlannedWorkflow], amount: Callable[[PlannedWorkflow], int]) -> int:
     """Return the most of something that is in use at once."""
     changes = sorted(
         change for w in workflows for change in ((w.start, 1, amount(w)), (w.finish, 0, -amount(w)))
     )
-    used = peak = 0
+    used = most = 0
     for _, _, delta in changes:
         used += delta
-        peak = max(peak, used)
-    return peak
+        most = max(most, used)
+    return most
 
 
 def _busy_nodes(workflows: Iterable[PlannedWorkflow]) -> Iterator[tuple[int, int]]:

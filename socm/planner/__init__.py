@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from socm.errors import ConfigError, Infeasible, Problem, did_you_mean
+from socm.errors import ConfigError, Infeasible, Problem
 from socm.model.campaign import Campaign, ResourceRequest
 from socm.model.cluster import Cluster, Option
 from socm.model.plan import Plan, PlannedWorkflow, Reservation
 from socm.planner.bounds import lower_bound
 from socm.planner.destructive import MOST
-from socm.planner.effort import Effort
-from socm.planner.heft import heft
-from socm.planner.improve import shortest
+from socm.planner.effort import USUAL, Effort
+from socm.planner.fitting import fitting
 from socm.planner.instance import Instance, instance_of
+from socm.planner.policies import POLICIES, Policy
 from socm.planner.ranking import by_rank, upward_rank
-from socm.planner.schedule import serial
+from socm.planner.serial import serial
 from socm.units import format_walltime
 
-__all__ = ["POLICIES", "admitted", "plan_campaign"]
-
-POLICIES = {"time": shortest, "heft": heft}
-"""Name of a policy to the planner that follows it."""
+__all__ = ["POLICIES", "Effort", "admitted", "plan_campaign"]
 
 
 def plan_campaign(
@@ -32,9 +29,8 @@ def plan_campaign(
     start: int = 0,
     reservations: Iterable[Reservation] = (),
     fixed: Iterable[PlannedWorkflow] = (),
-    effort: float | None = None,
-    iterations: int | None = None,
-    seed: int = 0,
+    policy: Policy | None = None,
+    effort: Effort = USUAL,
 ) -> Plan:
     """Lay a campaign out on a cluster, and prove that it fits.
 
@@ -48,14 +44,10 @@ def plan_campaign(
         Capacity that is not the campaign's.
     fixed
         Workflows that have run or are running; they keep their place.
+    policy
+        Followed instead of the one that the campaign names.
     effort
-        Seconds to look for a better plan. With 0 it is one pass.
-    iterations
-        How many times to try to improve the plan, instead. If neither is given, it is a fixed
-        amount of work, less than a second: then, as with `iterations`, the same campaign gets the
-        same plan on every machine.
-    seed
-        Of what is tried by chance.
+        What the search for a better plan may spend; usually less than a second.
 
     Returns
     -------
@@ -67,7 +59,7 @@ def plan_campaign(
     Infeasible
         If some workflow fits nowhere; the reasons are listed per workflow and option.
     ConfigError
-        If the policy is unknown.
+        If the policy is unknown or cannot be loaded.
 
     Examples
     --------
@@ -84,14 +76,7 @@ def plan_campaign(
     >>> [(w.name, w.start) for w in plan.workflows], plan.makespan, plan.lower_bound
     ([('f090', 0), ('f150', 3600), ('spectrum', 7200)], 10800, 10800)
     """
-    policy = POLICIES.get(campaign.policy)
-    if policy is None:
-        raise ConfigError(
-            Problem(
-                message=f"unknown policy {campaign.policy!r}",
-                hint=did_you_mean(campaign.policy, POLICIES) or f"known are {', '.join(POLICIES)}",
-            )
-        )
+    policy = policy or POLICIES[campaign.policy]
     reservations, fixed = tuple(reservations), tuple(fixed)
     unknown = [w.name for w in fixed if w.name not in campaign.workflows]
     unknown += [r.partition for r in reservations if r.partition not in cluster.by_partition]
@@ -103,6 +88,7 @@ def plan_campaign(
         raise Infeasible(
             f"{len(impossible)} of {len(ways)} workflows cannot run on {cluster.name}",
             [f"{name}: {reason}" for name, reasons in impossible.items() for reason in reasons],
+            remedies=fitting(campaign, cluster, impossible),
             hint=f"`socm clusters {cluster.name}` shows what it has",
         )
     options = {name: options for name, (options, _) in ways.items()}
@@ -110,8 +96,7 @@ def plan_campaign(
         campaign, cluster, options, start=start, reservations=reservations, fixed=fixed
     )
     instance = replace(instance, bound=_bound(instance, options))
-    schedule = policy(instance, Effort(seconds=effort, iterations=iterations, seed=seed))
-    workflows = schedule.planned(instance, upward_rank(instance))
+    workflows = policy(instance, effort).planned(instance, upward_rank(instance))
     workflows.sort(key=lambda w: (w.start, -w.rank))
     plan = Plan(
         campaign=campaign,

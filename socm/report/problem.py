@@ -32,6 +32,8 @@ def print_error(error: SocmError) -> None:
     console.print(Text.assemble(("error: ", "bold red"), error.message))
     if isinstance(error, Infeasible):
         _print_reasons(console, error.reasons)
+        for remedy in error.remedies:
+            console.print(Text.assemble(("  would fit: ", "cyan"), remedy))
     if error.hint:
         console.print(Text.assemble(("  hint: ", "cyan"), error.hint))
 

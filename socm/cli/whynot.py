@@ -1,0 +1,58 @@
+"""After a "late": what binds, what would do, and the next command."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from socm.model.plan import Plan
+    from socm.planner.whynot import WhyNot
+
+
+def explain(plan: Plan) -> WhyNot | None:
+    """Say why a plan is late and what would do; `None` if it is in time."""
+    from rich.console import Console
+
+    from socm.planner import plan_campaign
+    from socm.planner.effort import LITTLE
+    from socm.planner.whynot import why_not
+
+    if plan.feasible:
+        return None
+    errors = Console(stderr=True)
+    planner = partial(
+        plan_campaign,
+        start=plan.start,
+        reservations=plan.reservations,
+        fixed=tuple(w for w in plan.workflows if w.fixed),
+        effort=LITTLE,
+    )
+    with errors.status("late; planning what would do") if errors.is_terminal else nullcontext():
+        return why_not(plan, planner)
+
+
+def document_of(why: WhyNot | None) -> dict[str, Any] | None:
+    """Return it as JSON data; `None` for a plan in time."""
+    from socm.report.whynot import why_not_document
+
+    return why_not_document(why) if why is not None else None
+
+
+def tell(out: Console, why: WhyNot | None, file: Path) -> None:
+    """Print it, and the command that tries a remedy at once."""
+    from socm.report.whynot import next_command, why_not_table
+
+    if why is None:
+        return
+    out.print()
+    out.print(why_not_table(why))
+    command = next_command(why, ["socm", *sys.argv[1:]])
+    # What a plan file says is settled; a campaign may be planned anew.
+    if command is not None and file.suffix != ".json":
+        out.print(f"next: {command}", style="dim", soft_wrap=True)

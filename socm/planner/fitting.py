@@ -1,0 +1,114 @@
+"""What would make a workflow fit that fits nowhere: the smallest change of each number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from socm.model.campaign import Budget, Campaign, ResourceRequest
+from socm.model.cluster import Cluster
+from socm.planner.binding import names_in_words
+from socm.units import duration_text, format_count
+
+MOST_REQUESTS = 20
+"""So many different requests are looked at; more nobody reads."""
+
+
+def fitting(campaign: Campaign, cluster: Cluster, names: Iterable[str]) -> list[str]:
+    """Say for workflows that fit nowhere what change alone would make each fit, if any would.
+
+    Examples
+    --------
+    >>> from socm.model.campaign import Workflow
+    >>> from socm.model.cluster import Partition
+    >>> large = ResourceRequest(memory=1200, runtime=60)
+    >>> campaign = Campaign.of("large", [Workflow(name="map", request=large)])
+    >>> cpu = Partition(name="cpu", nodes=2, cores=8, memory=1000)
+    >>> fitting(campaign, Cluster(name="small", partitions=(cpu,)), ["map"])
+    ['map with at most 1 000 MB of memory, or 2 ranks of 600 MB each']
+    """
+    sharing: dict[ResourceRequest, list[str]] = {}
+    for name in names:
+        sharing.setdefault(campaign.workflows[name].request, []).append(name)
+    found: dict[str, list[str]] = {}
+    for request in [*sharing][:MOST_REQUESTS]:
+        if changes := ", or ".join(_changes(request, cluster, campaign.budget)):
+            found.setdefault(changes, []).extend(sharing[request])
+    return [f"{names_in_words(who)} with {changes}" for changes, who in found.items()]
+
+
+def _changes(request: ResourceRequest, cluster: Cluster, budget: Budget) -> Iterator[str]:
+    """Yield each change of one number, or of what is named, that makes a request fit."""
+
+    def fits(changed: ResourceRequest, within: Budget = budget) -> bool:
+        return bool(cluster.admit(changed, within)[0])
+
+    if memory := _largest(1, request.memory, lambda m: fits(replace(request, memory=m))):
+        yield f"at most {format_count(memory)} MB of memory"
+    for ranks in sorted({-(-request.memory // p.memory) for p in cluster.partitions}):
+        if ranks > request.ranks and fits(more := replace(request, ranks=ranks)):
+            yield f"{format_count(ranks)} ranks of {format_count(more.memory_of(1))} MB each"
+            break
+    if threads := _largest(1, request.threads, lambda n: fits(replace(request, threads=n))):
+        yield f"at most {threads} threads"
+    gpus = _largest(0, request.gpus, lambda n: fits(replace(request, gpus=n)))
+    if gpus is not None:
+        yield f"at most {gpus} GPUs for each rank"
+    yield from _shorter(request, cluster, fits)
+    total = sum(p.nodes for p in cluster.partitions)
+    if budget.nodes is not None and (
+        nodes := _least(budget.nodes, total, lambda n: fits(request, replace(budget, nodes=n)))
+    ):
+        yield f"a budget of at least {format_count(nodes)} nodes"
+    total = sum(p.nodes * p.cores for p in cluster.partitions)
+    if budget.cores is not None and (
+        cores := _least(budget.cores, total, lambda n: fits(request, replace(budget, cores=n)))
+    ):
+        yield f"requested_resources of at least {format_count(cores)} cores"
+    if request.partition is not None and fits(replace(request, partition=None)):
+        yield "another partition"
+    others = [q.name for q in cluster.qos if q.name != request.qos]
+    if tiers := [name for name in others if fits(replace(request, qos=name))]:
+        yield f"QOS {' or '.join(tiers)}"
+
+
+def _shorter(
+    request: ResourceRequest, cluster: Cluster, fits: Callable[[ResourceRequest], bool]
+) -> Iterator[str]:
+    """Yield the longest time that fits: of the walltime, or of the runtime that it follows from."""
+    limits = {p.walltime for p in cluster.partitions} | {q.walltime for q in cluster.tiers}
+    longest = sorted((limit for limit in limits if limit is not None), reverse=True)
+    if request.walltime is not None:
+        for time in longest:
+            if request.runtime <= time < request.walltime and fits(replace(request, walltime=time)):
+                yield f"a walltime of {duration_text(time)} at the most"
+                return
+    else:
+        times = {math.floor(time * p.speed) for time in longest for p in cluster.partitions}
+        for time in sorted(times, reverse=True):
+            if 1 <= time < request.runtime and fits(replace(request, runtime=time)):
+                yield f"a runtime of {duration_text(time)} at the most"
+                return
+
+
+def _largest(least: int, now: int, fits: Callable[[int], bool]) -> int | None:
+    """Return the largest number below `now` that fits, where less is never harder to fit."""
+    if now <= least or not fits(least):
+        return None
+    low, high = least, now
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def _least(now: int, most: int, fits: Callable[[int], bool]) -> int | None:
+    """Return the least number over `now` that fits, where more is never harder to fit."""
+    if most <= now or not fits(most):
+        return None
+    low, high = now, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high

@@ -1,0 +1,71 @@
+"""Whether a policy keeps to what a plan is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from socm.model.campaign import Campaign
+from socm.model.cluster import Cluster
+from socm.planner import plan_campaign
+from socm.planner.policies import Policy
+from socm.testing.strategies import pairs, reservations
+
+
+def check_policy(policy: Policy, *, examples: int = 100) -> None:
+    """Plan random campaigns by a policy, and prove every plan.
+
+    Each plan has every workflow once, breaks no dependency, capacity, QOS limit, budget or
+    reservation, and ends no sooner than its lower bound; the same campaign gets the same plan;
+    and what has begun stays where it is when the rest is planned anew.
+
+    Parameters
+    ----------
+    policy
+        What is to be checked.
+    examples
+        How many campaigns to plan.
+
+    Raises
+    ------
+    InvalidPlan
+        If a plan breaks a rule; Hypothesis prints the smallest campaign that it found.
+    AssertionError
+        If a policy changes its mind, or moves what has begun.
+
+    Examples
+    --------
+    >>> from socm.planner.policies import fifo
+    >>> check_policy(fifo, examples=5)
+    """
+
+    @settings(
+        deadline=None,
+        max_examples=examples,
+        suppress_health_check=[HealthCheck.too_slow],
+        report_multiple_bugs=False,
+        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    )
+    @given(pairs(most=12), st.data())
+    def holds(pair: tuple[Campaign, Cluster], data: st.DataObject) -> None:
+        campaign, cluster = pair
+        windows = data.draw(reservations(cluster), label="reservations")
+        plan = plan_campaign(campaign, cluster, reservations=windows, policy=policy)
+        again = plan_campaign(campaign, cluster, reservations=windows, policy=policy)
+        assert plan == again, "the same campaign got two different plans"
+        now = data.draw(st.integers(0, plan.makespan), label="now")
+        begun = {w.name: replace(w, fixed=True) for w in plan.workflows if w.start < now}
+        rest = plan_campaign(
+            campaign,
+            cluster,
+            start=now,
+            reservations=windows,
+            fixed=begun.values(),
+            policy=policy,
+        )
+        kept = {w.name: w for w in rest.workflows if w.name in begun}
+        assert kept == begun, "what had begun was moved"
+
+    holds()
