@@ -10,9 +10,11 @@ from socm.cli.common import (
     AssumeSplits,
     CampaignFile,
     ClusterOption,
+    EffortOption,
     JsonOption,
     OutputOption,
     console,
+    effort_of,
     load_plan,
     print_json,
     warn,
@@ -25,6 +27,8 @@ EXAMPLES = """
   socm plan campaign.toml
 
   socm plan dag.yaml --cluster perlmutter --output plan.json
+
+  socm plan campaign.toml --effort 60
 
   socm plan campaign.toml --json | jq .makespan_s
 """
@@ -41,6 +45,20 @@ def plan(
         str | None,
         typer.Option("--policy", metavar="NAME", help="Plan by this policy, not the campaign's."),
     ] = None,
+    effort: EffortOption = None,
+    iterations: Annotated[
+        int | None,
+        typer.Option(
+            "--iterations",
+            metavar="N",
+            min=0,
+            help="Try so often to improve the plan, whatever time that takes.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="Of what is tried by chance; 0 if not given."),
+    ] = None,
     output: OutputOption = None,
     all_rows: Annotated[
         bool, typer.Option("--all", help=f"List every workflow of a plan of more than {ROWS}.")
@@ -54,7 +72,13 @@ def plan(
     from socm.cli import whynot
     from socm.model.document import plan_document
 
-    planned = load_plan(file, cluster, assume_splits=assume_splits, policy=policy)
+    planned = load_plan(
+        file,
+        cluster,
+        assume_splits=assume_splits,
+        policy=policy,
+        effort=effort_of(effort, iterations, seed),
+    )
     why = whynot.explain(planned)
     document = {**plan_document(planned), "why_not": whynot.document_of(why)}
     if output is not None:
