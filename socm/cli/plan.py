@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from socm.cli import sizing
 from socm.cli.common import (
     AssumeSplits,
     CampaignFile,
@@ -27,16 +30,36 @@ EXAMPLES = """
   socm plan dag.yaml --cluster perlmutter --output plan.json
 
   socm plan campaign.toml --json | jq .makespan_s
+
+  socm plan campaign.toml --minimize nodes --plot nodes.svg
 """
 ROWS = 40
 """A longer plan is summed up by kind, and only its exceptions are listed."""
 EXCEPTIONS = 15
 
 
+class Objective(StrEnum):
+    """What is to be small."""
+
+    NODES = "nodes"
+    CORE_HOURS = "core-hours"
+    CHARGE = "charge"
+
+
 def plan(
     file: CampaignFile,
     cluster: ClusterOption = None,
     assume_splits: AssumeSplits = False,
+    minimize: Annotated[
+        Objective | None,
+        typer.Option("--minimize", help="Find the least that makes the deadline."),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot", metavar="FILE", help="Draw what --minimize finds: .svg, .png, .pdf."
+        ),
+    ] = None,
     output: OutputOption = None,
     all_rows: Annotated[
         bool, typer.Option("--all", help=f"List every workflow of a plan of more than {ROWS}.")
@@ -45,10 +68,27 @@ def plan(
 ) -> int:
     """Plan a campaign: when and where each workflow runs, and whether the deadline holds.
 
+    With --minimize: the least that makes the deadline, and what to write into the campaign.
+
     Exit code 0 if the deadline is met or there is none, 3 if it is missed or no plan exists.
     """
     from socm.model.document import plan_document
 
+    if minimize is not None:
+        from socm.planner import plan_campaign
+
+        return sizing.minimize(
+            file,
+            cluster,
+            plan_campaign,
+            minimize.value,
+            assume_splits=assume_splits,
+            plot=plot,
+            output=output,
+            json=json,
+        )
+    if plot is not None:
+        sizing.refuse_plot(file)
     planned = load_plan(file, cluster, assume_splits=assume_splits)
     document = plan_document(planned)
     if output is not None:

@@ -24,7 +24,7 @@ def plan_verdict(plan: Plan) -> str:
     if plan.feasible:
         return (
             f"In time: done after {format_duration(makespan)}, "
-            f"{_margin(deadline - makespan)} the deadline of {format_duration(deadline)}."
+            f"{before(deadline - makespan)} the deadline of {format_duration(deadline)}."
         )
     why = (
         "no plan can meet it on this cluster and budget"
@@ -60,17 +60,17 @@ def simulation_verdict(simulation: Simulation) -> str:
     else:
         sure = f"Late, {share} to be in time" if share else "Late"
     return (
-        f"{sure}: done after {format_duration(makespan)}, {_margin(deadline - makespan)} the "
+        f"{sure}: done after {format_duration(makespan)}, {before(deadline - makespan)} the "
         f"deadline of {format_duration(deadline)}; no queue wait is assumed."
     )
 
 
-def _margin(seconds: float) -> str:
+def before(seconds: float) -> str:
     """Write how far before or after a deadline.
 
     Examples
     --------
-    >>> _margin(3600), _margin(-60), _margin(0)
+    >>> before(3600), before(-60), before(0)
     ('1 h before', '1 min after', 'just at')
     """
     if round(seconds) == 0:
