@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from socm.cli import sizing
+from socm.cli import shapes, sizing
 from socm.cli.common import (
     AssumeSplits,
     CampaignFile,
@@ -32,6 +32,8 @@ EXAMPLES = """
   socm plan campaign.toml --json | jq .makespan_s
 
   socm plan campaign.toml --minimize nodes --plot nodes.svg
+
+  socm plan campaign.toml --shape allocation
 """
 ROWS = 40
 """A longer plan is summed up by kind, and only its exceptions are listed."""
@@ -46,6 +48,13 @@ class Objective(StrEnum):
     CHARGE = "charge"
 
 
+class Shape(StrEnum):
+    """What SLURM is asked for."""
+
+    JOBS = "jobs"
+    ALLOCATION = "allocation"
+
+
 def plan(
     file: CampaignFile,
     cluster: ClusterOption = None,
@@ -53,6 +62,13 @@ def plan(
     minimize: Annotated[
         Objective | None,
         typer.Option("--minimize", help="Find the least that makes the deadline."),
+    ] = None,
+    shape: Annotated[
+        Shape | None,
+        typer.Option(
+            "--shape",
+            help="Each workflow a job, or all in allocations of whole nodes; compares the two.",
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -73,10 +89,11 @@ def plan(
     Exit code 0 if the deadline is met or there is none, 3 if it is missed or no plan exists.
     """
     from socm.model.document import plan_document
+    from socm.planner import plan_campaign
 
+    if minimize is not None and shape is Shape.ALLOCATION:
+        sizing.refuse_shape()
     if minimize is not None:
-        from socm.planner import plan_campaign
-
         return sizing.minimize(
             file,
             cluster,
@@ -89,8 +106,18 @@ def plan(
         )
     if plot is not None:
         sizing.refuse_plot(file)
-    planned = load_plan(file, cluster, assume_splits=assume_splits)
+    compared = None
+    if shape is not None:
+        planned, compared = shapes.plan_shapes(
+            file, cluster, plan_campaign, shape.value, assume_splits=assume_splits
+        )
+    else:
+        planned = load_plan(file, cluster, assume_splits=assume_splits)
     document = plan_document(planned)
+    if compared is not None:
+        from socm.report.shapes import shapes_rows
+
+        document["shapes"] = shapes_rows(compared)
     if output is not None:
         write_json(document, output)
     if json:
@@ -109,6 +136,10 @@ def plan(
             out.print("On the critical path, and the largest (--all lists all):", style="dim")
         out.print(plan_table(planned, rows, width=out.width))
         out.print(facts_table(plan_facts(planned)))
+        if compared is not None:
+            from socm.report.shapes import shapes_table
+
+            out.print(shapes_table(compared))
         out.print(plan_verdict(planned), style="green" if planned.feasible else "red")
         if output is not None:
             out.print(f"plan written to {output}", style="dim")

@@ -101,3 +101,9 @@ def refuse_plot(file: Path) -> NoReturn:
     message = "--plot draws what --minimize finds"
     hint = f"`socm simulate {file} --plot FILE` draws a plan, carried out"
     raise ConfigError(Problem(message=message, hint=hint))
+
+
+def refuse_shape() -> NoReturn:
+    """Say that an allocation is as small as can be already."""
+    message = "--shape allocation finds the smallest allocation by itself"
+    raise ConfigError(Problem(message=message, hint="leave --minimize out"))
