@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from socm.errors import ConfigError, Infeasible, Problem, did_you_mean
-from socm.model.campaign import Campaign
+from socm.model.campaign import Campaign, ResourceRequest
 from socm.model.cluster import Cluster, Option
 from socm.model.plan import Plan, PlannedWorkflow, Reservation
 from socm.planner.bounds import lower_bound
-from socm.planner.capacity import Capacity
+from socm.planner.effort import Effort
 from socm.planner.heft import heft
+from socm.planner.improve import shortest
+from socm.planner.instance import instance_of
+from socm.planner.ranking import upward_rank
 from socm.units import format_walltime
 
-__all__ = ["POLICIES", "plan_campaign"]
+__all__ = ["POLICIES", "admitted", "plan_campaign"]
 
-POLICIES = {"time": heft}
+POLICIES = {"time": shortest, "heft": heft}
 """Name of a policy to the planner that follows it."""
 
 
@@ -26,6 +29,9 @@ def plan_campaign(
     start: int = 0,
     reservations: Iterable[Reservation] = (),
     fixed: Iterable[PlannedWorkflow] = (),
+    effort: float | None = None,
+    iterations: int | None = None,
+    seed: int = 0,
 ) -> Plan:
     """Lay a campaign out on a cluster, and prove that it fits.
 
@@ -39,6 +45,14 @@ def plan_campaign(
         Capacity that is not the campaign's.
     fixed
         Workflows that have run or are running; they keep their place.
+    effort
+        Seconds to look for a better plan. With 0 it is one pass.
+    iterations
+        How many times to try to improve the plan, instead. If neither is given, it is a fixed
+        amount of work, less than a second: then, as with `iterations`, the same campaign gets the
+        same plan on every machine.
+    seed
+        Of what is tried by chance.
 
     Returns
     -------
@@ -80,32 +94,44 @@ def plan_campaign(
     unknown += [r.partition for r in reservations if r.partition not in cluster.by_partition]
     if unknown:
         raise ConfigError(*(Problem(message=f"there is no {name!r}") for name in unknown))
-    admitted = {
-        name: cluster.admit(workflow.request, campaign.budget)
-        for name, workflow in campaign.workflows.items()
-    }
-    impossible = {name: why_not for name, (options, why_not) in admitted.items() if not options}
+    ways = admitted(campaign, cluster)
+    impossible = {name: why_not for name, (options, why_not) in ways.items() if not options}
     if impossible:
         raise Infeasible(
-            f"{len(impossible)} of {len(admitted)} workflows cannot run on {cluster.name}",
+            f"{len(impossible)} of {len(ways)} workflows cannot run on {cluster.name}",
             [f"{name}: {reason}" for name, reasons in impossible.items() for reason in reasons],
             hint=f"`socm clusters {cluster.name}` shows what it has",
         )
-    options = {name: options for name, (options, _) in admitted.items()}
-    capacity = Capacity(cluster, campaign.budget, start, reservations, fixed)
-    workflows = policy(campaign, options, capacity, start=start, fixed=fixed)
+    options = {name: options for name, (options, _) in ways.items()}
+    bound = _bound(campaign, cluster, options, start, fixed)
+    instance = instance_of(
+        campaign, cluster, options, start=start, reservations=reservations, fixed=fixed, bound=bound
+    )
+    schedule = policy(instance, Effort(seconds=effort, iterations=iterations, seed=seed))
+    workflows = schedule.planned(instance, upward_rank(instance))
     workflows.sort(key=lambda w: (w.start, -w.rank))
     plan = Plan(
         campaign=campaign,
         cluster=cluster,
         workflows=tuple(workflows),
-        lower_bound=_bound(campaign, cluster, options, start, fixed),
+        lower_bound=bound,
         start=start,
         reservations=reservations,
         warnings=tuple(_warnings(workflows, options)),
     )
     plan.check()
     return plan
+
+
+def admitted(
+    campaign: Campaign, cluster: Cluster
+) -> dict[str, tuple[tuple[Option, ...], tuple[str, ...]]]:
+    """Return the options of each workflow and the reasons against others; of equals, the same."""
+    known: dict[ResourceRequest, tuple[tuple[Option, ...], tuple[str, ...]]] = {}
+    for workflow in campaign.workflows.values():
+        if workflow.request not in known:
+            known[workflow.request] = cluster.admit(workflow.request, campaign.budget)
+    return {name: known[workflow.request] for name, workflow in campaign.workflows.items()}
 
 
 def _bound(
