@@ -113,21 +113,18 @@ def rigid(name: str, nodes: int, runtime: int, *depends: str) -> Workflow:
 
 
 SIX = Cluster(name="six", partitions=(Partition(name="cpu", nodes=6, cores=1, memory=1),))
-ANOMALY = Campaign.of(
-    "anomaly",
-    [
-        rigid("a", 2, 4),
-        rigid("b", 3, 1),
-        rigid("c", 2, 4, "b"),
-        rigid("d", 3, 2, "a", "c"),
-        rigid("e", 3, 6),
-    ],
-    deadline=10,
-)
+FIVE = [
+    rigid("a", 2, 4),
+    rigid("b", 3, 1),
+    rigid("c", 2, 4, "b"),
+    rigid("d", 3, 2, "a", "c"),
+    rigid("e", 3, 6),
+]
+ANOMALY = replace(Campaign.of("anomaly", FIVE, deadline=10), policy="heft")
 
 
 def test_with_one_node_more_a_plan_may_be_late() -> None:
-    """One of Graham's anomalies, of upward rank with insertion; halving would end with nothing.
+    """One of Graham's anomalies, of plain HEFT; halving would end with nothing.
 
     With six nodes e begins at once, beside b, and a has to wait.
     """

@@ -46,7 +46,7 @@ class Costs:
         return w.cores * w.duration * self._charge[w.qos or ""]
 
     def at(self, name: str, level: int) -> float:
-        """Return the most that a workflow costs at a level."""
+        """Return what a workflow costs at a level."""
         return self.levels[name][min(level, len(self.levels[name]) - 1)]
 
     def level(self, w: PlannedWorkflow) -> int:
@@ -59,12 +59,12 @@ class Costs:
         return sum(self.of(w) for w in plan.workflows)
 
     def held_to(self, levels: Mapping[str, int]) -> Campaign:
-        """Return the campaign with workflows held where they cost no more than at a level."""
+        """Return the campaign with workflows held where they cost what they do at a level."""
         workflows = dict(self._campaign.workflows)
         for name, level in levels.items():
-            most = self.at(name, level)
-            cheap = [o for o in self._options[name] if self._of_option(o) <= most]
-            request = _held(workflows[name].request, self._options[name], cheap)
+            cost = self.at(name, level)
+            allowed = [o for o in self._options[name] if self._of_option(o) == cost]
+            request = _held(workflows[name].request, self._options[name], allowed)
             workflows[name] = replace(workflows[name], request=request)
         return replace(self._campaign, workflows=workflows)
 
