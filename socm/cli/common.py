@@ -17,6 +17,7 @@ from socm.errors import ConfigError, Problem
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from socm.config import LoadedCampaign
     from socm.model.plan import Plan
     from socm.planner.effort import Effort
 
@@ -56,6 +57,20 @@ OutputOption = Annotated[
 ]
 
 
+def load(
+    file: Path, cluster: str | None, *, assume_splits: bool, policy: str | None
+) -> LoadedCampaign:
+    """Read a campaign, to be planned by a policy other than its own if one is given."""
+    from dataclasses import replace
+
+    from socm.config import load_campaign
+
+    loaded = load_campaign(file, cluster=cluster, assume_splits=assume_splits)
+    if policy is None:
+        return loaded
+    return replace(loaded, campaign=replace(loaded.campaign, policy=policy))
+
+
 def load_plan(
     file: Path,
     cluster: str | None,
@@ -82,13 +97,11 @@ def load_plan(
                 raise ConfigError(problem)
         return read_plan(file)
 
-    from socm.config import load_campaign
     from socm.planner import plan_campaign
     from socm.planner.effort import USUAL
 
-    loaded = load_campaign(file, cluster=cluster, assume_splits=assume_splits)
-    campaign = replace(loaded.campaign, policy=policy or loaded.campaign.policy)
-    plan = plan_campaign(campaign, loaded.cluster, effort=effort or USUAL)
+    loaded = load(file, cluster, assume_splits=assume_splits, policy=policy)
+    plan = plan_campaign(loaded.campaign, loaded.cluster, effort=effort or USUAL)
     return replace(plan, warnings=(*loaded.warnings, *plan.warnings))
 
 
