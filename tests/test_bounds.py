@@ -27,7 +27,7 @@ from socm.planner.bounds import (
 )
 from socm.planner.instance import instance_of
 from socm.planner.machines import Options, Share, in_steps
-from socm.planner.schedule import serial
+from socm.planner.serial import serial
 
 NEVER = 10**7
 """A makespan that no plan here takes: the destructive bound tries all that are shorter."""
