@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help simulate test lint types layers unit slurm browser docs bench fuzz clean
+.PHONY: help simulate test lint types layers unit slurm browser sotodlib docs bench fuzz clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,7 +27,7 @@ layers: $(VENV)/dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/dev
-	$(BIN)/pytest -n auto -m "not slurm and not browser"
+	$(BIN)/pytest -n auto -m "not slurm and not browser and not sotodlib"
 
 slurm: $(VENV)/dev  ## Run the tests against a real SLURM, started here
 	.ci/slurm
@@ -35,19 +35,24 @@ slurm: $(VENV)/dev  ## Run the tests against a real SLURM, started here
 browser: $(VENV)/dev  ## Run the tests of the HTML report in Chromium
 	.ci/browser
 
+sotodlib:  ## Run the tests against sotodlib and TOAST, installed here (1.1 GB)
+	.ci/sotodlib
+
 docs: $(VENV)/docs  ## Build the documentation; warnings are errors
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 bench: $(VENV)/dev  ## Run the benchmarks and print their tables
 	$(BIN)/python -m benchmarks.quality
+	$(BIN)/python -m benchmarks.bounds
 	$(BIN)/python -m benchmarks.planner
 	$(BIN)/python -m benchmarks.simulate
+	$(BIN)/python -m benchmarks.sky
 
 fuzz: $(VENV)/dev  ## Load 20,000 campaign files with mistakes
 	$(BIN)/python -m benchmarks.fuzz
 
 clean:  ## Remove all that was built
-	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-sotodlib build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -29,10 +29,11 @@ from socm.engine.release import RELEASES, Gate, Release, hand_over_or_due
 from socm.engine.retry import RetryPolicy
 from socm.model.campaign import Budget, Campaign, ResourceRequest
 from socm.model.cluster import Cluster, Option, Qos
-from socm.model.plan import Plan, PlannedWorkflow
+from socm.model.plan import Placement, Plan, PlannedWorkflow
 from socm.planner import plan_campaign
+from socm.planner.bounds import heads_and_tails
 from socm.planner.capacity import Capacity
-from socm.planner.ranking import upward_rank
+from socm.planner.instance import Ways, instance_of
 from socm.units import HOUR
 
 Runtimes = Mapping[str, float]
@@ -149,26 +150,42 @@ class _Room:
     """What the cluster has left from now on, if all that runs ends as expected."""
 
     def __init__(self, state: Live) -> None:
-        self._plan = state.plan
+        plan = self._plan = state.plan
         self.now = math.ceil(state.now)
-        self._capacity = Capacity(state.plan.cluster, state.plan.campaign.budget, self.now)
-        self.finish: dict[str, int] = {}
+        begun = []
         for w in (*state.running.values(), *state.queued.values()):
             # What is overdue is expected to end any moment.
             start = min(w.start, self.now)
-            self.take(replace(w, start=start, finish=max(start + w.duration, self.now + 1)))
+            begun.append(replace(w, start=start, finish=max(start + w.duration, self.now + 1)))
+        self._partitions = [p.name for p in plan.cluster.partitions]
+        self._ways = Ways(plan.cluster)
+        self._capacity = Capacity(
+            instance_of(
+                plan.campaign,
+                plan.cluster,
+                {w.name: (_option(plan, w),) for w in plan.workflows},
+                start=self.now,
+                fixed=begun,
+            )
+        )
+        self.finish = {w.name: w.finish for w in begun}
 
-    def take(self, w: PlannedWorkflow) -> None:
-        """Let a workflow have its place."""
-        self._capacity.take(self._plan.campaign.workflows[w.name].request, w)
-        self.finish[w.name] = w.finish
-
-    def earliest(self, w: PlannedWorkflow, ready: int) -> PlannedWorkflow:
-        """Return the workflow at its earliest place."""
+    def place(self, w: PlannedWorkflow, ready: int) -> PlannedWorkflow:
+        """Let a workflow have its earliest place."""
         request = self._plan.campaign.workflows[w.name].request
-        option = _option(self._plan, w)
-        start, _, placements = self._capacity.earliest(option, request, ready)
-        return replace(w, start=start, finish=start + w.duration, placements=placements)
+        way = self._ways.way(_option(self._plan, w), request)
+        start, _, rooms = self._capacity.earliest(way, ready)
+        self._capacity.take(way, rooms, start)
+        self.finish[w.name] = finish = start + w.duration
+        placements = tuple(Placement(w.partition, node, ranks) for node, ranks in rooms)
+        return replace(w, start=start, finish=finish, placements=placements)
+
+
+def _critical_path(campaign: Campaign) -> int:
+    """Return the seconds of the longest chain."""
+    runtime = {w.name: w.request.runtime for w in campaign.workflows.values()}
+    head, tail = heads_and_tails(campaign, runtime)
+    return max(head[name] + runtime[name] + tail[name] for name in runtime)
 
 
 @cache
@@ -207,8 +224,7 @@ def replan(depth: float = math.inf, *, by_rank: bool = False) -> Callable[[Plan]
             if any(p not in room.finish for p in parents):
                 continue  # it waits for one that was not placed
             ready = max((room.finish[p] for p in parents), default=room.now)
-            placed = room.earliest(w, ready)
-            room.take(placed)
+            placed = room.place(w, ready)
             if placed.start == room.now:
                 yield placed
 
@@ -318,11 +334,11 @@ def random_case(seed: int) -> tuple[Campaign, Cluster]:
         requests = instances.draw_real(n, rng, scale=int(rng.choice([1, 4, 16])))
     campaign = instances.campaign_of(f"random {seed}", shape, requests)
     # The cluster is as large as makes its cores last so many times the critical path.
-    ranks = upward_rank(campaign, {w.name: w.request.runtime for w in campaign.workflows.values()})
+    longest = _critical_path(campaign)
     cores = [r.ranks * r.threads for r in requests]
     area = sum(c * r.runtime for c, r in zip(cores, requests, strict=True))
     load = float(rng.choice([0.7, 1, 2, 4]))
-    wanted = math.ceil(area / (load * max(ranks.values()) * instances.CORES))
+    wanted = math.ceil(area / (load * longest * instances.CORES))
     needed = max(_fewest_nodes(campaign))
     nodes = max(wanted, needed)
     cluster = instances.cluster_of(nodes)

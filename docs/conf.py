@@ -65,15 +65,14 @@ def write_verbs(app: object) -> None:
 
 def write_workflow_types(app: object) -> None:
     """Write the page of all workflow types from the models that read their sections."""
-    from socm.config.keys import keys_of
+    from socm.config.keys import keys_of, summary_of
     from socm.workflows import WORKFLOW_TYPES
 
     page = ["# Workflow types", "", "What `socm workflows show TYPE` prints.", ""]
     seen: dict[str, str] = {}
     for kind in WORKFLOW_TYPES:
         options = WORKFLOW_TYPES[kind].options
-        summary = (options.__doc__ or "").strip().partition("\n")[0].replace("``", "`")
-        page += [f"## `{kind}`", "", summary, ""]
+        page += [f"## `{kind}`", "", summary_of(options), ""]
         keys = keys_of(options)
         new = [key for key in keys if seen.get(key["name"]) != key["help"]]
         if len(new) < len(keys) - 3:
@@ -81,12 +80,13 @@ def write_workflow_types(app: object) -> None:
         else:
             new = keys
         seen |= {key["name"]: key["help"] for key in keys}
-        page += ["| key | type | default | |", "|---|---|---|---|"]
+        page += ["| key | type | default | unit | |", "|---|---|---|---|---|"]
         for key in new:
             default = "required" if key["required"] else key["default"]
             shown = "" if default in (None, [], {}) else f"`{default}`"
-            text = key["help"].replace("``", "`").replace("|", "\\|")
-            page.append(f"| `{key['name']}` | {key['type']} | {shown} | {text} |")
+            text = key["help"].replace("|", "\\|")
+            unit = key["unit"] or ""
+            page.append(f"| `{key['name']}` | {key['type']} | {shown} | {unit} | {text} |")
         page.append("")
     target = Path(__file__).with_name("reference") / "workflows.md"
     target.write_text("\n".join(page))

@@ -6,8 +6,13 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+from socm.planner import effort
+
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# A random campaign is planned hundreds of times: each is searched for a moment only.
+effort.USUAL_WORK = 10_000

@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from fractions import Fraction
 from itertools import permutations, product
+from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import SHORT, clusters, pairs, share
+from strategies import SHORT, clusters, pairs, reservations, share
 
+from benchmarks.instances import Instance, quality_instances
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Option, Partition, Qos
-from socm.model.plan import PlannedWorkflow
+from socm.model.plan import Plan, Reservation
 from socm.planner import plan_campaign
-from socm.planner.bounds import head_tail_bound, heads_and_tails, lower_bound
-from socm.planner.capacity import Capacity
+from socm.planner.bounds import (
+    head_tail_bound,
+    heads_and_tails,
+    lower_bound,
+    pigeonhole_bound,
+)
+from socm.planner.instance import instance_of
+from socm.planner.machines import Options, Share, in_steps
+from socm.planner.schedule import serial
+
+NEVER = 10**7
+"""A makespan that no plan here takes: the destructive bound tries all that are shorter."""
+
+
+def admitted(campaign: Campaign, cluster: Cluster) -> Options:
+    """The ways to run each workflow."""
+    return {
+        name: cluster.admit(w.request, campaign.budget)[0] for name, w in campaign.workflows.items()
+    }
 
 
 def best_of_all_orders(campaign: Campaign, cluster: Cluster) -> int:
     """Place the workflows in every order and by every option, each at its earliest start."""
-    options = {
-        name: cluster.admit(w.request, campaign.budget)[0] for name, w in campaign.workflows.items()
-    }
+    options = admitted(campaign, cluster)
     assume(len(list(product(*options.values()))) <= 16)
     best = None
     for order in permutations(campaign.workflows):
@@ -38,29 +58,9 @@ def best_of_all_orders(campaign: Campaign, cluster: Cluster) -> int:
 
 def makespan(campaign: Campaign, cluster: Cluster, choice: dict[str, Option]) -> int:
     """Where the campaign ends if workflows are placed in this order, by these options."""
-    capacity = Capacity(cluster, campaign.budget)
-    finish: dict[str, int] = {}
-    for name, option in choice.items():
-        workflow = campaign.workflows[name]
-        ready = max((finish[parent] for parent in workflow.depends), default=0)
-        start, _, placements = capacity.earliest(option, workflow.request, ready)
-        finish[name] = start + option.duration
-        capacity.take(
-            workflow.request,
-            PlannedWorkflow(
-                name=name,
-                partition=option.partition.name,
-                qos=option.qos.name or None,
-                placements=placements,
-                threads=option.threads,
-                exclusive=option.exclusive,
-                cores=option.cores,
-                start=start,
-                finish=finish[name],
-                walltime=option.walltime,
-            ),
-        )
-    return max(finish.values())
+    instance = instance_of(campaign, cluster, {n: (option,) for n, option in choice.items()})
+    place = {name: k for k, name in enumerate(choice)}
+    return serial(instance, [(place[name],) for name in instance.names]).makespan
 
 
 @share(0.6)
@@ -70,13 +70,62 @@ def test_no_order_and_no_choice_of_options_beats_the_bound(pair: tuple[Campaign,
     best = best_of_all_orders(*pair)
     assert plan.lower_bound <= best
     assert best <= plan.makespan
+    bounds = [lower_bound(*pair, admitted(*pair), known=known) for known in (None, best, NEVER)]
+    assert bounds[0] <= bounds[1] <= bounds[2] <= best
 
 
 @share(0.5)
-@given(pairs(most=25))
-def test_a_plan_never_beats_its_bound(pair: tuple[Campaign, Cluster]) -> None:
+@given(pairs(most=25), st.randoms(use_true_random=False))
+def test_a_plan_never_beats_its_bound(pair: tuple[Campaign, Cluster], random: Random) -> None:
     plan = plan_campaign(*pair)
     assert 0 < plan.lower_bound <= plan.makespan
+    bound = lower_bound(*pair, admitted(*pair), known=NEVER)
+    assert plan.lower_bound <= bound <= plan.makespan
+    for _ in range(3):
+        assert bound <= makespan(*pair, dict(random_order(*pair, random)))
+
+
+def random_order(
+    campaign: Campaign, cluster: Cluster, random: Random
+) -> Iterator[tuple[str, Option]]:
+    """Yield the workflows in any order that dependencies allow, each with one of its options."""
+    options = admitted(campaign, cluster)
+    waiting = {name: set(w.depends) for name, w in campaign.workflows.items()}
+    while waiting:
+        name = random.choice([name for name, parents in waiting.items() if not parents])
+        del waiting[name]
+        for parents in waiting.values():
+            parents.discard(name)
+        yield name, random.choice(options[name])
+
+
+@share(0.5)
+@given(pairs(most=12), st.data())
+def test_nor_does_one_that_goes_on_from_another_beside_reservations(
+    pair: tuple[Campaign, Cluster], data: st.DataObject
+) -> None:
+    """What began by some time keeps its place; the rest is planned anew from then on."""
+    windows = data.draw(reservations(pair[1]))
+    before = plan_campaign(*pair, reservations=windows)
+    now = data.draw(st.integers(0, before.makespan))
+    fixed = [w for w in before.workflows if w.start < now]
+    plan = plan_campaign(*pair, start=now, reservations=windows, fixed=fixed)
+    bound = lower_bound(
+        *pair, admitted(*pair), start=now, fixed=fixed, reservations=windows, known=NEVER
+    )
+    assert plan.lower_bound <= bound <= plan.makespan
+    assert bound <= before.makespan
+
+
+@pytest.mark.parametrize("instance", [*quality_instances()], ids=lambda instance: instance.name)
+def test_no_bound_is_above_the_best_plan_that_somebody_found(instance: Instance) -> None:
+    campaign, cluster = instance.campaign, instance.cluster
+    bounds = [
+        lower_bound(campaign, cluster, admitted(campaign, cluster), known=known)
+        for known in (None, instance.best, 2 * instance.best)
+    ]
+    assert bounds[0] <= bounds[1] <= instance.best
+    assert bounds[2] <= instance.best
 
 
 @given(
@@ -90,16 +139,14 @@ def test_the_head_tail_bound_is_the_largest_over_all_pairs_of_head_and_tail(
     numbers: list[tuple[int, int, int]],
 ) -> None:
     """Against the definition: those with at least this head and at least this tail, in a row."""
-    head, tail, time = (
-        {str(k): row[column] for k, row in enumerate(numbers)} for column in range(3)
-    )
+    head, tail, time = np.array(numbers, dtype=float).T
     best = max(
         h + t + sum(row[2] for row in numbers if row[0] >= h and row[1] >= t)
-        for h in head.values()
-        for t in tail.values()
+        for h in head
+        for t in tail
         if any(row[0] >= h and row[1] >= t for row in numbers)
     )
-    assert head_tail_bound(head, tail, {k: float(x) for k, x in time.items()}) == best
+    assert head_tail_bound(head, tail, time) == best
 
 
 @share(0.3)
@@ -108,19 +155,45 @@ def test_with_very_many_heads_the_bound_is_at_least_the_area_and_at_most_the_def
     count: int, step: int, longest: int
 ) -> None:
     """Only some heads are tried then; the least is always among them."""
-    heads = [k * step % 1009 for k in range(count)]
-    time = {str(k): float(1 + k % longest) for k in range(count)}
-    head = {str(k): h for k, h in enumerate(heads)}
-    bound = head_tail_bound(head, dict.fromkeys(head, 0), time)
-    exact = max(h + sum(time[k] for k in head if head[k] >= h) for h in heads)
-    assert min(heads) + sum(time.values()) <= bound <= exact
+    head = np.array([float(k * step % 1009) for k in range(count)])
+    time = np.array([float(1 + k % longest) for k in range(count)])
+    bound = head_tail_bound(head, np.zeros(count), time)
+    exact = max(h + time[head >= h].sum() for h in head)
+    assert head.min() + time.sum() <= bound <= exact
 
 
 def test_a_last_digit_of_a_float_does_not_lift_the_bound() -> None:
     """Ten tenths add up to a little more or less than one."""
-    names = [str(k) for k in range(30)]
-    none = dict.fromkeys(names, 0)
-    assert head_tail_bound(none, none, dict.fromkeys(names, 0.1)) == 3
+    none = np.zeros(30)
+    assert head_tail_bound(none, none, np.full(30, 0.1)) == 3
+
+
+@given(st.integers(1, 4), st.lists(st.integers(1, 20), min_size=1, max_size=7))
+def test_the_bound_by_pigeonholes_is_none_that_a_schedule_beats(
+    servants: int, durations: list[int]
+) -> None:
+    """Against all ways to share jobs among servants, of whom each does one after another."""
+    none = np.zeros(len(durations))
+    share_of_one = np.full((len(durations), 1), 1 / servants)
+    bound = pigeonhole_bound(none, none, np.array(durations, dtype=float), share_of_one)
+    loads = (
+        max(sum(d for d, s in zip(durations, who, strict=True) if s == k) for k in range(servants))
+        for who in product(range(servants), repeat=len(durations))
+    )
+    assert bound <= min(loads)
+    if len(durations) == servants + 1:
+        assert bound == sum(sorted(durations)[:2])
+
+
+@given(
+    st.lists(st.fractions(0, 1, max_denominator=40), min_size=1, max_size=12), st.integers(1, 12)
+)
+def test_shares_of_a_whole_are_so_in_steps(shares: list[Fraction], k: int) -> None:
+    total = sum(shares)
+    assume(total)
+    parts = [x / max(total, 1) for x in shares]
+    stepped = [in_steps(Share(x.numerator, x.denominator), k) for x in parts]
+    assert sum(Fraction(x.amount, x.of) for x in stepped) <= 1
 
 
 @share(0.5)
@@ -174,11 +247,25 @@ def bound(workflows: list[Workflow], *, budget: Budget | None = None, **node: An
         ([job(f"w{k}", threads=8) for k in range(4)], {"budget": Budget(nodes=1)}, 240),
         ([job("h"), *(job(f"w{k}", "h", threads=8) for k in range(4))], {}, 180),
         ([job("t", *"0123"), *(job(str(k), threads=8) for k in range(4))], {}, 180),
+        ([job(f"w{k}", threads=3) for k in range(6)], {}, 120),
+        ([job(f"w{k}", ranks=3, threads=4) for k in range(3)], {}, 180),
+        ([job("a", threads=8), job("b", threads=8), job("c", threads=8, runtime=90)], {}, 120),
+        (
+            [
+                job("long", threads=7, runtime=90),
+                job("first", runtime=30),
+                job("short", "first", threads=7, runtime=20),
+                job("last", "short", runtime=80),
+            ],
+            {"nodes": 1},
+            140,
+        ),
     ],
     ids=[
         *("chain", "cores", "memory", "gpus"),
         *("big ranks by cores", "big ranks by memory", "big ranks by gpus"),
         *("whole nodes", "budget of cores", "budget of nodes", "head", "tail"),
+        *("ranks in steps", "jobs in steps", "pigeonholes", "order"),
     ],
 )
 def test_the_bound_is_reached_where_one_resource_decides(
@@ -215,6 +302,54 @@ def test_a_budget_of_nodes_counts_the_largest_ones() -> None:
     )
     campaign = Campaign.of("c", [job(f"w{k}") for k in range(16)], budget=Budget(nodes=1))
     assert plan_campaign(campaign, Cluster(name="two", partitions=partitions)).lower_bound == 120
+
+
+def limited(runtimes: list[int], *tiers: Qos) -> Plan:
+    cpu = Partition(name="cpu", nodes=9, cores=8, memory=800)
+    cluster = Cluster(name="limited", partitions=(cpu,), qos=tiers)
+    workflows = [job(f"w{k}", threads=2, runtime=runtime) for k, runtime in enumerate(runtimes)]
+    return plan_campaign(Campaign.of("c", workflows), cluster)
+
+
+@pytest.mark.parametrize(
+    ("tiers", "seconds"),
+    [
+        ([Qos(name="jobs", running_jobs=2)], 180),
+        ([Qos(name="cores", cores=5)], 180),
+        ([Qos(name="one", running_jobs=1), Qos(name="cores", running_jobs=2)], 120),
+        ([Qos(name="one", running_jobs=1), Qos(name="free")], 60),
+    ],
+    ids=["running jobs", "cores", "two tiers", "a tier without limits"],
+)
+def test_limits_of_qos_bound_where_no_tier_is_without(tiers: list[Qos], seconds: int) -> None:
+    plan = limited([60] * 6, *tiers)
+    assert plan.lower_bound == plan.makespan == seconds
+
+
+def test_a_campaign_in_minutes_ends_at_a_whole_minute() -> None:
+    """The area alone is 90 s."""
+    plan = limited([60, 60, 60], Qos(name="two", running_jobs=2))
+    assert plan.lower_bound == plan.makespan == 120
+
+
+def test_what_waits_for_a_reservation_need_not_end_at_a_whole_minute() -> None:
+    cpu = Partition(name="cpu", nodes=1, cores=1, memory=1)
+    taken = Reservation(partition="cpu", start=0, finish=7)
+    plan = plan_campaign(
+        Campaign.of("c", [job("a")]), Cluster(name="one", partitions=(cpu,)), reservations=[taken]
+    )
+    assert plan.lower_bound <= plan.makespan == 67
+
+
+def test_what_is_fixed_and_runs_on_is_work_too() -> None:
+    """It holds the only node until 100 s; only then another can begin."""
+    cpu = Partition(name="cpu", nodes=1, cores=1, memory=1)
+    campaign = Campaign.of("c", [job("a", runtime=100), job("b"), job("c")])
+    cluster = Cluster(name="one", partitions=(cpu,))
+    first = plan_campaign(campaign, cluster).by_name["a"]
+    assert first.start == 0
+    plan = plan_campaign(campaign, cluster, start=30, fixed=[first])
+    assert plan.lower_bound == plan.makespan == 220
 
 
 def test_nothing_to_plan_is_bounded_by_its_start() -> None:

@@ -2,52 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import SHORT, Seconds, clusters, pairs, reservations, share
 
-from socm.model.campaign import Budget, Campaign, ResourceRequest
+from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Option, Partition, Qos
 from socm.model.plan import Placement, PlannedWorkflow, Reservation
 from socm.planner.capacity import Capacity, Limit
+from socm.planner.instance import Rooms, Ways, instance_of
 
 CORES_ONLY = st.builds(Budget, cores=st.none() | st.integers(2, 16))
 
 
-def take(
-    capacity: Capacity, request: ResourceRequest, name: str, option: Option, ready: int = 0
-) -> PlannedWorkflow:
-    """Take the first place that there is."""
-    start, _, placements = capacity.earliest(option, request, ready)
-    planned = PlannedWorkflow(
-        name=name,
-        partition=option.partition.name,
-        qos=option.qos.name or None,
-        placements=placements,
-        threads=option.threads,
-        exclusive=option.exclusive,
-        cores=option.cores,
-        start=start,
-        finish=start + option.duration,
-        walltime=option.walltime,
-    )
-    capacity.take(request, planned)
-    return planned
+class Room:
+    """What a cluster has left, filled workflow by workflow."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        budget: Budget | None = None,
+        start: int = 0,
+        reservations: tuple[Reservation, ...] = (),
+        begun: Iterable[tuple[ResourceRequest, PlannedWorkflow]] = (),
+    ) -> None:
+        begun = [*begun]
+        workflows = [Workflow(name=w.name, request=request) for request, w in begun]
+        campaign = Campaign.of("begun", workflows, budget=budget)
+        instance = instance_of(
+            campaign, cluster, {}, start=start, reservations=reservations,
+            fixed=[w for _, w in begun],
+        )  # fmt: skip
+        self._capacity, self._ways = Capacity(instance), Ways(cluster)
+
+    def earliest(
+        self, option: Option, request: ResourceRequest, ready: int = 0
+    ) -> tuple[int, int, Rooms]:
+        return self._capacity.earliest(self._ways.way(option, request), ready)
+
+    def take(
+        self, request: ResourceRequest, name: str, option: Option, ready: int = 0
+    ) -> PlannedWorkflow:
+        """Take the first place that there is."""
+        way = self._ways.way(option, request)
+        start, _, rooms = self._capacity.earliest(way, ready)
+        self._capacity.take(way, rooms, start)
+        return PlannedWorkflow(
+            name=name,
+            partition=option.partition.name,
+            qos=option.qos.name or None,
+            placements=tuple(Placement(option.partition.name, *room) for room in rooms),
+            threads=option.threads,
+            exclusive=option.exclusive,
+            cores=option.cores,
+            start=start,
+            finish=start + option.duration,
+            walltime=option.walltime,
+        )
 
 
 def assert_earliest(campaign: Campaign, cluster: Cluster, begin: int, data: st.DataObject) -> None:
     """Place the workflows in turn; the first second that brute force admits must be found."""
     windows = data.draw(reservations(cluster, latest=20), label="reservations")
-    capacity = Capacity(cluster, campaign.budget, begin, windows)
+    capacity = Room(cluster, campaign.budget, begin, windows)
     brute = Seconds(campaign, cluster, reservations=windows)
     for name, workflow in campaign.workflows.items():
         request = workflow.request
         options, _ = cluster.admit(request, campaign.budget)
         option = data.draw(st.sampled_from(options), label=name)
         ready = begin + data.draw(st.integers(0, 15), label="ready")
-        start, unlimited, placements = capacity.earliest(option, request, ready)
+        start, unlimited, rooms = capacity.earliest(option, request, ready)
 
         first = ready
         while not brute.has_room(option, request, first):
@@ -56,8 +83,8 @@ def assert_earliest(campaign: Campaign, cluster: Cluster, begin: int, data: st.D
         while not brute.admits(option, request, first):
             first += 1
         assert start == first
-        assert sum(p.ranks for p in placements) == request.ranks
-        brute.add(take(capacity, request, name, option, ready))
+        assert sum(ranks for _, ranks in rooms) == request.ranks
+        brute.add(capacity.take(request, name, option, ready))
         assert not list(brute.overfull())
 
 
@@ -83,13 +110,13 @@ def test_a_budget_of_nodes_on_one_partition_is_so_many_of_its_nodes(
     pair: tuple[Campaign, Cluster], begin: int
 ) -> None:
     campaign, cluster = pair
-    capacity, brute = Capacity(cluster, campaign.budget, begin), Seconds(campaign, cluster)
+    capacity, brute = Room(cluster, campaign.budget, begin), Seconds(campaign, cluster)
     for name, workflow in campaign.workflows.items():
         [option], _ = cluster.admit(workflow.request, campaign.budget)
         first = begin
         while not brute.admits(option, workflow.request, first):
             first += 1
-        planned = take(capacity, workflow.request, name, option, begin)
+        planned = capacity.take(workflow.request, name, option, begin)
         assert planned.start == first
         brute.add(planned)
         assert not list(brute.overfull())
@@ -109,11 +136,11 @@ def test_a_budget_of_nodes_holds_over_all_partitions_together(
     pair: tuple[Campaign, Cluster], data: st.DataObject
 ) -> None:
     campaign, cluster = pair
-    capacity, brute = Capacity(cluster, campaign.budget), Seconds(campaign, cluster)
+    capacity, brute = Room(cluster, campaign.budget), Seconds(campaign, cluster)
     for name, workflow in campaign.workflows.items():
         options, _ = cluster.admit(workflow.request, campaign.budget)
         option = data.draw(st.sampled_from(options), label=name)
-        brute.add(take(capacity, workflow.request, name, option, data.draw(st.integers(0, 9))))
+        brute.add(capacity.take(workflow.request, name, option, data.draw(st.integers(0, 9))))
         assert not list(brute.overfull())
 
 
@@ -148,12 +175,11 @@ def first_start(
     cluster: Cluster, request: ResourceRequest, budget: Budget, *windows: Reservation
 ) -> int:
     [option, *_], _ = cluster.admit(request, budget)
-    return Capacity(cluster, budget, 0, windows).earliest(option, request, 0)[0]
+    return Room(cluster, budget, 0, windows).earliest(option, request)[0]
 
 
 def test_a_workflow_that_ran_before_the_plan_begins_takes_only_what_is_left_of_it() -> None:
     cluster = Cluster(name="one", partitions=(replace(NODE, nodes=1),))
-    capacity = Capacity(cluster, Budget(cores=4), start=100)
     [option], _ = cluster.admit(ONE)
     running = PlannedWorkflow(
         name="w",
@@ -167,10 +193,10 @@ def test_a_workflow_that_ran_before_the_plan_begins_takes_only_what_is_left_of_i
         finish=105,
         walltime=60,
     )
-    capacity.take(ONE, replace(running, start=80, finish=90))
-    assert capacity.earliest(option, ONE, 100)[0] == 100
-    capacity.take(ONE, running)
-    assert capacity.earliest(option, ONE, 100)[0] == 105
+    over = replace(running, start=80, finish=90)
+    for begun, first in ((over, 100), (running, 105)):
+        room = Room(cluster, Budget(cores=4), 100, begun=[(ONE, begun)])
+        assert room.earliest(option, ONE, 100)[0] == first
 
 
 def test_a_reservation_of_a_partition_takes_all_of_its_nodes() -> None:
@@ -201,29 +227,29 @@ def test_a_node_that_is_reserved_in_part_counts_against_the_budget_when_it_is_us
     cluster = Cluster(name="two", partitions=(NODE, replace(NODE, name="p1")))
     shared = Reservation(partition="p0", node=0, start=0, finish=50, cores=1, memory=0, gpus=0)
     request = replace(ONE, ranks=3)
-    capacity = Capacity(cluster, Budget(nodes=1), 0, (shared,))
+    capacity = Room(cluster, Budget(nodes=1), 0, (shared,))
     here, there = cluster.admit(request)[0]
-    assert take(capacity, request, "a", here).start == 0
-    assert take(capacity, request, "b", there).start == 10
+    assert capacity.take(request, "a", here).start == 0
+    assert capacity.take(request, "b", there).start == 10
 
 
 def test_a_busy_node_with_room_serves_where_the_budget_forbids_to_wake_another() -> None:
     cluster = Cluster(name="two", partitions=(NODE, replace(NODE, name="p1")))
-    capacity = Capacity(cluster, Budget(nodes=2))
+    capacity = Room(cluster, Budget(nodes=2))
     half, whole = replace(ONE, ranks=2), ONE
     long_half, long_whole = replace(half, runtime=30), replace(whole, runtime=20)
     here = {r: cluster.admit(r)[0][0] for r in (half, whole, long_half)}
     there = cluster.admit(long_whole)[0][1]
-    assert take(capacity, whole, "node 0 of p0", here[whole]).start == 0
-    assert take(capacity, long_half, "node 1 of p0", here[long_half]).start == 0
-    assert take(capacity, long_whole, "node 0 of p1", there, ready=10).start == 10
+    assert capacity.take(whole, "node 0 of p0", here[whole]).start == 0
+    assert capacity.take(long_half, "node 1 of p0", here[long_half]).start == 0
+    assert capacity.take(long_whole, "node 0 of p1", there, ready=10).start == 10
     # Node 0 of p0 is free but one too many; on node 1 there is room for two more ranks.
-    assert take(capacity, half, "node 1 of p0", here[half], ready=10).start == 10
+    assert capacity.take(half, "node 1 of p0", here[half], ready=10).start == 10
 
 
 def test_a_tier_that_runs_one_job_at_a_time_makes_them_queue() -> None:
     cluster = Cluster(name="one", partitions=(NODE,), qos=(Qos(name="test", running_jobs=1),))
-    capacity = Capacity(cluster, Budget())
+    capacity = Room(cluster)
     request = ResourceRequest(runtime=10)
     [option], _ = cluster.admit(request)
-    assert [take(capacity, request, "w", option).start for _ in range(3)] == [0, 10, 20]
+    assert [capacity.take(request, "w", option).start for _ in range(3)] == [0, 10, 20]

@@ -88,6 +88,14 @@ def test_mistakes_within_a_group_are_told(tmp_path: Path, old: str, new: str, me
     assert any(message in p.message and p.line for p in caught.value.problems)
 
 
+def test_a_misspelt_section_is_no_unknown_key_of_the_others_too(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_campaign(
+            read(tmp_path, GROUP.replace("[campaign.splits.early]", "[campaign.splits.erly]"))
+        )
+    assert [p.message for p in caught.value.problems] == ["unknown section 'erly' in splits"]
+
+
 def test_a_group_without_sections_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="has none of its sections"):
         load_campaign(read(tmp_path, "[campaign.splits]\narea = '/a'\n"))

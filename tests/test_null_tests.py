@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 import sqlite3
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from socm.config import load_campaign
 from socm.config.campaign import LoadedCampaign
 from socm.errors import ConfigError
 from socm.planner import plan_campaign
-from socm.workflows.null_tests.groups import MissionOptions
+from socm.workflows.null_tests.groups import DirectionOptions, MissionOptions, by_direction
 from socm.workflows.null_tests.smart import SmartOptions, smart_split
 from socm.workflows.null_tests.splits import chunks, split
 from socm.workflows.obsdb import Observations, read_observations
@@ -106,6 +107,41 @@ def test_rows_without_pointing_are_counted_and_left_out(tmp_path: Path) -> None:
         assert any("1 of 318 observations have no pointing" in w for w in loaded.warnings), test
 
 
+def test_a_column_pwv_is_read_where_there_is_no_other(tmp_path: Path) -> None:
+    context = database(tmp_path, [(f"a{k}", 4000.0 * k, "lat", "i1", 90.0, 50.0) for k in range(3)])
+    with sqlite3.connect(tmp_path / "obsdb.sqlite") as connection:
+        connection.execute("alter table obs add column pwv float")
+        connection.execute("update obs set pwv = 3.5 where obs_id = 'a1'")
+    connection.close()
+    assert read_observations(context, "1").pwv.tolist() == pytest.approx(
+        [np.nan, 3.5, np.nan], nan_ok=True
+    )
+
+
+def test_water_vapour_that_was_hardly_measured_is_not_known(tmp_path: Path) -> None:
+    with_all = counts(campaign(tmp_path, "pwv"))
+    strict = counts(campaign(tmp_path, "pwv", "pwv_quality = 0.9"))
+    assert 0 < sum(strict.values()) < sum(with_all.values())
+
+
+def test_a_median_makes_halves_and_is_told(tmp_path: Path) -> None:
+    loaded = campaign(tmp_path, "pwv", 'pwv_limit = "median"')
+    found = counts(loaded)
+    assert abs(found["pwv_high"] - found["pwv_low"]) <= 1
+    assert any(re.search(r"\(median \d\.\d\d mm\)", note) for note in loaded.notes)
+
+
+def test_scans_across_the_meridian_to_the_north_are_middle_too(tmp_path: Path) -> None:
+    rows = [
+        (f"a{k}", 4000.0 * k, "lat", "i1", azimuth, 50.0)
+        for k, azimuth in enumerate((0.05, -0.05, 180.05, 179.8, 180.2, 540.0))
+    ]
+    read = read_observations(database(tmp_path, rows), "1")
+    options = DirectionOptions(context="/c", area="/a", output_dir="/o")
+    groups = {group.name: group.members.tolist() for group in by_direction(options, read).groups}
+    assert groups == {"rising": [3], "setting": [4], "middle": [0, 1, 2, 5]}
+
+
 def test_every_wafer_of_every_telescope_comes_from_the_data(tmp_path: Path) -> None:
     names = {n.rpartition("_split_")[0] for n in splits_of(campaign(tmp_path, "wafer"))}
     assert {"wafer_lat_i6_ws2", "wafer_satp1_st1_ws6", "wafer_satp3_st3_ws0"} <= names
@@ -161,15 +197,54 @@ def test_sun_and_moon_are_where_another_library_sees_them() -> None:
         assert (least > column(f"{body}_sep_min") - 0.05).all()
 
 
-def test_a_telescope_that_points_at_the_moon_is_no_distance_from_it() -> None:
+@pytest.mark.parametrize("body", ["sun", "moon"])
+def test_a_telescope_that_points_at_a_body_is_no_distance_from_it(body: Any) -> None:
     time = np.array([1.75e9])
-    azimuth, altitude = horizon("moon", time, SITES["so_lat"])
+    azimuth, altitude = horizon(body, time, SITES["so_lat"])
     nothing = np.zeros(1)
     least = closest(
-        "moon", SITES["so_lat"], start=time, stop=time,
+        body, SITES["so_lat"], start=time, stop=time,
         azimuth=azimuth, elevation=altitude, throw=nothing,
     )  # fmt: skip
     assert least[0] < 1e-5
+
+
+def test_the_whole_width_of_a_scan_counts(tmp_path: Path) -> None:
+    time = np.array([1.75e9])
+    azimuth, altitude = horizon("moon", time, SITES["so_lat"])
+    for throw, apart in ((0.0, True), (30.0, False)):
+        least = closest(
+            "moon", SITES["so_lat"], start=time, stop=time,
+            azimuth=azimuth + 30, elevation=altitude, throw=np.array([throw]),
+        )  # fmt: skip
+        assert (least[0] > 1) == apart
+
+
+def test_there_is_a_moon_on_every_day_of_the_year(tmp_path: Path) -> None:
+    """On some days of UTC it never rises, or never sets; it is somewhere all the same."""
+    times = 1.735e9 + 3600.0 * np.arange(24 * 366)
+    _, altitude = horizon("moon", times, SITES["so_lat"])
+    assert np.isfinite(altitude).all()
+    assert 0.45 < np.mean(altitude > 0) < 0.55
+    assert np.abs(np.diff(altitude)).max() < 16
+
+
+@pytest.mark.parametrize("site", ["lat", *SITES])
+@pytest.mark.parametrize("test", ["sun-close", "moon-close", "day-night", "moonrise-set"])
+def test_every_site_is_known_to_every_test(tmp_path: Path, test: str, site: str) -> None:
+    found = counts(campaign(tmp_path, test, site=site))
+    assert len(found) == 2
+    assert sum(found.values()) == 300
+
+
+def test_the_field_of_a_sat_is_wider_than_that_of_the_lat(tmp_path: Path) -> None:
+    def close(query: str, keys: str = "") -> int:
+        return counts(campaign(tmp_path, "moon-close", keys, query=query)).get("moon_close", 0)
+
+    sat = f"{CMB} and telescope like 'sat%'"
+    assert close(sat) > close(sat, "field_radius = 3.72")
+    lat = f"{CMB} and telescope = 'lat'"
+    assert close(lat) == close(lat, "field_radius = 3.72")
 
 
 def test_over_the_zenith_is_mirrored(tmp_path: Path) -> None:
@@ -258,12 +333,41 @@ def test_splits_are_disjoint_and_whole_and_chunks_contiguous(
         assert all(len(home) == 1 for home in homes.values())
 
 
-def test_tubes_apart_are_the_originals_way(tmp_path: Path) -> None:
-    observations = observed(tmp_path, [(h, "i1", 100) for h in range(26)])
+@pytest.mark.parametrize(
+    ("count", "size", "expected"), [(26, 5, [5, 5, 4, 4, 4, 4]), (21, 10, [7, 7, 7])]
+)
+def test_chunks_of_a_count_are_evened_out(
+    tmp_path: Path, count: int, size: int, expected: list[int]
+) -> None:
+    observations = observed(tmp_path, [(h, "i1", 100) for h in range(count)])
     options = MissionOptions(
-        context="/c", area="/a", output_dir="/o", chunk_nobs=5, simultaneous="apart"
+        context="/c", area="/a", output_dir="/o", chunk_nobs=size, simultaneous="apart"
     )
-    assert [len(c) for c in chunks(observations, options)] == [5, 5, 4, 4, 4, 4]
+    assert [len(c) for c in chunks(observations, options)] == expected
+
+
+def test_chunks_of_a_duration_are_what_begins_in_it(tmp_path: Path) -> None:
+    observations = observed(tmp_path, [(h, "i1", 100) for h in (0, 1, 2, 3, 9, 10, 30)])
+    options = MissionOptions(context="/c", area="/a", output_dir="/o", chunk_duration="3h")
+    assert [len(c) for c in chunks(observations, options)] == [3, 1, 2, 1]
+
+
+def test_chunks_go_to_splits_in_turn(tmp_path: Path) -> None:
+    observations = observed(tmp_path, [(h, "i1", 100) for h in range(9)])
+    options = MissionOptions(context="/c", area="/a", output_dir="/o", nsplits=2, chunk_sessions=2)
+    assert [s.tolist() for s in split(observations, options)] == [[0, 1, 4, 5, 8], [2, 3, 6, 7]]
+
+
+def test_tubes_of_one_scan_are_in_one_split_unless_asked_for_apart(tmp_path: Path) -> None:
+    def torn(keys: str) -> int:
+        loaded = campaign(tmp_path, "mission", f"nsplits = 2\nchunk_nobs = 4\n{keys}")
+        read = read_observations(CONTEXT, CMB)
+        session = dict(zip(read.obs_id.tolist(), read.session.tolist(), strict=True))
+        one, other = ({session[i] for i in lines} for lines in splits_of(loaded).values())
+        return len(one & other)
+
+    assert torn("") == 0
+    assert torn("simultaneous = 'apart'") > 10
 
 
 @settings(deadline=None, max_examples=25)
@@ -285,9 +389,9 @@ def test_smart_splits_are_disjoint_and_whole(
         context="/c", area="/a", output_dir="/o", mode=mode, block=block, opt_mode=opt_mode,
         nopt=50,
     )  # fmt: skip
-    splits, notes = smart_split(observations, options)
-    assert sorted(np.concatenate(splits).tolist()) == [*range(len(observations))]
-    assert notes == [] or len(notes) == options.nsplits
+    splits = smart_split(observations, options)
+    assert sorted(np.concatenate(splits.parts).tolist()) == [*range(len(observations))]
+    assert len(splits.notes) in (0, options.nsplits)
 
 
 def test_smart_splits_cover_alike_what_plain_ones_do_not(tmp_path: Path) -> None:
@@ -300,7 +404,7 @@ def test_smart_splits_cover_alike_what_plain_ones_do_not(tmp_path: Path) -> None
     observations = read_observations(database(tmp_path, rows), "1")
     common: dict[str, Any] = {"context": "/c", "area": "/a", "output_dir": "/o", "nsplits": 2}
     plain = split(observations, MissionOptions(**common))
-    smart, _ = smart_split(observations, SmartOptions(**common))
+    smart = smart_split(observations, SmartOptions(**common)).parts
     east = observations.azimuth < 180
     assert [int(east[s].sum()) for s in plain] in ([0, 16], [16, 0])
     assert [int(east[s].sum()) for s in smart] == [8, 8]
@@ -315,6 +419,28 @@ def test_a_constraint_keeps_blocks_where_they_were(tmp_path: Path) -> None:
     for name, lines in first.items():
         assert set(lines[:9]) <= set(again[name])
     assert "constraint" in problems(tmp_path, "smart-split", 'constraint = "/nowhere"')
+
+
+def test_how_well_smart_splits_are_balanced_is_told(tmp_path: Path) -> None:
+    day = 86_164.1  # sidereal: the same sky each time
+    rows = [(f"o_{k}_11", 1.75e9 + k * day, "lat", "i1", 90.0, 50.0) for k in range(9)]
+    common: dict[str, Any] = {"context": "/c", "area": "/a", "output_dir": "/o", "nsplits": 2}
+    often = smart_split(
+        read_observations(database(tmp_path, rows[:8]), "1"), SmartOptions(**common)
+    )
+    assert not often.warning
+    for note in often.notes:
+        assert note.startswith("covers 100.0% of the well-covered sky, 0.9") or " 1.0" in note
+    apart = [(*row[:4], 40.0 * k, 50.0) for k, row in enumerate(rows)]
+    once = smart_split(read_observations(database(tmp_path, apart), "1"), SmartOptions(**common))
+    assert "0.00 of their share at the worst pixel" in once.warning
+    loaded = campaign(tmp_path, "smart-split")
+    assert all("of the well-covered sky" in w.description for w in _workflows(loaded))
+    assert any("smart-split-tests: its splits cover" in w for w in loaded.warnings)
+
+
+def _workflows(loaded: LoadedCampaign) -> list[Any]:
+    return [*loaded.campaign.workflows.values()]
 
 
 # Workflows
@@ -374,9 +500,71 @@ def test_a_name_comes_before_those_of_the_splits(tmp_path: Path) -> None:
     assert "wide_elevation_low_split_1" in work
 
 
+def test_optics_tubes_restrict_what_is_split_and_are_not_passed_on(tmp_path: Path) -> None:
+    loaded = campaign(tmp_path, "mission", 'nsplits = 2\nots = "i1,c1"')
+    lines = [line for lines in splits_of(loaded).values() for line in lines]
+    read = read_observations(CONTEXT, CMB)
+    assert set(lines) == {i for i in read.obs_id.tolist() if "lati1" in i or "latc1" in i}
+    assert not any("--ots" in word for w in _workflows(loaded) for word in w.command)
+
+
+def test_a_mistake_in_shared_keys_is_told_once_where_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(
+        f'[campaign.ml-null-tests]\ncontext = "{CONTEXT}"\narea = "/a"\noutput_dir = "/o"\n'
+        "query = \"telescop='lat'\"\nresources = {runtime = '1h', memory = '1G'}\n"
+        "[campaign.ml-null-tests.mission-tests]\n[campaign.ml-null-tests.pwv-tests]\n"
+        "[campaign.ml-null-tests.elevation-tests]\nquery = \"typ='obs'\"\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        load_campaign(path)
+    assert [(p.line, p.hint) for p in caught.value.problems] == [
+        (5, "did you mean 'telescope'?"), (10, "did you mean 'type'?"),
+    ]  # fmt: skip
+
+
+def test_what_is_the_same_for_several_tests_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(
+        '[campaign.ml-null-tests]\ncontext = "/nowhere/c.yaml"\narea = "/a"\noutput_dir = "/o"\n'
+        "resources = {runtime = '1h', memory = '1G'}\n"
+        "[campaign.ml-null-tests.mission-tests]\n[campaign.ml-null-tests.pwv-tests]\n"
+    )
+    warnings = load_campaign(path, assume_splits=True).warnings
+    for what in ("every group and split is taken as present", "files at NERSC", "preprocess_conf"):
+        assert [w.partition(":")[0] for w in warnings if what in w] == ["mission-tests, pwv-tests"]
+
+
+def test_a_query_file_is_there_when_its_map_is_made_and_not_before(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "so-site-pipeline"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\ncp "$2" "$3.out" || { mkdir -p "$4"; cp "$2" "$4/seen"; }\n')
+    program.chmod(0o755)
+    (tmp_path / "c.toml").write_text(
+        '[campaign]\nexecution_schema = "local"\n'
+        f'[campaign.ml-null-tests]\ncontext = "{CONTEXT}"\narea = "{tmp_path}/area"\n'
+        f'output_dir = "{tmp_path}/maps"\npreprocess_config = "{tmp_path}/area"\n'
+        f"query = \"{CMB} and tube_slot='i1'\"\nno_sidelobe = true\n"
+        "resources = {runtime = '5s', memory = '50M'}\n"
+        f'environment = {{PATH = "{program.parent}:$PATH"}}\n'
+        "[campaign.ml-null-tests.mission-tests]\nnsplits = 2\n"
+    )
+    (tmp_path / "area").touch()
+    expected = splits_of(load_campaign(tmp_path / "c.toml"))
+    done = subprocess.run(
+        [sys.executable, "-m", "socm", "run", "c.toml", "--yes"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for name, lines in expected.items():
+        assert (tmp_path / "maps" / name / "query.txt").read_text().splitlines() == lines
+
+
 @pytest.mark.parametrize(
     ("test", "keys", "told"),
     [
+        ("mission", "bands = 'f030'", "of these wafers and bands there is nothing to map"),
+        ("mission", "max_dets = 10", "skips what has fewer than 50 detectors"),
         ("elevation", "elevation_threshold = 10", "low: there are no observations in this group"),
         ("mission", "nsplits = 8\nchunk_nobs = 100", "300 observations make 3 of the 8 splits"),
         (
@@ -399,6 +587,12 @@ def test_what_is_lopsided_is_told(tmp_path: Path, test: str, keys: str, told: st
         ("site = 'so_sat'", "which of so_sat1, so_sat2, so_sat3?"),
         ("bands = 'f90'", "'f90' is no band, such as f090"),
         ("tags = ['planet=2']", "'planet=2' is no tag"),
+        ("comps = 'TQ'", "should be 'T', 'QU' or 'TQU'"),
+        ("interpol = 'linear'", "should be 'nearest' or 'bilinear'"),
+        ("tiled = 2", "should be 0 or 1"),
+        ("maxiter = [200, 0]", "'0' is no number of iterations"),
+        ("tods = '[0]; import os'", "is no slice, such as [:10]"),
+        ("prefix = 'deep'", "prefix needs preprocess_config"),
     ],
 )
 def test_wrong_options_are_told(tmp_path: Path, keys: str, told: str) -> None:
@@ -442,6 +636,12 @@ def test_lists_have_comments_and_blank_lines(tmp_path: Path) -> None:
     loaded = campaign(tmp_path, "mission", "nsplits = 2", query=f"file://{listed}")
     lines = [line for lines in splits_of(loaded).values() for line in lines]
     assert sorted(lines) == sorted([ids[0], f"{ids[1]}:ws0:f090", f"{ids[1]}:ws1:f090"])
+    listed.write_text(f"{ids[0]}:ws0\n")
+    told = problems(tmp_path, "mission", query=f"file://{listed}")
+    assert f"ids.txt:1: '{ids[0]}:ws0' is neither obs_id nor obs_id:wafer:band" in told
+    listed.write_text("# nothing\n\n")
+    told = problems(tmp_path, "mission", query=f"file://{listed}")
+    assert "no workflows in this campaign mission-tests: its query selects no obs" in told
     listed.write_text("obs_0_none\n")
     assert "obs_0_none" in problems(tmp_path, "mission", query=f"file://{listed}")
 

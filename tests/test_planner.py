@@ -28,7 +28,8 @@ from socm.errors import ConfigError, Infeasible
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
 from socm.model.plan import Plan, PlannedWorkflow, Reservation
-from socm.planner import plan_campaign
+from socm.planner import admitted, plan_campaign
+from socm.planner.instance import instance_of
 from socm.planner.ranking import upward_rank
 
 # Any plan
@@ -284,7 +285,7 @@ def test_sequential_workflows_on_single_cores_are_planned_as_the_textbook_says(
     )
     durations = [[math.ceil(r / s) for s in speeds] for r in runtimes]
     right = textbook_heft(durations, [[int(p[1:]) for p in names] for names in parents])
-    plan = plan_campaign(campaign, cluster)
+    plan = plan_campaign(replace(campaign, policy="heft"), cluster)
     planned = [plan.by_name[f"w{k}"] for k in range(len(runtimes))]
     assert [(int(w.partition), w.start) for w in planned] == right
 
@@ -305,25 +306,23 @@ def test_equal_machines_may_be_the_nodes_of_one_partition(
         [[r] * nodes for r in runtimes], [[int(p[1:]) for p in names] for names in parents]
     )
     cluster = Cluster(name="nodes", partitions=(replace(NODE, nodes=nodes),))
-    plan = plan_campaign(campaign, cluster)
+    plan = plan_campaign(replace(campaign, policy="heft"), cluster)
     planned = [plan.by_name[f"w{k}"] for k in range(len(runtimes))]
     assert [(w.placements[0].node, w.start) for w in planned] == right
 
 
 @share(0.5)
-@given(clusters().flatmap(lambda c: campaigns(c, most=12)))
-def test_the_upward_rank_is_the_longest_chain_to_the_end(campaign: Campaign) -> None:
+@given(pairs(most=12))
+def test_the_upward_rank_is_the_longest_chain_to_the_end(pair: tuple[Campaign, Cluster]) -> None:
     """Against all chains, one by one; and a parent outranks all its children."""
-    duration = {name: float(w.request.runtime) for name, w in campaign.workflows.items()}
+    instance = instance_of(*pair, {n: o for n, (o, _) in admitted(*pair).items()})
 
-    def longest(name: str) -> float:
-        return duration[name] + max(map(longest, campaign.children[name]), default=0)
+    def longest(k: int) -> float:
+        return instance.duration[k] + max(map(longest, instance.children[k]), default=0)
 
-    rank = upward_rank(campaign, duration)
-    assert rank == {name: longest(name) for name in campaign.workflows}
-    assert all(
-        rank[parent] > rank[w.name] for w in campaign.workflows.values() for parent in w.depends
-    )
+    rank = upward_rank(instance)
+    assert rank == [longest(k) for k in range(len(instance))]
+    assert all(rank[p] > rank[k] for k, parents in enumerate(instance.parents) for p in parents)
 
 
 # Cases whose best plan is known

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -24,9 +23,11 @@ from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition
 from socm.model.plan import PlannedWorkflow
 from socm.planner import POLICIES, plan_campaign
+from socm.planner.effort import Effort
 from socm.planner.heft import heft
-from socm.planner.policies import fifo, lpt
-from socm.planner.ranking import by_priority
+from socm.planner.instance import Instance
+from socm.planner.policies import Policy, fifo, lpt
+from socm.planner.schedule import Schedule, serial
 from socm.testing import check_policy
 
 ROOT = Path(__file__).parent.parent
@@ -34,7 +35,7 @@ PAGE = ROOT / "docs" / "how-to-policy.md"
 PISO = str(ROOT / "examples" / "piso.yaml")
 
 
-@pytest.mark.parametrize("name", ["time", "fifo", "lpt"])
+@pytest.mark.parametrize("name", ["time", "heft", "fifo", "lpt"])
 def test_every_policy_of_ours_passes_the_checks_for_strangers(name: str) -> None:
     check_policy(POLICIES[name], examples=40)
 
@@ -43,7 +44,7 @@ def test_every_policy_of_ours_passes_the_checks_for_strangers(name: str) -> None
 @given(pairs(SHORT, most=12))
 def test_a_policy_is_named_by_the_campaign_or_given(pair: tuple[Campaign, Cluster]) -> None:
     campaign, cluster = pair
-    for name, policy in (("time", heft), ("fifo", fifo), ("lpt", lpt)):
+    for name, policy in (("heft", heft), ("fifo", fifo), ("lpt", lpt)):
         named = plan_campaign(replace(campaign, policy=name), cluster)
         assert faults(named) == []
         assert named.workflows == plan_campaign(campaign, cluster, policy=policy).workflows
@@ -78,21 +79,6 @@ def test_equal_ones_go_as_declared() -> None:
     assert order_on_one_core("lpt", ("b", 1, ""), ("a", 1, ""), ("c", 1, "")) == ["b", "a", "c"]
 
 
-@share(0.5)
-@given(pairs(SHORT, most=12), st.randoms(use_true_random=False))
-def test_an_order_takes_the_least_of_those_that_may_be_next(
-    pair: tuple[Campaign, Cluster], chance: Any
-) -> None:
-    campaign, _ = pair
-    key = {name: chance.randrange(3) for name in campaign.workflows}
-    left = dict(campaign.workflows)
-    for name in by_priority(campaign, key.__getitem__):
-        ready = [n for n, w in left.items() if not set(w.depends) & left.keys()]
-        assert name == min(ready, key=key.__getitem__)  # of equal ones the first declared
-        del left[name]
-    assert not left
-
-
 @share(0.3)
 @given(pairs(SHORT, most=8, budget=st.builds(Budget, cores=st.none() | st.integers(2, 16))))
 def test_first_come_first_served_gives_each_the_best_place_that_those_before_it_leave(
@@ -114,35 +100,28 @@ def test_first_come_first_served_gives_each_the_best_place_that_those_before_it_
 
 # The checks for strangers find what is wrong
 
-Options = Mapping[str, Sequence[Any]]
+
+def forgetful(instance: Instance, effort: Effort) -> Schedule:
+    made = heft(instance, effort)
+    return replace(made, start=made.start[:-1], ways=made.ways[:-1], rooms=made.rooms[:-1])
 
 
-def forgetful(*args: Any, **kwargs: Any) -> list[PlannedWorkflow]:
-    return heft(*args, **kwargs)[:-1]
+def hasty(instance: Instance, effort: Effort) -> Schedule:
+    return replace(heft(instance, effort), start=[instance.start] * len(instance))
 
 
-def hasty(*args: Any, **kwargs: Any) -> list[PlannedWorkflow]:
-    return [replace(w, start=0, finish=w.duration) for w in heft(*args, **kwargs)]
+def blind(instance: Instance, effort: Effort) -> Schedule:
+    """Plan as if nothing had begun, and nothing were reserved."""
+    return heft(replace(instance, fixed=(), reservations=()), effort)
 
 
-def stubborn(
-    campaign: Campaign,
-    options: Options,
-    capacity: Any,
-    *,
-    start: int,
-    fixed: Iterable[PlannedWorkflow],
-) -> list[PlannedWorkflow]:
-    """Plan all of it anew, whatever has begun."""
-    return heft(campaign, options, capacity, start=start)
-
-
-def moody() -> Any:
+def moody() -> Policy:
+    """Change its mind with every call."""
     calls = count()
 
-    def policy(*args: Any, **kwargs: Any) -> list[PlannedWorkflow]:
-        call = next(calls)
-        return [replace(w, rank=w.rank + call) for w in heft(*args, **kwargs)]
+    def policy(instance: Instance, effort: Effort) -> Schedule:
+        sign = (-1) ** next(calls)
+        return serial(instance, [(sign * number,) for number in range(len(instance))])
 
     return policy
 
@@ -152,10 +131,10 @@ def moody() -> Any:
     [
         (forgetful, InvalidPlan),
         (hasty, InvalidPlan),
-        (stubborn, AssertionError),
+        (blind, InvalidPlan),
         (moody(), AssertionError),
     ],
-    ids=["forgetful", "hasty", "stubborn", "moody"],
+    ids=["forgetful", "hasty", "blind", "moody"],
 )
 def test_a_policy_that_is_wrong_does_not_pass(policy: Any, error: Any) -> None:
     with pytest.raises(error):
@@ -174,7 +153,7 @@ def test_a_plan_by_another_policy_is_that_policys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("fito", "did you mean 'fifo'?"), ("x", "known are fifo, lpt, time")]
+    ("name", "hint"), [("fito", "did you mean 'fifo'?"), ("x", "known are fifo, heft, lpt, time")]
 )
 def test_an_unknown_policy_is_refused_wherever_it_is_named(
     name: str, hint: str, tmp_path: Path

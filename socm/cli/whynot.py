@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from socm.model.campaign import Campaign
+    from socm.model.cluster import Cluster
     from socm.model.plan import Plan
     from socm.planner.whynot import WhyNot
 
@@ -25,12 +27,18 @@ def explain(plan: Plan) -> WhyNot | None:
     if plan.feasible:
         return None
     errors = Console(stderr=True)
-    planner = partial(
+    usual = partial(
         plan_campaign,
         start=plan.start,
         reservations=plan.reservations,
         fixed=tuple(w for w in plan.workflows if w.fixed),
     )
+
+    def planner(campaign: Campaign, cluster: Cluster) -> Plan:
+        """Plan in one pass, and with the usual effort only if that is late."""
+        first = usual(campaign, cluster, effort=0)
+        return first if first.feasible else usual(campaign, cluster)
+
     with errors.status("late; planning what would do") if errors.is_terminal else nullcontext():
         return why_not(plan, planner)
 

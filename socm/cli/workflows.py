@@ -43,6 +43,7 @@ app = typer.Typer(
 @app.command("list")
 def list_types(json: JsonOption = False) -> int:
     """List the workflow types, those of other packages too; so does `socm workflows` alone."""
+    from socm.config.keys import summary_of
     from socm.errors import ConfigError
     from socm.report.table import facts_table
     from socm.workflows import WORKFLOW_TYPES
@@ -51,7 +52,7 @@ def list_types(json: JsonOption = False) -> int:
     broken: dict[str, str] = {}
     for name in WORKFLOW_TYPES:
         try:
-            known[name] = _summary(WORKFLOW_TYPES[name].options.__doc__)
+            known[name] = summary_of(WORKFLOW_TYPES[name].options)
         except ConfigError as error:
             broken[name] = error.problems[0].message
     if json:
@@ -70,7 +71,7 @@ def show(
     json: JsonOption = False,
 ) -> int:
     """Show the keys of a workflow type; so does `socm workflows TYPE`."""
-    from socm.config.keys import keys_of
+    from socm.config.keys import keys_of, summary_of
     from socm.report.table import keys_table
     from socm.workflows import WORKFLOW_TYPES
 
@@ -81,7 +82,7 @@ def show(
         return 0
     out = console()
     out.print(f"[campaign.{name}]", style="bold")
-    out.print(_summary(options.__doc__))
+    out.print(summary_of(options))
     out.print(keys_table(keys))
     out.print("Beside these: name, depends, resources, environment and all that every section has.")
     return 0
@@ -107,10 +108,10 @@ def expand(
     out = console()
     for workflow in workflows:
         after = f"  after {listed([*workflow.depends])}" if workflow.depends else ""
-        out.print(f"{workflow.name}{after}", style="bold")
+        out.print(f"{workflow.name}{after}", style="bold", soft_wrap=True)
         if workflow.description:
             out.print(f"  {workflow.description}", style="dim", soft_wrap=True)
-        out.print(f"  {shlex.join(workflow.command)}", soft_wrap=True)
+        out.print(f"  {' '.join(map(_quoted, workflow.command))}", soft_wrap=True)
     if loaded.notes:
         out.print()
     for note in loaded.notes:
@@ -142,6 +143,14 @@ def _document(workflow: Workflow) -> dict[str, Any]:
     }
 
 
-def _summary(doc: str | None) -> str:
-    """Return the first line of a docstring."""
-    return (doc or "").strip().partition("\n")[0]
+def _quoted(word: str) -> str:
+    """Quote a word for a shell; one of SQL as a person would.
+
+    Examples
+    --------
+    >>> print(_quoted("type='obs'"), _quoted("/maps"), _quoted("a b"))
+    "type='obs'" /maps 'a b'
+    """
+    if "'" in word and not set(word) & set('"$`\\!'):
+        return f'"{word}"'
+    return shlex.quote(word)

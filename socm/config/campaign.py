@@ -135,7 +135,10 @@ class _CampaignReader:
         if cluster is not None and cluster.name == LOCAL:
             workflows = self._for_this_machine(workflows)
         if not workflows and not findings.problems:
-            findings.problem(("campaign",), "there are no workflows in this campaign")
+            # The last that is told of a section is what it came to.
+            why = [*findings.warnings_of_sections()]
+            message = "there are no workflows in this campaign"
+            findings.problem(("campaign",), message, why[-1] if why else None)
         budget = Budget()
         if section is not None and cluster is not None:
             budget = self._budget(section, cluster)

@@ -42,6 +42,7 @@ class Findings:
     resolved: list[Resolved] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _warnings: list[str] = field(default_factory=list)
+    _warnings_of: dict[str, dict[str, None]] = field(default_factory=dict)
     _missing: dict[str, None] = field(default_factory=dict)
     _unset: dict[str, None] = field(default_factory=dict)
     _without_memory: list[str] = field(default_factory=list)
@@ -53,6 +54,10 @@ class Findings:
     def warn(self, message: str) -> None:
         """Note what somebody should know."""
         self._warnings.append(message)
+
+    def warn_of(self, name: str, message: str) -> None:
+        """Note what somebody should know of a section; the same of several is said once."""
+        self._warnings_of.setdefault(message, {})[name] = None
 
     def tell(self, message: str) -> None:
         """Note what a section came to."""
@@ -99,18 +104,24 @@ class Findings:
         """Raise a `ConfigError` with all problems, in the order of the file, if there are any."""
         if self.problems:
             end = sys.maxsize  # what has no line comes last
-            raise ConfigError(
-                *sorted(self.problems, key=lambda p: (p.line or end, p.column or end))
-            )
+            # What sections of a group share is wrong once.
+            problems = dict.fromkeys(self.problems)
+            raise ConfigError(*sorted(problems, key=lambda p: (p.line or end, p.column or end)))
 
     @property
     def unset(self) -> tuple[str, ...]:
         """Variables that are named and not set."""
         return tuple(sorted(self._unset))
 
+    def warnings_of_sections(self) -> Iterator[str]:
+        """Yield what is to be known of sections."""
+        for message, names in self._warnings_of.items():
+            yield f"{listed(list(names))}: {message}"
+
     def warnings(self) -> Iterator[str]:
         """Yield all warnings, those of a kind in one."""
         yield from self._warnings
+        yield from self.warnings_of_sections()
         if self._without_memory:
             yield (
                 f"memory is not given for {listed(self._without_memory)}: "

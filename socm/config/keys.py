@@ -7,9 +7,11 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
 
+from socm.workflows.base import Unit
+
 
 def keys_of(model: type[BaseModel]) -> list[dict[str, Any]]:
-    """Return name, other names, type, default and help of each key of a model.
+    """Return name, other names, type, default, unit and help of each key of a model.
 
     Examples
     --------
@@ -25,10 +27,28 @@ def keys_of(model: type[BaseModel]) -> list[dict[str, Any]]:
             "type": _type(properties[name]),
             "required": field.is_required(),
             "default": None if field.is_required() else properties[name].get("default"),
-            "help": " ".join((field.description or "").split()),
+            "unit": next((m.name for m in field.metadata if isinstance(m, Unit)), None),
+            "help": _plain(field.description),
         }
         for name, field in model.model_fields.items()
     ]
+
+
+def summary_of(model: type[BaseModel]) -> str:
+    """Return what a model is, in a line.
+
+    Examples
+    --------
+    >>> from socm.workflows.power_spectra import PowerSpectraOptions
+    >>> summary_of(PowerSpectraOptions)
+    'A script of PSpipe, under Python.'
+    """
+    return _plain((model.__doc__ or "").strip().partition("\n")[0])
+
+
+def _plain(text: str | None) -> str:
+    """Write a docstring on one line, with quotes of one kind."""
+    return " ".join((text or "").split()).replace("``", "`")
 
 
 def _aliases(field: FieldInfo) -> list[str]:

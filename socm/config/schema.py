@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
@@ -237,6 +237,7 @@ def read_section(
     problems: list[Problem],
     *,
     also_known: tuple[str, ...] = (),
+    written_at: Callable[[Key], Key] = lambda key: key,
 ) -> Model | None:
     """Read a table with a model; `None`, and problems in plain words, where it does not fit.
 
@@ -244,6 +245,8 @@ def read_section(
     ----------
     also_known
         Keys to suggest that are handled elsewhere.
+    written_at
+        Says where in the file a value is that was not written in this table.
     """
     if not isinstance(data, Mapping):
         what = "nothing" if data is None else f"{data!r}"
@@ -255,7 +258,7 @@ def read_section(
         read = model.model_validate(plain)
     except ValidationError as error:
         for details in _without_branches(error):
-            where = (*key, *_as_written(details["loc"], data))
+            where = written_at((*key, *_as_written(details["loc"], data)))
             message, hint = in_words(model, details, where, also_known)
             problems.append(source.problem(where, message, hint))
         return None

@@ -162,10 +162,11 @@ class WorkflowReader:
         members = self._groups[group]
         mine = {n: v for n, v in value.items() if n in members}
         shared = _inherit(inherited, {n: v for n, v in value.items() if n not in mine})
-        for name, item in shared.items():
+        for name, item in [*shared.items()]:
             if isinstance(item, Mapping) and name not in ("resources", "environment"):
                 hint = did_you_mean(name, members) or f"known are {', '.join(members)}"
                 self.findings.problem((*key, name), f"unknown section {name!r} in {group}", hint)
+                del shared[name]
         if not mine:
             self.findings.problem(key, f"[{'.'.join(map(str, key))}] has none of its sections")
         knows = {
@@ -221,7 +222,14 @@ class WorkflowReader:
             common["depends"] = _names(common.get("depends"))
         options = {k: v for k, v in item.items() if snake(k) not in _COMMON}
         before = len(findings.problems)
-        section = read_section(WorkflowSection, common, findings.source, key, findings.problems)
+        section = read_section(
+            WorkflowSection,
+            common,
+            findings.source,
+            key,
+            findings.problems,
+            written_at=lambda place: self._written_at(draft, place),
+        )
         read_options = read_section(
             workflow_type.options,
             options,
@@ -229,6 +237,7 @@ class WorkflowReader:
             key,
             findings.problems,
             also_known=tuple(kebab(k) for k in sorted(_COMMON)),
+            written_at=lambda place: self._written_at(draft, place),
         )
         if section is None or read_options is None or len(findings.problems) > before:
             return None
@@ -261,19 +270,28 @@ class WorkflowReader:
             cluster=self.cluster,
             assume_splits=self.assume_splits,
             observations=self._observations,
-            warn=findings.warn,
-            tell=findings.tell,
+            warn=lambda message: findings.warn_of(name, message),
+            tell=lambda message: findings.tell(f"{name}: {message}"),
         )
         try:
             workflows = workflow_type.expand(self._expand_options(read_options, base), context)
         except ConfigError as error:
             for p in error.problems:
-                place = (*key, p.subject) if p.subject else key
-                findings.problem(place, f"{name}: {p.message}", p.hint)
+                place = self._written_at(draft, (*key, p.subject) if p.subject else key)
+                mine = place[: len(key)] == key
+                findings.problem(place, f"{name}: {p.message}" if mine else p.message, p.hint)
             return None
         for made in workflows:
             findings.needs(made.inputs)
         return workflows
+
+    def _written_at(self, draft: _Draft, place: Key) -> Key:
+        """Return where a value of a section is in the file: there, or in a group around it."""
+        positions = self.findings.source.positions
+        rest = place[len(draft.key) :]
+        homes = [draft.key, *(draft.key[: 1 + n] for n in range(len(draft.groups), 0, -1))]
+        places = [(*home, *rest) for home in homes]
+        return next((p for p in places if rest and p in positions), place)
 
     @cached_property
     def _observations(self) -> Callable[[Path, str, tuple[str, ...]], Observations]:

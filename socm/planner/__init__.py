@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from socm.errors import ConfigError, Infeasible, Problem
-from socm.model.campaign import Campaign
+from socm.model.campaign import Campaign, ResourceRequest
 from socm.model.cluster import Cluster, Option
 from socm.model.plan import Plan, PlannedWorkflow, Reservation
 from socm.planner.bounds import lower_bound
-from socm.planner.capacity import Capacity
+from socm.planner.destructive import MOST
+from socm.planner.effort import Effort
 from socm.planner.fitting import fitting
+from socm.planner.instance import Instance, instance_of
 from socm.planner.policies import POLICIES, Policy
+from socm.planner.ranking import by_rank, upward_rank
+from socm.planner.schedule import serial
 from socm.units import format_walltime
 
-__all__ = ["POLICIES", "plan_campaign"]
+__all__ = ["POLICIES", "admitted", "plan_campaign"]
 
 
 def plan_campaign(
@@ -24,6 +29,9 @@ def plan_campaign(
     start: int = 0,
     reservations: Iterable[Reservation] = (),
     fixed: Iterable[PlannedWorkflow] = (),
+    effort: float | None = None,
+    iterations: int | None = None,
+    seed: int = 0,
     policy: Policy | None = None,
 ) -> Plan:
     """Lay a campaign out on a cluster, and prove that it fits.
@@ -38,6 +46,14 @@ def plan_campaign(
         Capacity that is not the campaign's.
     fixed
         Workflows that have run or are running; they keep their place.
+    effort
+        Seconds to look for a better plan. With 0 it is one pass.
+    iterations
+        How many times to try to improve the plan, instead. If neither is given, it is a fixed
+        amount of work, less than a second: then, as with `iterations`, the same campaign gets the
+        same plan on every machine.
+    seed
+        Of what is tried by chance.
     policy
         Followed instead of the one that the campaign names.
 
@@ -74,27 +90,28 @@ def plan_campaign(
     unknown += [r.partition for r in reservations if r.partition not in cluster.by_partition]
     if unknown:
         raise ConfigError(*(Problem(message=f"there is no {name!r}") for name in unknown))
-    admitted = {
-        name: cluster.admit(workflow.request, campaign.budget)
-        for name, workflow in campaign.workflows.items()
-    }
-    impossible = {name: why_not for name, (options, why_not) in admitted.items() if not options}
+    ways = admitted(campaign, cluster)
+    impossible = {name: why_not for name, (options, why_not) in ways.items() if not options}
     if impossible:
         raise Infeasible(
-            f"{len(impossible)} of {len(admitted)} workflows cannot run on {cluster.name}",
+            f"{len(impossible)} of {len(ways)} workflows cannot run on {cluster.name}",
             [f"{name}: {reason}" for name, reasons in impossible.items() for reason in reasons],
             remedies=fitting(campaign, cluster, impossible),
             hint=f"`socm clusters {cluster.name}` shows what it has",
         )
-    options = {name: options for name, (options, _) in admitted.items()}
-    capacity = Capacity(cluster, campaign.budget, start, reservations, fixed)
-    workflows = [*policy(campaign, options, capacity, start=start, fixed=fixed)]
+    options = {name: options for name, (options, _) in ways.items()}
+    instance = instance_of(
+        campaign, cluster, options, start=start, reservations=reservations, fixed=fixed
+    )
+    instance = replace(instance, bound=_bound(instance, options))
+    schedule = policy(instance, Effort(seconds=effort, iterations=iterations, seed=seed))
+    workflows = schedule.planned(instance, upward_rank(instance))
     workflows.sort(key=lambda w: (w.start, -w.rank))
     plan = Plan(
         campaign=campaign,
         cluster=cluster,
         workflows=tuple(workflows),
-        lower_bound=_bound(campaign, cluster, options, start, fixed),
+        lower_bound=instance.bound,
         start=start,
         reservations=reservations,
         warnings=tuple(_warnings(workflows, options)),
@@ -103,17 +120,32 @@ def plan_campaign(
     return plan
 
 
-def _bound(
-    campaign: Campaign,
-    cluster: Cluster,
-    options: Mapping[str, Sequence[Option]],
-    start: int,
-    fixed: Sequence[PlannedWorkflow],
-) -> int:
-    """Bound what is still to be planned; what is fixed ends when it ends."""
-    done = {w.name: w.finish for w in fixed}
-    rest = {name: ways for name, ways in options.items() if name not in done}
-    return max([lower_bound(campaign, cluster, rest, start=start) if rest else 0, *done.values()])
+def admitted(
+    campaign: Campaign, cluster: Cluster
+) -> dict[str, tuple[tuple[Option, ...], tuple[str, ...]]]:
+    """Return the options of each workflow and the reasons against others; of equals, the same."""
+    known: dict[ResourceRequest, tuple[tuple[Option, ...], tuple[str, ...]]] = {}
+    for workflow in campaign.workflows.values():
+        if workflow.request not in known:
+            known[workflow.request] = cluster.admit(workflow.request, campaign.budget)
+    return {name: known[workflow.request] for name, workflow in campaign.workflows.items()}
+
+
+def _bound(instance: Instance, options: Mapping[str, Sequence[Option]]) -> int:
+    """Bound the makespan of every schedule.
+
+    The sharpest bound aims at a makespan that is known; for a small campaign one is quickly made.
+    """
+    small = len(instance) <= MOST
+    return lower_bound(
+        instance.campaign,
+        instance.cluster,
+        options,
+        start=instance.start,
+        fixed=instance.fixed,
+        reservations=instance.reservations,
+        known=serial(instance, by_rank(instance)).makespan if small else None,
+    )
 
 
 def _warnings(

@@ -7,42 +7,177 @@ Every bound holds for every plan on the cluster, whatever the policy: each lets 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from socm.model.campaign import Campaign
-from socm.model.cluster import Cluster, Option
+from socm.model.cluster import Cluster
+from socm.model.plan import PlannedWorkflow, Reservation
+from socm.planner.destructive import MOST, Work, destructive_bound
+from socm.planner.machines import Floats, Options, demands
 
-Options = Mapping[str, Sequence[Option]]
 _LEVELS = 64
 """How many heads, and how many tails, the head-tail bound tries at the most."""
+_FEW_LEVELS, _FEWEST_LEVELS = 12, 4
+"""The same for the bound by pigeonholes, for up to 128 workflows and for more."""
 
 
-def lower_bound(campaign: Campaign, cluster: Cluster, options: Options, *, start: int = 0) -> int:
-    """Return the largest of the bounds below, in seconds since the campaign's start.
+def lower_bound(
+    campaign: Campaign,
+    cluster: Cluster,
+    options: Options,
+    *,
+    start: int = 0,
+    fixed: Iterable[PlannedWorkflow] = (),
+    reservations: Iterable[Reservation] = (),
+    known: int | None = None,
+) -> int:
+    """Return the largest of the bounds, in seconds since the campaign's start.
 
     Parameters
     ----------
     options
-        For each workflow that is still to be planned, the partitions and QOS that admit it.
+        For each workflow the partitions and QOS that admit it.
     start
         When the plan begins.
+    fixed
+        Workflows that keep their place. Those that are over only end when they end.
+    reservations
+        What is not the campaign's. When it ends something may begin; that it takes capacity away
+        is not made use of.
+    known
+        Makespan of a plan. With it the destructive bound is tried, too, for up to a few hundred
+        workflows; once a bound reaches it, no other is.
     """
-    if not options:
-        return start
-    duration = {name: min(o.duration for o in ways) for name, ways in options.items()}
-    head, tail = heads_and_tails(campaign, duration)
-    critical_path = max(head[n] + duration[n] + tail[n] for n in duration)
-    times = machine_times(campaign, cluster, options)
-    return start + max([critical_path, *(head_tail_bound(head, tail, t) for t in times)])
+    named = bounds_by_name(
+        campaign,
+        cluster,
+        options,
+        start=start,
+        fixed=fixed,
+        reservations=reservations,
+        known=known,
+    )
+    return max(named.values())
+
+
+def bounds_by_name(
+    campaign: Campaign,
+    cluster: Cluster,
+    options: Options,
+    *,
+    start: int = 0,
+    fixed: Iterable[PlannedWorkflow] = (),
+    reservations: Iterable[Reservation] = (),
+    known: int | None = None,
+) -> dict[str, int]:
+    """Return each bound; parameters are those of `lower_bound`.
+
+    Every plan can be moved to the left until it ends a whole number of steps after the start:
+    move a workflow to a second earlier, as long as any can be. Then each begins at the start, or
+    when something ends that was in its way: another workflow, or a reservation. So bounds are
+    rounded up to steps, the greatest seconds of which all of these are multiples.
+    """
+    places = {w.name: w for w in fixed}
+    ended = max((w.finish for w in places.values()), default=0)
+    if all(name in places for name in options):
+        return {"fixed": ended if places else start}
+    work = _work(campaign, cluster, options, start, places)
+    step = _step(options, start, places, [r.finish for r in reservations])
+    bounds = {"fixed": ended}
+
+    def add(name: str, seconds: float) -> None:
+        bounds[name] = start + math.ceil(seconds / step) * step
+
+    def open_still() -> bool:
+        return known is None or max(bounds.values()) < known
+
+    add("critical path", float((work.head + work.duration + work.tail).max()))
+    add("heads and tails", max(head_tail_bound(work.head, work.tail, t) for t in work.time.T))
+    if open_still():
+        add("pigeonholes", pigeonhole_bound(work.head, work.tail, work.duration, work.share))
+    if known is not None and open_still() and len(work.duration) <= MOST:
+        low = max(bounds.values()) - start
+        add("destructive", destructive_bound(work, low, known - start, step=step))
+    return bounds
+
+
+def _work(
+    campaign: Campaign,
+    cluster: Cluster,
+    options: Options,
+    start: int,
+    places: Mapping[str, PlannedWorkflow],
+) -> Work:
+    """Put in arrays what is still to be done, in an order in which parents come first.
+
+    What is fixed and not yet over is work whose window is as long as itself.
+    """
+    head_of_fixed = {}
+    ways = {}
+    for name in campaign.order:
+        if name not in options:
+            continue
+        ways[name] = options[name]
+        if place := places.get(name):
+            begin = max(place.start, start)
+            ways[name] = [
+                replace(o, duration=place.finish - begin)
+                for o in options[name]
+                if (o.partition.name, o.qos.name) == (place.partition, place.qos or "")
+            ]
+            if place.finish <= start or not ways[name]:
+                del ways[name]
+                continue
+            head_of_fixed[name] = begin - start
+    duration = {name: min(o.duration for o in of_one) for name, of_one in ways.items()}
+    head, tail = heads_and_tails(campaign, duration, head_of_fixed)
+    number = {name: k for k, name in enumerate(ways)}
+    share, time = demands(campaign, cluster, ways)
+    return Work(
+        duration=np.array([duration[name] for name in ways], dtype=float),
+        head=np.array([head[name] for name in ways], dtype=float),
+        tail=np.array([tail[name] for name in ways], dtype=float),
+        parents=[
+            [number[p] for p in campaign.workflows[name].depends if p in number] for name in ways
+        ],
+        pinned=np.array([name in head_of_fixed for name in ways]),
+        share=share,
+        time=time,
+    )
+
+
+def _step(
+    options: Options,
+    start: int,
+    places: Mapping[str, PlannedWorkflow],
+    reserved: Iterable[int],
+) -> int:
+    """Return the seconds of which all durations, and all that something waits for, are multiples.
+
+    Whatever ends before the start is nothing to wait for.
+    """
+    durations = {o.duration for name, ways in options.items() if name not in places for o in ways}
+    ends = {end - start for end in (*(w.finish for w in places.values()), *reserved)}
+    return math.gcd(*durations, *(end for end in ends if end > 0))
 
 
 def heads_and_tails(
-    campaign: Campaign, duration: Mapping[str, int]
+    campaign: Campaign,
+    duration: Mapping[str, int],
+    fixed: Mapping[str, int] | None = None,
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Return how long after the start each workflow must begin, and before the end it must end.
+
+    Parameters
+    ----------
+    duration
+        Of each workflow, at least.
+    fixed
+        Heads that are known already.
 
     Examples
     --------
@@ -54,84 +189,20 @@ def heads_and_tails(
     >>> heads_and_tails(pair, {"a": 60, "b": 30})
     ({'a': 0, 'b': 60}, {'b': 0, 'a': 30})
     """
-    head: dict[str, int] = {}
+    head: dict[str, int] = dict(fixed or {})
     tail: dict[str, int] = {}
     order = [name for name in campaign.order if name in duration]
     for name in order:
-        parents = campaign.workflows[name].depends
-        head[name] = max((head[p] + duration[p] for p in parents if p in head), default=0)
+        if name not in head:
+            parents = campaign.workflows[name].depends
+            head[name] = max((head[p] + duration[p] for p in parents if p in head), default=0)
     for name in reversed(order):
         children = campaign.children[name]
         tail[name] = max((tail[c] + duration[c] for c in children if c in tail), default=0)
     return head, tail
 
 
-def machine_times(campaign: Campaign, cluster: Cluster, options: Options) -> list[dict[str, float]]:
-    """Return for each resource how long each workflow alone would keep all of it busy.
-
-    The resources are cores, memory and GPUs, each also as *big ranks*: ranks that take more than
-    half of what a node has, of which a node holds one at a time. That rule holds for each
-    resource by itself only: a rank with most of the cores and one with most of the memory may
-    well share a node.
-    """
-    nodes = [p.nodes for p in cluster.partitions]
-    budget = campaign.budget
-    node_total = min(sum(nodes), budget.nodes or math.inf)
-
-    def total(of_node: Sequence[int]) -> float:
-        """What all nodes have; under a budget of nodes, what the largest of them have."""
-        have, left = 0.0, node_total
-        for amount, count in sorted(zip(of_node, nodes, strict=True), reverse=True):
-            have += amount * min(count, left)
-            left -= min(count, left)
-        return have
-
-    all_cores = min(total([p.cores for p in cluster.partitions]), budget.cores or math.inf)
-    all_memory = total([p.memory for p in cluster.partitions])
-    all_gpus = total([p.gpus for p in cluster.partitions])
-
-    cores, memory, gpus = {}, {}, {}
-    big: tuple[dict[str, float], ...] = ({}, {}, {})
-    for name, ways in options.items():
-        request = campaign.workflows[name].request
-        whole = [o.fewest_nodes if o.exclusive else 0 for o in ways]
-        cores[name] = min(o.cores * o.duration for o in ways) / all_cores
-        memory[name] = (
-            min(
-                max(n * o.partition.memory, request.memory) * o.duration
-                for o, n in zip(ways, whole, strict=True)
-            )
-            / all_memory
-            if all_memory
-            else 0.0
-        )
-        gpus[name] = (
-            min(request.ranks * request.gpus * o.duration for o in ways) / all_gpus
-            if all_gpus
-            else 0.0
-        )
-        for column, halves in zip(
-            big,
-            (
-                [o.threads * 2 > o.partition.cores for o in ways],
-                [request.memory * 2 > o.partition.memory * request.ranks for o in ways],
-                [request.gpus * 2 > o.partition.gpus for o in ways],
-            ),
-            strict=True,
-        ):
-            column[name] = (
-                min(
-                    (request.ranks if half else n) * o.duration
-                    for o, n, half in zip(ways, whole, halves, strict=True)
-                )
-                / node_total
-            )
-    return [cores, memory, gpus, *big]
-
-
-def head_tail_bound(
-    head: Mapping[str, int], tail: Mapping[str, int], time: Mapping[str, float]
-) -> int:
+def head_tail_bound(head: Floats, tail: Floats, time: Floats) -> int:
     """Return the longest that any set of workflows takes between its least head and least tail.
 
     Workflows with a head of at least h and a tail of at least t all run between h and the end
@@ -140,26 +211,79 @@ def head_tail_bound(
 
     Examples
     --------
-    >>> head_tail_bound({"a": 0, "b": 10}, {"a": 0, "b": 5}, {"a": 100, "b": 90.5})
+    >>> head_tail_bound(np.array([0.0, 10.0]), np.array([0.0, 5.0]), np.array([100.0, 90.5]))
     191
     """
-    names = list(head)
-    h, t = (np.array([side[n] for n in names], dtype=float) for side in (head, tail))
-    levels_h, levels_t = _levels(h), _levels(t)
-    area = np.zeros((len(levels_h), len(levels_t)))
-    row = np.searchsorted(levels_h, h, side="right") - 1
-    column = np.searchsorted(levels_t, t, side="right") - 1
-    np.add.at(area, (row, column), np.array([time[n] for n in names]))
+    levels_h, levels_t = _levels(head, _LEVELS), _levels(tail, _LEVELS)
+    shape = len(levels_h), len(levels_t)
+    row = np.searchsorted(levels_h, head, side="right") - 1
+    column = np.searchsorted(levels_t, tail, side="right") - 1
+    cell = np.bincount(row * shape[1] + column, weights=time, minlength=shape[0] * shape[1])
+    area = cell.reshape(shape)
     at_least = area[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1]
     ends = np.where(at_least > 0, levels_h[:, None] + at_least + levels_t[None, :], 0.0)
     # The areas are sums of floats: a last digit must not lift the bound by a whole second.
-    return math.ceil(float(ends.max()) * (1 - 1e-12) - 1e-6)
+    return math.ceil(float(ends.max()) * (1 - 1e-9) - 1e-6)
 
 
-def _levels(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def pigeonhole_bound(head: Floats, tail: Floats, duration: Floats, share: Floats) -> int:
+    """Return the longest that workflows take of which a machine holds only a few at once.
+
+    Of workflows with shares of more than 1/(k + 1) no more than k run at once. An interval graph
+    is coloured with as many colours as its largest clique has members: so they can be given to k
+    servants of whom each does one after another. Of the r · k + 1 longest some servant does r + 1
+    or more, which take no less than the r + 1 shortest of them, between the least head and the
+    least tail of all.
+
+    References
+    ----------
+    M. Dell'Amico, S. Martello, ORSA J. Comput. 7 (1995) 191,
+    https://doi.org/10.1287/ijoc.7.2.191 (for sequential jobs, without heads and tails)
+
+    Examples
+    --------
+    >>> none = np.zeros(3)
+    >>> pigeonhole_bound(none, none, np.array([50.0, 40.0, 30.0]), np.array([[0.4], [0.5], [0.4]]))
+    70
+    """
+    best, seen = 0.0, set()
+    for column in share.T:
+        used = column[column > 0]
+        for k in np.unique(np.floor(1 / used + 1e-9))[:_LEVELS]:
+            members = np.flatnonzero(column * (k + 1) > 1 + 1e-9)
+            key = (k, members.tobytes())
+            if len(members) > k and key not in seen:
+                seen.add(key)
+                members = members[np.argsort(-duration[members], kind="stable")]
+                best = max(
+                    best, _pigeonholes(head[members], tail[members], duration[members], int(k))
+                )
+    return math.ceil(best)
+
+
+def _pigeonholes(head: Floats, tail: Floats, duration: Floats, k: int) -> float:
+    """Return the bound for k servants and workflows that are sorted, the longest first."""
+    best = 0.0
+    most = _FEW_LEVELS if len(head) <= 128 else _FEWEST_LEVELS
+    for h in _levels(head, most):
+        late = head >= h
+        if np.count_nonzero(late) <= k:
+            break
+        for t in _levels(tail[late], most):
+            chosen = duration[late & (tail >= t)]
+            if len(chosen) <= k:
+                break
+            summed = np.concatenate(([0.0], chosen.cumsum()))
+            rounds = np.arange(1, (len(chosen) - 1) // k + 1)
+            last = rounds * k + 1
+            best = max(best, float(h + t + (summed[last] - summed[last - rounds - 1]).max()))
+    return best
+
+
+def _levels(values: Floats, most: int) -> NDArray[np.float64]:
     """Return the distinct values, or a sample of them that keeps the least."""
     distinct = np.unique(values)
-    if len(distinct) > _LEVELS:
-        picked = np.linspace(0, len(distinct) - 1, _LEVELS).round().astype(int)
+    if len(distinct) > most:
+        picked = np.linspace(0, len(distinct) - 1, most).round().astype(int)
         distinct = distinct[picked]
     return distinct

@@ -10,31 +10,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
-from socm.model.campaign import Budget, ResourceRequest
-from socm.model.cluster import Cluster, Option, Partition
-from socm.model.plan import Placement, PlannedWorkflow, Reservation
-
-Rooms = list[tuple[int, int]]
-"""Pairs of a node and how many ranks it takes."""
-
-Load = tuple[int, int, int]
-"""Cores, MB and GPUs."""
-
-
-class Shape(NamedTuple):
-    """What makes two requests ask the same of a node, whatever their duration."""
-
-    ranks: int
-    threads: int
-    memory: int
-    gpus: int
-    exclusive: bool
-    most_nodes: int | None
-    full: int  # ranks that an empty node holds
+from socm.model.cluster import Partition
+from socm.model.plan import PlannedWorkflow, Reservation
+from socm.planner.instance import Instance, Rooms, Shape, Way
 
 
 class Limit:
@@ -94,42 +75,48 @@ class Timelines:
     ----------
     nodes
         Those that may be used, the first to be tried first.
+    counts_jobs
+        Whether it is asked which nodes are idle.
     """
 
-    def __init__(self, partition: Partition, nodes: Sequence[int], start: int) -> None:
+    def __init__(
+        self, partition: Partition, nodes: Sequence[int], start: int, *, counts_jobs: bool
+    ) -> None:
         self.partition = partition
         self._nodes = nodes
-        self._times = {node: [start] for node in nodes}
-        self._cores = {node: [partition.cores] for node in nodes}
-        self._memory = {node: [partition.memory] for node in nodes}
-        self._gpus = {node: [partition.gpus] for node in nodes}
-        self._jobs = {node: [0] for node in nodes}
+        self._position = {node: position for position, node in enumerate(nodes)}
+        self._times = [[start] for _ in nodes]
+        self._cores = [[partition.cores] for _ in nodes]
+        self._memory = [[partition.memory] for _ in nodes]
+        self._gpus = [[partition.gpus] for _ in nodes] if partition.gpus else []
+        self._jobs = [[0] for _ in nodes] if counts_jobs else []
         # All nodes together: where these are full, no node need be asked.
         self._all_cores = Limit(len(nodes) * partition.cores, start)
         self._all_memory = Limit(len(nodes) * partition.memory, start)
-        # Per shape and class of duration: an interval of starts known not to fit.
-        self._hopeless: dict[tuple[Shape, int], tuple[float, float]] = {}
+        # Per kind of way: an interval of starts known not to fit.
+        self._hopeless: dict[int, tuple[int, int]] = {}
+        self.visits = 0
+        """How many nodes were looked at."""
 
-    def earliest(self, shape: Shape, duration: int, ready: int) -> tuple[int, Rooms]:
-        """Find the first start, at `ready` or later, at which the shape fits for so long.
+    def earliest(self, way: Way, ready: int) -> tuple[int, Rooms]:
+        """Find the first start, at `ready` or later, at which a way's ranks fit for so long.
 
-        Durations are sorted into classes a quarter of an octave wide. Starts that do not even
-        fit the shortest of a class fit none of it, ever: so each class walks them once.
+        Starts that do not even fit the shortest duration of its kind fit none of that kind, ever:
+        so each kind walks them once.
         """
-        octave = int(math.log2(duration) * 4)
-        shortest = min(duration, max(1, math.floor(2 ** (octave / 4))))
-        low, high = self._hopeless.get((shape, octave), (math.inf, -math.inf))
+        duration, shortest, shape = way.duration, way.shortest, way.shape
         start, rooms, later = ready, None, ready
+        known = self._hopeless.get(way.kind)
+        low, high = known or (ready, ready)
         while rooms is None:
-            start = int(high) if low <= later < high else later
+            start = high if low <= later < high else later
             start = self._with_enough_in_all(shape, shortest, start)
             rooms, later = self._probe(shape, shortest, start)
         if start > ready:
-            if ready <= high and start >= low:
-                low, high = min(low, ready), max(high, start)
+            if known is None or (ready <= high and start >= low):
+                self._hopeless[way.kind] = (min(low, ready), max(high, start))
             elif start - ready >= high - low:
-                low, high = ready, start
-            self._hopeless[shape, octave] = (low, high)
+                self._hopeless[way.kind] = (ready, start)
         if duration > shortest:
             rooms, later = self._probe(shape, duration, start)
             while rooms is None:
@@ -137,10 +124,11 @@ class Timelines:
                 rooms, later = self._probe(shape, duration, start)
         return start, rooms
 
-    def rooms(self, shape: Shape, duration: int, start: int) -> Rooms:
-        """List what every node has for the shape, those first that have jobs all the time."""
-        rooms, _ = self._probe(shape, duration, start, all_nodes=True)
-        idle = {node: self._idle_within(node, start, start + duration) for node, _ in rooms or ()}
+    def rooms(self, way: Way, start: int) -> Rooms:
+        """List what every node has for a way, those first that have jobs all the time."""
+        rooms, _ = self._probe(way.shape, way.duration, start, all_nodes=True)
+        finish = start + way.duration
+        idle = {node: self._idle_within(node, start, finish) for node, _ in rooms or ()}
         return sorted(rooms or (), key=lambda room: idle[room[0]])
 
     def _with_enough_in_all(self, shape: Shape, duration: int, ready: int) -> int:
@@ -162,31 +150,37 @@ class Timelines:
         """
         ranks, threads, memory, gpus, exclusive, most_nodes, full = shape
         finish = start + duration
-        whole = (self.partition.cores, self.partition.memory, self.partition.gpus)
+        whole_cores, whole_memory = self.partition.cores, self.partition.memory
         first_fit = most_nodes is None and not all_nodes
         found = 0
         rooms: Rooms = []
-        later = math.inf
-        for node in self._nodes:
-            times = self._times[node]
+        never = math.inf
+        later = never
+        for position, times in enumerate(self._times):
             last = len(times) - 1
             room = full
             if times[last] > start:
-                all_cores = self._cores[node]
-                all_memory = self._memory[node]
-                over = math.inf
+                all_cores = self._cores[position]
+                all_memory = self._memory[position]
+                over = never
                 segment = bisect_right(times, start) - 1
                 while segment < last and times[segment] < finish:
                     cores = all_cores[segment]
                     if exclusive:
-                        have = (cores, all_memory[segment], self._gpus[node][segment])
-                        free = full if have == whole else 0
+                        idle = cores == whole_cores and all_memory[segment] == whole_memory
+                        free = full if idle else 0
                     else:
                         free = cores // threads
                         if free and memory:
-                            free = min(free, all_memory[segment] * ranks // memory)
-                    if free and gpus:
-                        free = min(free, self._gpus[node][segment] // gpus)
+                            of_memory = all_memory[segment] * ranks // memory
+                            if of_memory < free:
+                                free = of_memory
+                    if self._gpus and free and (gpus or exclusive):
+                        have = self._gpus[position][segment]
+                        if exclusive:
+                            free = full if have == self.partition.gpus else 0
+                        else:
+                            free = min(free, have // gpus)
                     segment += 1
                     if free <= room and free < full:
                         room = free
@@ -194,10 +188,12 @@ class Timelines:
                 if over < later:
                     later = over
             if room > 0:  # windows that overlap may reserve more than there is
-                rooms.append((node, room))
+                rooms.append((self._nodes[position], room))
                 found += room
                 if found >= ranks and first_fit:
+                    self.visits += position + 1
                     return rooms, start
+        self.visits += len(self._times)
         if most_nodes is not None:
             rooms.sort(key=lambda x: -x[1])
             del rooms[most_nodes:]
@@ -206,30 +202,39 @@ class Timelines:
             return rooms, start
         return None, int(later)
 
-    def take(self, loads: Iterable[tuple[int, Load]], start: int, finish: int, jobs: int) -> None:
-        """Take cores, MB and GPUs away from nodes for a while; `jobs` is 0 for a reservation."""
-        total = Counter[str]()
-        for node, (cores, memory, gpus) in loads:
-            if node not in self._times:
-                continue  # a reservation of a node that is not used
-            first, end = self._cut(node, start), self._cut(node, finish)
-            for column, amount in (
-                (self._cores[node], cores),
-                (self._memory[node], memory),
-                (self._gpus[node], gpus),
-                (self._jobs[node], -jobs),
-            ):
-                if amount:
-                    for segment in range(first, end):
-                        column[segment] -= amount
-            total["cores"] += cores
-            total["memory"] += memory
-        self._all_cores.take(total["cores"], start, finish)
-        self._all_memory.take(total["memory"], start, finish)
+    def take(
+        self, node: int, cores: int, memory: int, gpus: int, start: int, finish: int, jobs: int = 1
+    ) -> None:
+        """Take cores, MB and GPUs of a node away for a while; `jobs` is 0 for a reservation."""
+        position = self._position.get(node)
+        if position is None:
+            return  # a reservation of a node that is not used
+        first, end = self._cut(position, start), self._cut(position, finish)
+        column = self._cores[position]
+        for segment in range(first, end):
+            column[segment] -= cores
+        if memory:
+            column = self._memory[position]
+            for segment in range(first, end):
+                column[segment] -= memory
+        if gpus:
+            column = self._gpus[position]
+            for segment in range(first, end):
+                column[segment] -= gpus
+        if jobs and self._jobs:
+            column = self._jobs[position]
+            for segment in range(first, end):
+                column[segment] += jobs
+
+    def take_of_all(self, cores: int, memory: int, start: int, finish: int) -> None:
+        """Note what `take` took of all nodes together."""
+        self._all_cores.take(cores, start, finish)
+        self._all_memory.take(memory, start, finish)
 
     def idle(self, node: int, time: int) -> bool:
         """Whether no job is on a node at a time."""
-        return not self._jobs[node][max(0, bisect_right(self._times[node], time) - 1)]
+        position = self._position[node]
+        return not self._jobs[position][max(0, bisect_right(self._times[position], time) - 1)]
 
     def _idle_within(self, node: int, start: int, finish: int) -> bool:
         """Whether there is a time in a window at which no job is on a node."""
@@ -237,76 +242,61 @@ class Timelines:
 
     def changes(self, node: int, start: int, finish: int) -> list[int]:
         """Times after `start` and before `finish` at which what is free on a node changes."""
-        times = self._times[node]
+        times = self._times[self._position[node]]
         return times[bisect_right(times, start) : bisect_left(times, finish)]
 
-    def _cut(self, node: int, time: int) -> int:
+    def _cut(self, position: int, time: int) -> int:
         """Make a segment of a node begin at a time; return its index."""
-        times = self._times[node]
+        times = self._times[position]
         segment = bisect_left(times, time)
         if segment == len(times) or times[segment] != time:
             if segment == 0:  # before the plan begins: nobody will look
                 return 0
             times.insert(segment, time)
-            for column in (
-                self._cores[node], self._memory[node], self._gpus[node], self._jobs[node],
-            ):  # fmt: skip
-                column.insert(segment, column[segment - 1])
+            for columns in (self._cores, self._memory, self._gpus, self._jobs):
+                if columns:
+                    columns[position].insert(segment, columns[position][segment - 1])
         return segment
 
 
 class Capacity:
     """What a cluster has left for a campaign, over time: nodes, QOS limits and budget.
 
-    Parameters
-    ----------
-    cluster, budget
-        What there is.
-    start
-        Nothing is placed before.
-    reservations
-        What is not the campaign's.
-    fixed
-        What has its place already; `take` puts it there.
+    What is fixed or reserved is taken from the beginning.
     """
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        budget: Budget,
-        start: int = 0,
-        reservations: Sequence[Reservation] = (),
-        fixed: Sequence[PlannedWorkflow] = (),
-    ) -> None:
-        self._timelines = {
-            p.name: Timelines(p, _usable(p, budget.nodes, reservations, fixed), start)
-            for p in cluster.partitions
-        }
+    def __init__(self, instance: Instance) -> None:
+        cluster, budget, start = instance.cluster, instance.campaign.budget, instance.start
+        several = len(cluster.partitions) > 1
         # On one partition the nodes that may be used are the budget; on several it is counted.
-        self._busy = (
-            Limit(budget.nodes, start)
-            if budget.nodes is not None and len(cluster.partitions) > 1
-            else None
-        )
+        self._busy = Limit(budget.nodes, start) if budget.nodes is not None and several else None
+        self._timelines = [
+            Timelines(
+                partition,
+                usable_nodes(partition, budget.nodes, instance.reservations, instance.fixed),
+                start,
+                counts_jobs=self._busy is not None,
+            )
+            for partition in cluster.partitions
+        ]
         self._cores = Limit(budget.cores, start) if budget.cores is not None else None
-        self._limits: dict[str, list[tuple[Limit, bool]]] = {}
-        for qos in cluster.tiers:
-            limits = self._limits[qos.name] = []
-            if qos.running_jobs is not None:
-                limits.append((Limit(qos.running_jobs, start), False))
-            if qos.cores is not None:
-                limits.append((Limit(qos.cores, start), True))
-            if self._cores is not None:
-                limits.append((self._cores, True))
-        for reservation in reservations:
-            timelines = self._timelines[reservation.partition]
-            loads = reservation.loads(timelines.partition)
-            timelines.take(loads, reservation.start, reservation.finish, jobs=0)
+        self._jobs_of = [
+            Limit(q.running_jobs, start) if q.running_jobs is not None else None
+            for q in cluster.tiers
+        ]
+        self._cores_of = [
+            Limit(q.cores, start) if q.cores is not None else None for q in cluster.tiers
+        ]
+        by_name = {t.partition.name: t for t in self._timelines}
+        for r in instance.reservations:
+            timelines = by_name[r.partition]
+            for node, (cores, memory, gpus) in r.loads(timelines.partition):
+                timelines.take(node, cores, memory, gpus, r.start, r.finish, jobs=0)
+        for place in instance.begun:
+            self._take(*place)
 
-    def earliest(
-        self, option: Option, request: ResourceRequest, ready: int
-    ) -> tuple[int, int, tuple[Placement, ...]]:
-        """Find the first start of a request under an option.
+    def earliest(self, way: Way, ready: int) -> tuple[int, int, Rooms]:
+        """Find the first start of a way to run something.
 
         Returns
         -------
@@ -314,93 +304,104 @@ class Capacity:
             At `ready` or later.
         unlimited
             The start that nodes alone would allow.
-        placements
+        rooms
             Its ranks, node by node.
         """
-        timelines = self._timelines[option.partition.name]
-        shape = Shape(
-            request.ranks,
-            option.threads,
-            request.memory,
-            request.gpus,
-            option.exclusive,
-            option.qos.nodes_per_job,
-            option.ranks_per_node,
-        )
-        start, rooms = timelines.earliest(shape, option.duration, ready)
+        timelines = self._timelines[way.partition]
+        start, rooms = timelines.earliest(way, ready)
         unlimited = start
         while True:
-            allowed = self._allowed(option, start)
+            allowed = self._allowed(way, start)
             if allowed == start:
                 if self._busy is not None:
-                    rooms = timelines.rooms(shape, option.duration, start)
-                placements = _deal(option.partition.name, request.ranks, rooms)
-                allowed = self._nodes_allowed(placements, start, option.duration)
+                    rooms = timelines.rooms(way, start)
+                dealt = _deal(way.shape.ranks, rooms)
+                allowed = self._nodes_allowed(timelines, dealt, start, way.duration)
                 if allowed == start:
-                    return start, unlimited, placements
-            start, rooms = timelines.earliest(shape, option.duration, allowed)
+                    return start, unlimited, dealt
+            start, rooms = timelines.earliest(way, allowed)
 
-    def _allowed(self, option: Option, ready: int) -> int:
+    @property
+    def visits(self) -> int:
+        """How many nodes were looked at."""
+        return sum(timelines.visits for timelines in self._timelines)
+
+    def _limits(self, tier: int, cores: int) -> Iterator[tuple[Limit, int]]:
+        """Yield the limits that count what runs under a tier, and how much it counts."""
+        for limit, amount in (
+            (self._jobs_of[tier], 1), (self._cores_of[tier], cores), (self._cores, cores),
+        ):  # fmt: skip
+            if limit is not None:
+                yield limit, amount
+
+    def _allowed(self, way: Way, ready: int) -> int:
         """Find the first start that every counted limit allows."""
         start, before = ready, -1
         while start != before:
             before = start
-            for limit, counts_cores in self._limits[option.qos.name]:
-                amount = option.cores if counts_cores else 1
-                start = limit.earliest(amount, option.duration, start)
+            for limit, amount in self._limits(way.tier, way.cores):
+                start = limit.earliest(amount, way.duration, start)
         return start
 
-    def _nodes_allowed(self, placements: Iterable[Placement], start: int, duration: int) -> int:
+    def _nodes_allowed(self, timelines: Timelines, rooms: Rooms, start: int, duration: int) -> int:
         """Return `start` if the budget of nodes allows it, else a later one to try."""
         if self._busy is None:
             return start
         finish = start + duration
         times = {start}
-        for p in placements:
-            times.update(self._timelines[p.partition].changes(p.node, start, finish))
+        for node, _ in rooms:
+            times.update(timelines.changes(node, start, finish))
         change = self._busy.next_change(start)
         later = change
         while change is not None and change < finish:
             times.add(change)
             change = self._busy.next_change(change)
         for time in times:
-            woken = sum(self._timelines[p.partition].idle(p.node, time) for p in placements)
+            woken = sum(timelines.idle(node, time) for node, _ in rooms)
             if self._busy.exceeded(woken, time):
                 assert later is not None  # once nothing runs any more, the budget allows all
                 return later
         return start
 
-    def take(self, request: ResourceRequest, planned: PlannedWorkflow) -> None:
-        """Let a planned workflow have its place."""
-        start, finish = planned.start, planned.finish
-        for limit, counts_cores in self._limits[planned.qos or ""]:
-            limit.take(planned.cores if counts_cores else 1, start, finish)
-        timelines = self._timelines[planned.partition]
-        partition = timelines.partition
+    def take(self, way: Way, rooms: Rooms, start: int) -> None:
+        """Let a way to run something have its place."""
+        finish = start + way.duration
+        self._take(way.partition, way.tier, way.cores, way.shape, rooms, start, finish)
+
+    def _take(
+        self,
+        partition: int,
+        tier: int,
+        counted: int,
+        shape: Shape,
+        rooms: Rooms,
+        start: int,
+        finish: int,
+    ) -> None:
+        for limit, amount in self._limits(tier, counted):
+            limit.take(amount, start, finish)
+        timelines = self._timelines[partition]
         if self._busy is not None:
-            for p in planned.placements:
-                bounds = [start, *timelines.changes(p.node, start, finish), finish]
+            for node, _ in rooms:
+                bounds = [start, *timelines.changes(node, start, finish), finish]
                 for begin, end in pairwise(bounds):
-                    if timelines.idle(p.node, begin):
+                    if timelines.idle(node, begin):
                         self._busy.take(1, begin, end)
-        whole = (partition.cores, partition.memory, partition.gpus)
-        loads = [
-            (
-                p.node,
-                whole
-                if planned.exclusive
-                else (
-                    p.ranks * planned.threads,
-                    request.memory_of(p.ranks),
-                    p.ranks * request.gpus,
-                ),
-            )
-            for p in planned.placements
-        ]
-        timelines.take(loads, start, finish, jobs=1)
+        ranks, threads, memory, gpus, exclusive, _, _ = shape
+        whole = timelines.partition
+        all_cores = all_memory = 0
+        for node, mine in rooms:
+            if exclusive:
+                load = (whole.cores, whole.memory, whole.gpus)
+            else:
+                load = (mine * threads, -(-mine * memory // ranks), mine * gpus)
+            timelines.take(node, *load, start, finish)
+            all_cores += load[0]
+            all_memory += load[1]
+        timelines.take_of_all(all_cores, all_memory, start, finish)
 
 
-def _usable(
+def usable_nodes(
     partition: Partition,
     most: int | None,
     reservations: Iterable[Reservation],
@@ -425,12 +426,12 @@ def _usable(
     return ranked[: max(most, len(held))]
 
 
-def _deal(partition: str, ranks: int, rooms: Rooms) -> tuple[Placement, ...]:
+def _deal(ranks: int, rooms: Rooms) -> Rooms:
     """Fill the rooms in order until every rank has a place."""
-    placements = []
+    dealt = []
     for node, room in rooms:
-        placements.append(Placement(partition, node, min(room, ranks)))
+        dealt.append((node, min(room, ranks)))
         ranks -= room
         if ranks <= 0:
             break
-    return tuple(placements)
+    return dealt

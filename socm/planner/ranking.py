@@ -1,77 +1,90 @@
-"""Which workflow is planned first: the upward rank of HEFT, and any other priority."""
+"""Which workflow is placed first: priorities, of which the least value comes first.
+
+None of them is best for all campaigns: a search tries all, and goes on from the best.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from statistics import fmean
-from typing import Any
+from collections.abc import Callable
 
-from socm.model.campaign import Campaign
-from socm.model.cluster import Option
+from socm.planner.instance import Instance
 
-
-def mean_durations(options: Mapping[str, Sequence[Option]]) -> dict[str, float]:
-    """Return the seconds that each workflow takes, on average over partitions that admit it."""
-    return {
-        name: fmean({o.partition.name: o.duration for o in ways}.values())
-        for name, ways in options.items()
-    }
+Priority = list[tuple[float, ...]]
 
 
-def by_priority(campaign: Campaign, key: Callable[[str], Any]) -> Iterator[str]:
-    """Yield names, each after all that it depends on; of those that may be next, the least key.
-
-    Those that may be next are the decision set of serial schedule generation. Equal keys go as
-    declared.
-
-    Examples
-    --------
-    >>> from socm.model.campaign import ResourceRequest, Workflow
-    >>> minute = ResourceRequest(runtime=60)
-    >>> campaign = Campaign.of("maps", [
-    ...     Workflow(name="spectrum", request=minute, depends=("map",)),
-    ...     Workflow(name="map", request=minute),
-    ...     Workflow(name="plot", request=minute),
-    ... ])
-    >>> [*by_priority(campaign, {"map": 2, "plot": 3, "spectrum": 1}.__getitem__)]
-    ['map', 'spectrum', 'plot']
-    """
-    import networkx as nx
-
-    yield from nx.lexicographical_topological_sort(campaign.dag, key=key)
-
-
-def upward_rank(campaign: Campaign, duration: Mapping[str, float]) -> dict[str, float]:
+def upward_rank(instance: Instance) -> list[float]:
     """Return the length of the longest chain from the start of each workflow to the end.
 
     Equation 8 of Topcuoglu, Hariri and Wu (2002); data move over a shared file system, so
     there is no communication to add.
 
-    Parameters
-    ----------
-    campaign
-        Workflows and what they wait for.
-    duration
-        Seconds that each takes, on average over the partitions that admit it.
-
     References
     ----------
     H. Topcuoglu, S. Hariri, M.-Y. Wu, IEEE Trans. Parallel Distrib. Syst. 13 (2002) 260,
     https://doi.org/10.1109/71.993206
-
-    Examples
-    --------
-    >>> from socm.model.campaign import ResourceRequest, Workflow
-    >>> minute = ResourceRequest(runtime=60)
-    >>> chain = Campaign.of("chain", [
-    ...     Workflow(name="map", request=minute),
-    ...     Workflow(name="spectrum", request=minute, depends=("map",)),
-    ...     Workflow(name="plot", request=minute),
-    ... ])
-    >>> sorted(upward_rank(chain, {"map": 50, "spectrum": 20, "plot": 5}).items())
-    [('map', 70), ('plot', 5), ('spectrum', 20)]
     """
-    rank: dict[str, float] = {}
-    for name in reversed(campaign.order):
-        rank[name] = duration[name] + max((rank[c] for c in campaign.children[name]), default=0)
+    return _longest(instance, instance.duration)
+
+
+def _longest(instance: Instance, weight: list[float]) -> list[float]:
+    """Return the largest sum of weights along a chain from each workflow to the end."""
+    rank = [0.0] * len(instance)
+    for k in reversed(instance.order):
+        rank[k] = weight[k] + max((rank[child] for child in instance.children[k]), default=0.0)
     return rank
+
+
+def _area(instance: Instance) -> list[float]:
+    """Return how long each alone would keep all of the cluster busy."""
+    return [d * share for d, share in zip(instance.duration, instance.share, strict=True)]
+
+
+def by_rank(instance: Instance) -> Priority:
+    """HEFT's: the longest chain to the end first.
+
+    Of equals, the larger first, for the smaller fits into what is left.
+    """
+    work = [d * ways[0].cores for d, ways in zip(instance.duration, instance.ways, strict=True)]
+    return [(-r, -w) for r, w in zip(upward_rank(instance), work, strict=True)]
+
+
+def by_rank_and_width(instance: Instance) -> Priority:
+    """The same, but up to twice as urgent the more of the cluster a workflow takes at once."""
+    widest = max(instance.share)
+    rank = upward_rank(instance)
+    return [(-r * (1 + s / widest),) for r, s in zip(rank, instance.share, strict=True)]
+
+
+def by_area(instance: Instance) -> Priority:
+    """What takes most of the cluster for the longest time first."""
+    return [(-area,) for area in _area(instance)]
+
+
+def by_area_of_chain(instance: Instance) -> Priority:
+    """The chain with the largest area first."""
+    return [(-area,) for area in _longest(instance, _area(instance))]
+
+
+def by_width(instance: Instance) -> Priority:
+    """What takes most of the cluster at once first; of equals, the longest chain."""
+    rank = upward_rank(instance)
+    return [(-s, -r) for s, r in zip(instance.share, rank, strict=True)]
+
+
+def by_area_behind(instance: Instance) -> Priority:
+    """The largest area first, of a workflow and of those that wait for it."""
+    area = _area(instance)
+    return [
+        (-own - sum(area[child] for child in children),)
+        for own, children in zip(area, instance.children, strict=True)
+    ]
+
+
+PRIORITIES: tuple[Callable[[Instance], Priority], ...] = (
+    by_rank,
+    by_rank_and_width,
+    by_area,
+    by_area_of_chain,
+    by_width,
+    by_area_behind,
+)

@@ -200,12 +200,16 @@ def _value(resolved: Resolved) -> str:
 def keys_table(keys: Iterable[Mapping[str, Any]]) -> Table:
     """The keys of a workflow type."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("key", "type", "default", "help"):
-        table.add_column(title, overflow="fold")
+    table.add_column("key", no_wrap=True)
+    for title in ("type", "default"):
+        table.add_column(title, overflow="fold", max_width=18)
+    table.add_column("help", overflow="fold")
     for key in keys:
         default = "required" if key["required"] else _default(key["default"])
         also = f"Also {', '.join(key['aliases'])}." if key["aliases"] else ""
-        table.add_row(key["name"], key["type"], default, f"{key['help']} {also}".strip())
+        told = f"{key['help']} {also}".strip()
+        kind = f"{key['type']} ({key['unit']})" if key["unit"] else key["type"]
+        table.add_row(key["name"], kind, default, told)
     return table
 
 

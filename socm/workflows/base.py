@@ -20,6 +20,13 @@ IS_PATH = "path"
 """Marks the fields of options that hold paths."""
 
 
+@dataclass(frozen=True)
+class Unit:
+    """Marks the fields of options that have a unit: ``Annotated[float, Unit("deg")]``."""
+
+    name: str
+
+
 class Options(BaseModel):
     """Options of a workflow type; what it does not know it refuses."""
 
@@ -61,9 +68,9 @@ class Context:
     observations
         Reads those that a query selects: of a context file, with a query and tags.
     warn
-        Takes what somebody should know before it runs.
+        Takes what somebody should know before it runs; the section's name is put before it.
     tell
-        Takes what the section came to.
+        Takes what the section came to; before that, too, its name is put.
     """
 
     section: Workflow
@@ -108,8 +115,8 @@ def _holds_paths(annotation: object) -> bool:
 
 
 def _under(base: Path, path: str) -> str:
-    """Join, unless the path begins with a variable that is not set."""
-    return path if path.startswith("$") else str(base / path)
+    """Join, unless the path begins with an unset variable, or with a program's own ``{odir}``."""
+    return path if path.startswith(("$", "{")) else str(base / path)
 
 
 def local_path(text: str) -> str:

@@ -5,6 +5,7 @@ Options are those of sotodlib 0.6.24's parser, under their own names.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -16,8 +17,10 @@ from pydantic import (
     Field,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
+from socm.errors import ConfigError, Problem
 from socm.model.campaign import Workflow
 from socm.workflows.base import (
     FILE_SCHEME,
@@ -25,20 +28,30 @@ from socm.workflows.base import (
     Context,
     FilePath,
     Options,
+    Unit,
     WorkflowType,
     local_path,
     options_of,
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from socm.workflows.obsdb import Observations
 
 HOME_OF_THE_MASKS = "perlmutter"
 LONGEST_QUERY = 255
-"""make-ml-map first tries to open the query as a file, and fails on a name longer than this."""
+"""make-ml-map first tries to open the query as a file, and fails on a name of more bytes."""
+FEWEST_DETECTORS = 50
+"""make-ml-map skips observations of fewer detectors."""
 
-
-_PATTERNS = {"bands": ("band", r"f\d{3}", "f090"), "wafers": ("wafer slot", r"ws\d+", "ws0")}
+_PATTERNS = {
+    "bands": ("band", r"f\d{3}", "f090"),
+    "wafers": ("wafer slot", r"ws\d+", "ws0"),
+    "downsample": ("whole factor", r"[1-9]\d*", "4"),
+    "maxiter": ("number of iterations", r"[1-9]\d*", "200"),
+}
 
 
 def _site(name: object) -> object:
@@ -53,7 +66,14 @@ Site = Annotated[
 ]
 
 
-Query = Annotated[str, AfterValidator(lambda query: query.strip() or "1")]
+def _query(query: str) -> str:
+    """Take nothing for all; keep what begins with a dash from looking like an option."""
+    query = query.strip() or "1"
+    return f"({query})" if query.startswith("-") else query
+
+
+Query = Annotated[str, AfterValidator(_query)]
+Temperature = Literal["nK", "uK", "mK", "K", "kK", "MK", "GK"]
 
 
 class MLMapmakingOptions(Options):
@@ -71,8 +91,8 @@ class MLMapmakingOptions(Options):
     """Begins the names of the maps."""
     query: Query = "1"
     """Condition in SQL on the observations, or ``file://`` and a list of them."""
-    comps: str = "TQU"
-    """Stokes components: some of T, Q and U."""
+    comps: Literal["T", "QU", "TQU"] = "TQU"
+    """Stokes components; only TQU agrees with what the detectors see."""
     wafers: CommaList | None = Field(default=None, validation_alias=AliasChoices("wafers", "wafer"))
     """Wafer slots, such as ws0,ws1; all if not given."""
     ots: CommaList | None = None
@@ -81,34 +101,34 @@ class MLMapmakingOptions(Options):
     """Bands, such as f090,f150; all if not given."""
     nmat: Literal["corr", "uncorr", "corr_dct", "debug"] | None = None
     """Noise model; make-ml-map takes corr if not given."""
-    max_dets: int | None = None
-    """The most detectors of one observation."""
+    max_dets: Annotated[int | None, Unit("detectors")] = Field(default=None, ge=1)
+    """The most of one wafer in one band; those with fewer than 50 are skipped."""
     site: Site | None = None
     """Where the telescope is, by so3g's name; lat is so_lat."""
     downsample: CommaList | None = None
     """Factor in time, one for each pass."""
     maxiter: CommaList | None = None
     """The most iterations, one for each pass; make-ml-map takes 500."""
-    interpol: CommaList | None = None
-    """Pointing interpolation, one for each pass: nearest or linear."""
-    downgrade: int | None = None
+    interpol: Literal["nearest", "bilinear"] | None = None
+    """Interpolation of the pointing, the same in all passes; nearest if not given."""
+    downgrade: int | None = Field(default=None, ge=1)
     """Factor in map resolution."""
     tiled: Literal[0, 1] | None = None
     """Whether the map is in tiles: 1 (if not given) or 0."""
     srcsamp: FilePath | None = None
     """Mask of where samples are solved for one by one."""
-    unit: str | None = None
+    unit: Temperature | None = None
     """Unit of the maps; uK if not given."""
-    iunit: str | None = None
+    iunit: Temperature | None = None
     """Unit of the data; K if not given."""
-    maxcut: float | None = None
-    """The largest fraction of samples that may be cut; 0.3 if not given."""
-    cut_type: str | None = None
+    maxcut: float | None = Field(default=None, ge=0, le=1)
+    """The largest fraction of a detector's samples that may be cut; 0.3 if not given."""
+    cut_type: Literal["full", "poly"] | None = None
     """How cuts are solved for; full if not given."""
     center_at: str | None = None
-    """What the map is centred at."""
-    window: float | None = None
-    """Seconds over which the ends are tapered; 2 if not given."""
+    """What the map is centred at: ra:dec in degrees, or a body, such as Saturn."""
+    window: Annotated[float | None, Unit("s")] = Field(default=None, ge=0)
+    """Over which the ends are tapered; 2 if not given."""
     inject: FilePath | None = None
     """Map to inject into the data."""
     nmat_dir: FilePath | None = None
@@ -120,9 +140,9 @@ class MLMapmakingOptions(Options):
     moon_mask: FilePath | None = None
     """Mask of the Moon's sidelobes; make-ml-map's own is a file at NERSC."""
     tods: str | None = None
-    """Slice of the list of observations."""
-    ntod: int | None = None
-    """The most observations."""
+    """Slice of the list of detector sets, such as [:10] or [::100]."""
+    ntod: int | None = Field(default=None, ge=1)
+    """The most detector sets; one is a wafer in a band of an observation."""
     no_sidelobe: bool = False
     """Cuts no sidelobes, and needs no masks."""
     nocal: bool = False
@@ -142,31 +162,31 @@ class MLMapmakingOptions(Options):
         path = base / local_path(self.query)
         return whole.model_copy(update={"query": f"{FILE_SCHEME}{path}"})
 
-    @field_validator("comps")
-    @classmethod
-    def _of_tqu(cls, comps: str) -> str:
-        if not comps or not set(comps) <= set("TQU") or len(set(comps)) < len(comps):
-            raise ValueError(f"{comps!r} is not made of T, Q and U")
-        return comps
-
-    @field_validator("bands", "wafers")
+    @field_validator("bands", "wafers", "downsample", "maxiter")
     @classmethod
     def _each_fits(cls, value: str | None, info: ValidationInfo) -> str | None:
         what, pattern, like = _PATTERNS[info.field_name or ""]
-        for item in value.split(",") if value else ():
+        for item in value.split(",") if value is not None else ():
             if not re.fullmatch(pattern, item) and not item.startswith("$"):
                 raise ValueError(f"{item!r} is no {what}, such as {like}")
         return value
 
-    @field_validator("query")
+    @field_validator("tods")
     @classmethod
-    def _not_too_long(cls, query: str) -> str:
-        if not query.startswith(FILE_SCHEME) and len(query) > LONGEST_QUERY:
-            raise ValueError(
-                f"a query of {len(query)} characters is more than the {LONGEST_QUERY} that "
-                "make-ml-map takes; put the obs_ids in a file and give 'file:///path/to/it'"
-            )
-        return query
+    def _is_a_slice(cls, tods: str | None) -> str | None:
+        """make-ml-map evaluates it as Python: let nothing else through."""
+        if tods is not None:
+            try:
+                _index(tods)
+            except ValueError as error:
+                raise ValueError(f"{tods!r} is no slice, such as [:10]") from error
+        return tods
+
+    @model_validator(mode="after")
+    def _prefix_comes_after(self) -> Self:
+        if self.prefix is not None and self.preprocess_config is None:
+            raise ValueError("prefix needs preprocess_config: make-ml-map would take it for that")
+        return self
 
 
 def command(options: MLMapmakingOptions) -> tuple[str, ...]:
@@ -210,42 +230,109 @@ def inputs(options: MLMapmakingOptions) -> tuple[str, ...]:
 
 def sizes(options: MLMapmakingOptions, observations: Observations) -> dict[str, int]:
     """Return what drives the cost of a map of these observations."""
+    import numpy as np
+
     sets = observations.detector_sets(options.wafers, options.bands)
+    of_set = np.repeat(np.arange(len(sets)), sets)
+    if options.tods is not None:
+        try:
+            of_set = of_set[_index(options.tods)]
+        except IndexError as error:
+            message = f"tods {options.tods} picks beyond the {len(of_set)} detector sets there are"
+            raise ConfigError(Problem(message=message, subject="tods")) from error
+    of_set = of_set[: options.ntod]
     return {
-        "observations": len(observations),
-        "detector_sets": int(sets.sum()),
-        "samples": int((sets * observations.n_samples).sum()),
+        "observations": len(np.unique(of_set)),
+        "detector_sets": len(of_set),
+        "samples": int(observations.n_samples[of_set].sum()),
     }
+
+
+def _index(tods: str) -> slice | NDArray[np.int64]:
+    """Read what picks of a list: ``[:10]``, ``[::100]``, ``[[0,5]]``."""
+    import numpy as np
+
+    if match := re.fullmatch(r"\[(-?\d*):(-?\d*)(?::(-?[1-9]\d*)?)?\]", tods):
+        return slice(*(int(part) if part else None for part in match.groups()))
+    if not re.fullmatch(r"\[\[[\d, -]+\]\]", tods):
+        raise ValueError(tods)
+    return np.array(json.loads(tods)[0], dtype=np.int64)
+
+
+def read(options: MLMapmakingOptions, context: Context, tags: tuple[str, ...] = ()) -> Observations:
+    """Read the observations that a map is made of: the query's, of the optics tubes asked for."""
+    found = context.observations(Path(options.context), options.query, tags)
+    return found if options.ots is None else found.of_tubes(options.ots)
 
 
 def check(options: MLMapmakingOptions, context: Context) -> None:
     """Say what make-ml-map needs and was not given."""
-    name = context.section.name
     if options.preprocess_config is None:
-        context.warn(f"{name}: preprocess_config is not given; a run would need it")
+        context.warn("preprocess_config is not given; a run would need it")
     masks = options.sun_mask and options.moon_mask
     if not (masks or options.no_sidelobe or context.cluster.name == HOME_OF_THE_MASKS):
         context.warn(
-            f"{name}: make-ml-map's Sun and Moon masks are files at NERSC: elsewhere give "
+            "make-ml-map's Sun and Moon masks are files at NERSC: elsewhere give "
             "sun_mask and moon_mask, or no_sidelobe = true"
+        )
+    if options.max_dets is not None and options.max_dets < FEWEST_DETECTORS:
+        context.warn(
+            f"max_dets is {options.max_dets}, but make-ml-map skips what has fewer than "
+            f"{FEWEST_DETECTORS} detectors"
         )
 
 
+def listed(options: MLMapmakingOptions, file: Path) -> MLMapmakingOptions:
+    """Return the same with a query file, which lists the observations of its optics tubes."""
+    return options.model_copy(update={"query": f"{FILE_SCHEME}{file}", "ots": None})
+
+
+def query_file(observations: Observations) -> str:
+    """Write observations as make-ml-map reads them: a line for each, or for each of its parts."""
+    return "".join(f"{line}\n" for lines in observations.lines for line in lines)
+
+
+def _must_be_listed(options: MLMapmakingOptions) -> tuple[str, str] | None:
+    """Say why make-ml-map could not select for itself, if so, and what else would do."""
+    if options.ots is not None and "," in options.ots:
+        tubes = ", ".join(f"'{tube}'" for tube in options.ots.split(","))
+        return (
+            "of several optics tubes make-ml-map 0.6.24 takes all but those",
+            f"say it in the query, tube_slot in ({tubes})",
+        )
+    raw = not options.query.startswith(FILE_SCHEME)
+    if raw and (length := len(options.query.encode())) > LONGEST_QUERY:
+        return (
+            f"a query of {length} bytes is more than the {LONGEST_QUERY} that make-ml-map takes",
+            "give the query as 'file:///path/to/a/list'",
+        )
+    return None
+
+
 def expand(options: MLMapmakingOptions, context: Context) -> list[Workflow]:
-    """Make one map."""
+    """Make one map; what make-ml-map would not select rightly is listed in a query file."""
     from socm.workflows.obsdb import ContextUnavailable
 
     check(options, context)
-    size: dict[str, int] = {}
+    why = _must_be_listed(options)
+    file = Path(options.output_dir) / f"{context.section.name}_query.txt"
+    mapped = listed(options, file) if why else options
+    needed = tuple(name for name in inputs(mapped) if name != str(file))
     try:
-        observations = context.observations(Path(options.context), options.query, ())
-    except ContextUnavailable:
-        pass  # that it is not here is told of all inputs that are not
-    else:
-        size = sizes(options, observations)
-        if not size["detector_sets"]:
-            context.warn(f"{context.section.name}: its query selects nothing to map")
-    return [context.workflow(command(options), inputs=inputs(options), sizes=size)]
+        observations = read(options, context)
+    except ContextUnavailable as error:
+        # Where the query can be left to make-ml-map, nothing is amiss but the sizes.
+        if why and not context.assume_splits:
+            (reason, instead), unread = why, error.problems[0].message
+            message = f"{reason}: these have to be listed in a file, but {unread}"
+            hint = f"{instead}, or take --assume-splits to plan"
+            raise ConfigError(Problem(message=message, hint=hint, subject="query")) from error
+        return [context.workflow(command(mapped), inputs=needed, assumed=why is not None)]
+    size = sizes(mapped, observations)
+    if not size["detector_sets"]:
+        context.warn("its query selects nothing to map")
+    files = {str(file): query_file(observations)} if why else {}
+    return [context.workflow(command(mapped), inputs=needed, files=files, sizes=size)]
 
 
 ML_MAPMAKING = WorkflowType(name="ml-mapmaking", options=MLMapmakingOptions, expand=expand)

@@ -123,6 +123,16 @@ class Observations:
             sessions[i] = number
         return sessions
 
+    def of_tubes(self, tubes: str) -> Observations:
+        """Return those of optics tubes, with commas; a tube is told by the name of an observation.
+
+        So does make-ml-map, of one tube. Of several, sotodlib 0.6.24 takes what is in none of
+        them, if their number is even.
+        """
+        names = tubes.split(",")
+        mask = [any(name in obs_id for name in names) for obs_id in self.obs_id.tolist()]
+        return self[np.array(mask, dtype=bool)]
+
     def detector_sets(self, wafers: str | None, bands: str | None) -> NDArray[np.int64]:
         """Count the detector sets that are mapped of each: one is a wafer in a band.
 
@@ -308,10 +318,13 @@ def _listed(path: Path) -> dict[str, tuple[str, ...]]:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise _wrong(f"the query file {path} cannot be read: {reason}", "query") from error
     lines: dict[str, tuple[str, ...]] = {}
-    for line in text.splitlines():
+    for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
         if words:
-            name = words[0].split(":")[0]
+            name, *parts = words[0].split(":")
+            if len(parts) not in (0, 2):
+                message = f"{path}:{number}: {words[0]!r} is neither obs_id nor obs_id:wafer:band"
+                raise _wrong(message, "query")
             lines[name] = tuple(dict.fromkeys((*lines.get(name, ()), words[0])))
     return lines
 
@@ -372,10 +385,14 @@ def _objects(values: Sequence[Any]) -> NDArray[np.object_]:
 
 
 def _wafers(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the wafer slots of an observation, from what its database says of them."""
+    """Return the wafer slots of an observation.
+
+    As make-ml-map does by the mask that ends its name; else from what its database says of them.
+    """
+    mask = str(rows[0]["obs_id"]).rpartition("_")[2]
+    if mask and not mask.strip("01"):
+        return tuple(f"ws{i}" for i, on in enumerate(mask) if on == "1")
     slots: list[Any] = [row.get("wafer_slot") for row in rows]
     if not all(slots):
         slots = str(rows[0].get("wafer_slots_list") or "").split(",")
-    if not any(slots) and (mask := str(rows[0]["obs_id"]).rpartition("_")[2]).strip("01") == "":
-        slots = [f"ws{i}" for i, on in enumerate(mask) if on == "1"]
     return tuple(sorted({str(slot).strip() for slot in slots if slot}))

@@ -6,9 +6,12 @@ its operators, written ``--operator.trait``.
 
 from __future__ import annotations
 
-from typing import Self
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from socm.model.campaign import Workflow
 from socm.workflows.base import (
@@ -16,17 +19,22 @@ from socm.workflows.base import (
     Context,
     FilePath,
     Options,
+    Unit,
     WorkflowType,
     options_of,
 )
 from socm.workflows.script import Scalar
 
+SAMPLE_RATE = 10.0
+"""Hz, where toast_so_sim is told nothing else."""
+
 
 class SatSimsOptions(Options):
     """Simulated observations of the SATs: ``toast_so_sim`` of toast-cmb 2.3.14.
 
-    `traits` reaches every operator: ``"pixels_healpix_radec.nside" = 512`` sets a trait, and
-    ``sim_noise = true`` enables an operator.
+    `traits` reaches every operator: ``"pixels_healpix_radec.nside" = 512`` sets a trait,
+    ``"mapmaker.write_hits" = false`` one that is true otherwise, and ``sim_noise = true`` enables
+    an operator.
     """
 
     output_dir: FilePath
@@ -36,14 +44,14 @@ class SatSimsOptions(Options):
     bands: CommaList = "SAT_f090"
     """Bands, such as SAT_f090."""
     telescope: str | None = None
-    """Simulates a whole telescope."""
+    """Simulates a whole telescope, such as SAT1."""
     tube_slots: CommaList | None = None
-    """Simulates these tubes."""
+    """Simulates these tubes, such as ST1."""
     wafer_slots: CommaList | None = None
     """Simulates these wafers, such as w25."""
-    sample_rate: float | None = None
-    """Hz."""
-    thinfp: int | None = None
+    sample_rate: Annotated[float | None, Unit("Hz")] = Field(default=None, gt=0)
+    """Of each detector; 10 if not given."""
+    thinfp: int | None = Field(default=None, ge=1)
     """Keeps one detector in so many."""
     hardware: FilePath | None = None
     """File of the hardware model."""
@@ -53,8 +61,8 @@ class SatSimsOptions(Options):
     """Version of that information."""
     realization: int | None = None
     """Number of the realisation: it seeds noise and atmosphere."""
-    pwv_limit: float | None = None
-    """mm of water vapour above which nothing is simulated."""
+    pwv_limit: Annotated[float | None, Unit("mm")] = None
+    """Simulated water vapour above which an observation is left out."""
     sort_schedule: bool = False
     """Sorts the schedule by size."""
     obsmaps: bool = False
@@ -65,16 +73,20 @@ class SatSimsOptions(Options):
     """Makes a map of each interval."""
     full_pointing: bool = False
     """Keeps the pointing of all detectors."""
-    dry_run: CommaList | None = None
-    """Only plans, for so many processes and so much memory."""
+    zero_loaded_data: bool = False
+    """Sets detector data that were loaded to zero."""
+    preprocess_copy: bool = False
+    """Preprocesses a copy of the data."""
+    dry_run: bool = False
+    """Reads the options, logs the configuration, and stops."""
     config: tuple[FilePath, ...] = ()
     """Configuration files of TOAST."""
     defaults: FilePath | None = None
     """Writes the default configuration to this file."""
-    job_group_size: int | None = None
-    """Processes of one group."""
-    job_node_mem: int | None = None
-    """Bytes of memory of a node."""
+    job_group_size: Annotated[int | None, Unit("processes")] = Field(default=None, ge=1)
+    """Of one group."""
+    job_node_mem: Annotated[int | None, Unit("bytes")] = Field(default=None, ge=1)
+    """Memory of a node, where it is not as TOAST finds it."""
     log_config: FilePath | None = None
     """File that configures logging."""
     sim_noise: bool | None = None
@@ -98,6 +110,22 @@ class SatSimsOptions(Options):
     traits: dict[str, Scalar] = Field(default_factory=dict)
     """Any trait of any operator: a table of operator.trait."""
 
+    @field_validator("bands")
+    @classmethod
+    def _each_is_a_band(cls, bands: str) -> str:
+        for band in bands.split(","):
+            if not re.fullmatch(r"(SAT|LAT)_f\d{3}", band) and not band.startswith("$"):
+                raise ValueError(f"{band!r} is no band, such as SAT_f090")
+        return bands
+
+    @field_validator("traits")
+    @classmethod
+    def _each_is_a_trait(cls, traits: dict[str, Scalar]) -> dict[str, Scalar]:
+        for name, value in traits.items():
+            if "." not in name and not isinstance(value, bool):
+                raise ValueError(f"{name!r} is no operator.trait, nor true or false")
+        return traits
+
     @model_validator(mode="after")
     def _one_focal_plane(self) -> Self:
         given = [n for n in ("telescope", "tube_slots", "wafer_slots") if getattr(self, n)]
@@ -109,8 +137,8 @@ class SatSimsOptions(Options):
 _GENERAL = (
     "schedule", "bands", "telescope", "tube_slots", "wafer_slots", "sample_rate", "thinfp",
     "hardware", "det_info_file", "det_info_version", "realization", "pwv_limit", "sort_schedule",
-    "obsmaps", "detmaps", "intervalmaps", "full_pointing", "dry_run", "job_group_size",
-    "job_node_mem", "log_config", "defaults",
+    "obsmaps", "detmaps", "intervalmaps", "full_pointing", "zero_loaded_data", "preprocess_copy",
+    "dry_run", "job_group_size", "job_node_mem", "log_config", "defaults",
 )  # fmt: skip
 _OPERATORS = ("sim_noise", "sim_atmosphere", "sim_sss", "sim_hwpss", "scan_map")
 _TRAITS = {
@@ -131,7 +159,7 @@ def command(options: SatSimsOptions) -> tuple[str, ...]:
     ...     scan_map=False, traits={"mapmaker.iter_max": 10},
     ... ))[1:]
     ('--out_dir=/out', '--schedule=/s.txt', '--bands=SAT_f090', '--wafer_slots=w25', \
-'--sim_noise.enable', '--scan_map.disable', '--mapmaker.iter_max=10')
+'--sim_noise.enable', '--scan_map.disable', '--mapmaker.iter_max', '10')
     """
     traits = {name: getattr(options, name) for name in _OPERATORS}
     traits |= {trait: getattr(options, name) for name, trait in _TRAITS.items()}
@@ -141,15 +169,30 @@ def command(options: SatSimsOptions) -> tuple[str, ...]:
         *options_of([("out_dir", options.output_dir)]),
         *options_of([(name, getattr(options, name)) for name in _GENERAL]),
         *(["--config", *options.config] if options.config else []),
-        *(_trait(name, value) for name, value in traits.items() if value is not None),
+        *(word for n, v in traits.items() if v is not None for word in _trait(n, v)),
         *options.extra_args,
     )
 
 
-def _trait(name: str, value: Scalar) -> str:
-    if isinstance(value, bool):
-        return f"--{name}.{'enable' if value else 'disable'}"
-    return f"--{name}={value}"
+def _trait(name: str, value: Scalar) -> tuple[str, ...]:
+    """Write a trait, in the forms that TOAST takes it in.
+
+    A value is a word of its own: ``--operator.trait=value`` is parsed, and then left unused. Of
+    what is true or false there is only the form that changes the default.
+
+    Examples
+    --------
+    >>> _trait("mapmaker.iter_max", 10), _trait("sim_noise", True)
+    (('--mapmaker.iter_max', '10'), ('--sim_noise.enable',))
+    >>> _trait("mapmaker.write_hits", False)
+    ('--mapmaker.no_write_hits',)
+    """
+    if not isinstance(value, bool):
+        return f"--{name}", str(value)
+    operator, dot, trait = name.rpartition(".")
+    if not dot:
+        return (f"--{name}.{'enable' if value else 'disable'}",)
+    return (f"--{operator}.{trait if value else f'no_{trait}'}",)
 
 
 def inputs(options: SatSimsOptions) -> tuple[str, ...]:
@@ -159,11 +202,47 @@ def inputs(options: SatSimsOptions) -> tuple[str, ...]:
     return tuple(f for f in files if f is not None)
 
 
+def sizes(options: SatSimsOptions) -> dict[str, int]:
+    """Return what drives the cost of a simulation, as far as its schedule can be read here.
+
+    A detector set is one wafer, tube or telescope, whatever is named, in one band.
+    """
+    scans = _scans(Path(options.schedule or ""))
+    if not scans:
+        return {}
+    where = options.wafer_slots or options.tube_slots or options.telescope or "all"
+    each = len(where.split(",")) * len(options.bands.split(","))
+    rate = options.sample_rate or SAMPLE_RATE
+    return {
+        "observations": len(scans),
+        "detector_sets": each * len(scans),
+        "samples": round(each * rate * sum(scans)),
+    }
+
+
+_TIME = r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d)?)\S*"
+_SCAN = re.compile(rf"\W*{_TIME}\W+{_TIME}")
+
+
+def _scans(schedule: Path) -> list[float]:
+    """Return the seconds of each scan of a TOAST schedule, which begins with start and stop."""
+    try:
+        lines = schedule.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    spans = (_SCAN.match(line) for line in lines if not line.startswith("#"))
+    return [
+        (datetime.fromisoformat(span[2]) - datetime.fromisoformat(span[1])).total_seconds()
+        for span in spans
+        if span
+    ]
+
+
 def expand(options: SatSimsOptions, context: Context) -> list[Workflow]:
     """Run one simulation."""
     if not options.schedule:
-        context.warn(f"{context.section.name}: schedule is not given; a run would need it")
-    return [context.workflow(command(options), inputs=inputs(options))]
+        context.warn("schedule is not given; a run would need it")
+    return [context.workflow(command(options), inputs=inputs(options), sizes=sizes(options))]
 
 
 SAT_SIMS = WorkflowType(name="sat-sims", options=SatSimsOptions, expand=expand)

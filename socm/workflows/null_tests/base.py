@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,17 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, mo
 
 from socm.model.campaign import Workflow
 from socm.units import parse_duration
-from socm.workflows.base import FILE_SCHEME, Context, WorkflowType
-from socm.workflows.ml_mapmaking import MLMapmakingOptions, check, command, inputs, sizes
+from socm.workflows.base import Context, Unit, WorkflowType
+from socm.workflows.ml_mapmaking import (
+    MLMapmakingOptions,
+    check,
+    command,
+    inputs,
+    listed,
+    query_file,
+    read,
+    sizes,
+)
 from socm.workflows.null_tests.splits import split
 from socm.workflows.obsdb import ContextUnavailable, Observations
 
@@ -33,9 +42,9 @@ class NullTestOptions(MLMapmakingOptions):
     """Tags of the database: ``name=1`` or ``name=0`` selects, ``name`` is a column for `query`."""
     nsplits: int = Field(default=2, ge=2, le=1000)
     """Splits of each group; an even number."""
-    chunk_nobs: int | None = Field(default=None, ge=1)
+    chunk_nobs: Annotated[int | None, Unit("observations")] = Field(default=None, ge=1)
     """About as many observations are one chunk; chunks are evened out, and dealt in turn."""
-    chunk_duration: Duration | None = None
+    chunk_duration: Annotated[Duration | None, Unit("10d, 12h, or s")] = None
     """What begins within so long of the first is one chunk."""
     chunk_sessions: int | None = Field(default=None, ge=1)
     """So many sessions are one chunk; 1 where nothing is said of chunks."""
@@ -83,10 +92,30 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Grouping:
-    """The groups of a test, and how many observations are in none, by reason."""
+    """The groups of a test.
+
+    Parameters
+    ----------
+    groups
+        In order.
+    noted
+        How many observations something is to be told of, by what that is: that they are in no
+        group, or how they were taken.
+    limit
+        What parts the groups, where the data say it: ``"median 1.31 mm"``.
+    """
 
     groups: tuple[Group, ...]
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    noted: Mapping[str, int] = field(default_factory=dict)
+    limit: str = ""
+
+
+class Split(NamedTuple):
+    """A group that was split: members of each part, and what is to be told of each."""
+
+    parts: Sequence[NDArray[np.int64]]
+    notes: Sequence[str] = ()
+    warning: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,62 +131,66 @@ class NullTest:
     assumed
         Names of the groups where observations cannot be read.
     split
-        Splits a group; in turn, if nothing else is said. The text is told beside the split.
+        Splits a group; in turn, if nothing else is said.
     """
 
     tag: str
     group: Callable[[Any, Observations], Grouping]
     assumed: Callable[[Any], Iterable[Group]]
-    split: Callable[[Observations, Any], tuple[list[NDArray[np.int64]], list[str]]] = (
-        lambda observations, options: (split(observations, options), [])
+    split: Callable[[Observations, Any], Split] = lambda observations, options: Split(
+        split(observations, options)
     )
 
     def expand(self, options: NullTestOptions, context: Context) -> list[Workflow]:
         """Make a map of each split of each group."""
         check(options, context)
         try:
-            observations = context.observations(Path(options.context), options.query, options.tags)
+            observations = read(options, context, options.tags)
         except ContextUnavailable as error:
             if not context.assume_splits:
                 raise
             return self._assume(options, context, error)
-        name = context.section.name
         if not len(observations):
-            context.warn(f"{name}: its query selects no observations: no maps")
+            context.warn("its query selects no observations: no maps")
         grouping = self.group(options, observations)
-        for reason, count in grouping.left_out.items():
+        for what, count in grouping.noted.items():
             if count:
-                context.warn(f"{name}: {count} of {len(observations)} observations {reason}")
+                context.warn(f"{count} of {len(observations)} observations {what}")
         workflows = []
         for group in grouping.groups:
             workflows += self._maps(group, observations[group.members], options, context)
-        counts = [f"{g.name or 'all'} {len(g.members)}" for g in grouping.groups]
-        counts += [f"({count} {reason})" for reason, count in grouping.left_out.items() if count]
-        context.tell(f"{name}: {', '.join(counts)}; {len(workflows)} maps")
+        counts = ", ".join(f"{g.name or 'all'} {len(g.members)}" for g in grouping.groups)
+        limit = f" ({grouping.limit})" if grouping.limit else ""
+        noted = [f"{count} {what}" for what, count in grouping.noted.items() if count]
+        context.tell("; ".join([f"{counts}{limit}", *noted, f"{len(workflows)} maps"]))
         return workflows
 
     def _maps(
         self, group: Group, observations: Observations, options: NullTestOptions, context: Context
     ) -> list[Workflow]:
-        title = f"{context.section.name}: {group.name or 'all'}"
+        title = group.name or "all"
         if not len(observations):
-            if len(group.name):
+            if group.name:
                 context.warn(f"{title}: there are no observations in this group: no maps of it")
             return []
-        splits, notes = self.split(observations, options)
-        full = [(k, members) for k, members in enumerate(splits, 1) if len(members)]
+        split = self.split(observations, options)
+        full = [(k, members) for k, members in enumerate(split.parts, 1) if len(members)]
         if len(full) < options.nsplits:
             context.warn(
                 f"{title}: {len(observations)} observations make {len(full)} of the "
                 f"{options.nsplits} splits: make the chunks smaller"
             )
+        if split.warning:
+            context.warn(split.warning)
         workflows = [
             self._map(group, k, options, context, observations[members],
-                      notes[k - 1] if notes else "")
+                      split.notes[k - 1] if split.notes else "")
             for k, members in full
         ]  # fmt: skip
         weights = [w.sizes["samples"] for w in workflows]
-        if min(weights) * (1 + options.tolerance) < max(weights):
+        if not any(weights):
+            context.warn(f"{title}: of these wafers and bands there is nothing to map")
+        elif min(weights) * (1 + options.tolerance) < max(weights):
             context.warn(
                 f"{title}: its splits are unequal, the largest has "
                 + (f"{max(weights) / min(weights):.2f} times" if min(weights) else "all")
@@ -180,35 +213,32 @@ class NullTest:
         if context.named:
             name = f"{context.section.name}_{name}"
         folder = Path(options.output_dir) / name
-        query = str(folder / "query.txt")
-        changes: dict[str, object] = {"query": FILE_SCHEME + query, "output_dir": str(folder)}
+        file = folder / "query.txt"
+        changes: dict[str, object] = {"output_dir": str(folder)}
         if group.wafers is not None:
             changes["wafers"] = group.wafers
-        mapped = options.model_copy(update=changes)
-        read = [file for file in inputs(mapped) if file != query]
+        mapped = listed(options.model_copy(update=changes), file)
+        needed = tuple(path for path in inputs(mapped) if path != str(file))
         if observations is None:
-            return context.workflow(command(mapped), name=name, inputs=tuple(read), assumed=True)
-        lines = [line for of_one in observations.lines for line in of_one]
-        size = sizes(mapped, observations)
+            return context.workflow(command(mapped), name=name, inputs=needed, assumed=True)
         sessions = len(np.unique(observations.session))
         what = f"{len(observations)} observations in {sessions} sessions"
         return context.workflow(
             command(mapped),
             name=name,
-            inputs=tuple(read),
-            files={query: "".join(f"{line}\n" for line in lines)},
-            sizes=size,
+            inputs=needed,
+            files={str(file): query_file(observations)},
+            sizes=sizes(mapped, observations),
             description=context.section.description or (f"{what}; {note}" if note else what),
         )
 
     def _assume(
         self, options: NullTestOptions, context: Context, error: ContextUnavailable
     ) -> list[Workflow]:
+        context.warn(f"{error.problems[0].message}: every group and split is taken as present")
         groups = [*self.assumed(options)]
-        context.warn(
-            f"{context.section.name}: {error.problems[0].message}: "
-            f"{len(groups)} groups of {options.nsplits} splits are assumed"
-        )
+        names = ", ".join(group.name or "all" for group in groups)
+        context.tell(f"{names}, assumed; {len(groups) * options.nsplits} maps")
         return [
             self._map(group, k, options, context, None)
             for group in groups

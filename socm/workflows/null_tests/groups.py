@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AliasChoices, Field
 
+from socm.workflows.base import Unit
 from socm.workflows.null_tests.base import Group, Grouping, NullTest, NullTestOptions, null_test
 from socm.workflows.obsdb import Observations
 
@@ -16,15 +17,28 @@ UNPOINTED = "have no pointing: left out"
 
 
 def _partition(
-    groups: Mapping[str, NDArray[np.bool_]], left_out: Mapping[str, NDArray[np.bool_]]
+    groups: Mapping[str, NDArray[np.bool_]],
+    noted: Mapping[str, NDArray[np.bool_]],
+    limit: str = "",
 ) -> Grouping:
     """Make groups of masks."""
     return Grouping(
         groups=tuple(
             Group(name=name, members=np.flatnonzero(mask)) for name, mask in groups.items()
         ),
-        left_out={reason: int(mask.sum()) for reason, mask in left_out.items()},
+        noted={what: int(mask.sum()) for what, mask in noted.items()},
+        limit=limit,
     )
+
+
+def _limit(
+    given: float | Literal["median"], values: NDArray[np.float64], unit: str
+) -> tuple[float, str]:
+    """Return what parts the groups, and how to tell it if the data said so."""
+    if given != "median":
+        return given, ""
+    median = float(np.median(values)) if len(values) else 0.0
+    return median, f"median {median:.2f} {unit}"
 
 
 def _named(*names: str) -> Any:
@@ -74,7 +88,7 @@ def by_wafer(options: WaferOptions, observations: Observations) -> Grouping:
             name = "_".join([*parts, slot])
             groups.append(Group(name=name, members=np.flatnonzero(here & has), wafers=slot))
     without = np.array([not on for on in observations.wafers], dtype=bool)
-    return Grouping(groups=tuple(groups), left_out={"have no wafers: left out": int(without.sum())})
+    return Grouping(groups=tuple(groups), noted={"have no wafers: left out": int(without.sum())})
 
 
 def _assumed_wafers(options: WaferOptions) -> list[Group]:
@@ -95,14 +109,15 @@ def _assumed_wafers(options: WaferOptions) -> list[Group]:
 class DirectionOptions(NullTestOptions):
     """Rising against setting: east of the meridian, where the sky rises, and west of it."""
 
-    middle_width: float = Field(default=0.1, ge=0, le=90)
-    """Scans whose centre is within so many degrees of south are ``middle``."""
+    middle_width: Annotated[float, Unit("deg")] = Field(default=0.1, ge=0, le=90)
+    """Scans whose centre is as near to the meridian, south or north, are ``middle``."""
 
 
 def by_direction(options: DirectionOptions, observations: Observations) -> Grouping:
     """Group by the azimuth of the scan's centre."""
     azimuth, pointed = observations.azimuth, observations.pointed
-    middle = pointed & (np.abs(azimuth - 180) <= options.middle_width)
+    from_meridian = np.abs((azimuth + 90) % 180 - 90)
+    middle = pointed & (from_meridian <= options.middle_width)
     return _partition(
         {
             "rising": pointed & ~middle & (azimuth < 180),
@@ -119,8 +134,8 @@ def by_direction(options: DirectionOptions, observations: Observations) -> Group
 class PWVOptions(NullTestOptions):
     """High water vapour against low; what it is missing for is in neither group, and counted."""
 
-    pwv_limit: float | Literal["median"] = 2.0
-    """mm; what has more is high. ``"median"`` makes halves."""
+    pwv_limit: Annotated[float | Literal["median"], Unit("mm")] = 2.0
+    """What has more is high. ``"median"`` makes halves."""
     pwv_quality: float = Field(default=0.0, ge=0, le=1)
     """The least share of an observation that its water vapour must be known for."""
 
@@ -129,12 +144,11 @@ def by_pwv(options: PWVOptions, observations: Observations) -> Grouping:
     """Group by the mean water vapour of each."""
     pwv, quality = observations.pwv, observations.pwv_quality
     known = np.isfinite(pwv) & ~(quality < options.pwv_quality)
-    limit = options.pwv_limit
-    if limit == "median":
-        limit = float(np.median(pwv[known])) if known.any() else 0.0
+    limit, told = _limit(options.pwv_limit, pwv[known], "mm")
     return _partition(
         {"high": known & (pwv > limit), "low": known & (pwv <= limit)},
         {"lack water vapour (pwv): left out": ~known},
+        told,
     )
 
 
@@ -151,8 +165,8 @@ class HorizonOptions(NullTestOptions):
 class DayNightOptions(HorizonOptions):
     """Day against night."""
 
-    sun_altitude: float = Field(default=-0.833, ge=-90, le=90)
-    """Degrees of the Sun's centre above which it is day: -0.833 is sunrise, -18 ends the night."""
+    sun_altitude: Annotated[float, Unit("deg")] = Field(default=-0.833, ge=-90, le=90)
+    """Above which of the Sun's centre it is day: -0.833 is sunrise, -18 ends the night."""
 
 
 class MoonOptions(HorizonOptions):
@@ -231,19 +245,18 @@ def _assumed_moon(options: MoonOptions) -> list[Group]:
 class ElevationOptions(NullTestOptions):
     """Low elevations against high ones."""
 
-    elevation_threshold: float | Literal["median"] = 45.0
-    """Degrees; what is below is low. ``"median"`` makes halves."""
+    elevation_threshold: Annotated[float | Literal["median"], Unit("deg")] = 45.0
+    """What is below is low. ``"median"`` makes halves."""
 
 
 def by_elevation(options: ElevationOptions, observations: Observations) -> Grouping:
     """Group by the elevation of the scan."""
     elevation, pointed = observations.elevation, observations.pointed
-    limit = options.elevation_threshold
-    if limit == "median":
-        limit = float(np.median(elevation[pointed])) if pointed.any() else 0.0
+    limit, told = _limit(options.elevation_threshold, elevation[pointed], "deg")
     return _partition(
         {"low": pointed & (elevation < limit), "high": pointed & (elevation >= limit)},
         {UNPOINTED: ~pointed},
+        told,
     )
 
 
@@ -253,25 +266,25 @@ def by_elevation(options: ElevationOptions, observations: Observations) -> Group
 class CloseOptions(NullTestOptions):
     """Close to a body against far from it: the least angle of the scan, less the field's radius."""
 
-    field_radius: float | None = Field(default=None, ge=0, le=90)
-    """Of the focal plane, in degrees; 3.72 for the LAT and 17.8 for SATs if not given."""
+    field_radius: Annotated[float | None, Unit("deg")] = Field(default=None, ge=0, le=90)
+    """Of the focal plane; 3.72 for the LAT and 17.8 for SATs if not given."""
 
 
 class SunCloseOptions(CloseOptions):
     """Close to the Sun against far from it."""
 
-    sun_distance_threshold: float | Literal["median"] = 60.0
-    """Degrees; SO's scans keep 41 from the Sun. ``"median"`` makes halves."""
+    sun_distance_threshold: Annotated[float | Literal["median"], Unit("deg")] = 60.0
+    """What comes as near is close; SO keeps 41 from the Sun. ``"median"`` makes halves."""
 
 
 class MoonCloseOptions(CloseOptions):
     """Close to the Moon against far from it."""
 
-    moon_distance_threshold: float | Literal["median"] = Field(
+    moon_distance_threshold: Annotated[float | Literal["median"], Unit("deg")] = Field(
         default=10.0,
         validation_alias=AliasChoices("moon_distance_threshold", "sun_distance_threshold"),
     )
-    """Degrees; ``"median"`` makes halves."""
+    """What comes as near is close. ``"median"`` makes halves."""
 
 
 def _by_distance(
@@ -288,13 +301,15 @@ def _by_distance(
         azimuth=o.azimuth, elevation=o.elevation, throw=o.throw,
     )  # fmt: skip
     of_sat = np.char.startswith(o.telescope, "sat")
+    if (options.site or "").startswith("so_sat"):
+        of_sat |= o.telescope == ""  # the database does not say
     radius = np.where(of_sat, FIELD_RADIUS["sat"], FIELD_RADIUS["lat"])
     distance = least - (radius if options.field_radius is None else options.field_radius)
-    if threshold == "median":
-        threshold = float(np.median(distance[pointed])) if pointed.any() else 0.0
+    limit, told = _limit(threshold, distance[pointed], "deg")
     return _partition(
-        {"close": pointed & (distance <= threshold), "far": pointed & (distance > threshold)},
+        {"close": pointed & (distance <= limit), "far": pointed & (distance > limit)},
         {UNPOINTED: ~pointed},
+        told,
     )
 
 

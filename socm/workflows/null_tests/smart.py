@@ -7,15 +7,22 @@ at a time, to where they add most. The way is that of tenki's ``smartsplit``, by
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from socm.errors import ConfigError, Problem
-from socm.workflows.base import FilePath
-from socm.workflows.null_tests.base import Group, Grouping, NullTest, NullTestOptions, null_test
+from socm.workflows.base import FilePath, Unit
+from socm.workflows.null_tests.base import (
+    Group,
+    Grouping,
+    NullTest,
+    NullTestOptions,
+    Split,
+    null_test,
+)
 from socm.workflows.null_tests.groups import UNPOINTED
 from socm.workflows.obsdb import Observations
 
@@ -25,6 +32,8 @@ MOST_GAIN = 1000.0
 """What a pixel is worth to a split that has nothing of it yet."""
 WELL_COVERED = 0.2
 """Of the usual hits, and of the usual number of blocks, that make a pixel count."""
+BALANCED = 0.9
+"""Of the well-covered sky that every split should cover, before that is told."""
 
 
 class SmartOptions(NullTestOptions):
@@ -36,14 +45,14 @@ class SmartOptions(NullTestOptions):
     """What stays together: ``"day"``, ``"day:2"`` for two days, or ``"tod"``, one session."""
     mode: Literal["plain", "crosslink", "scanpat"] = "crosslink"
     """What is balanced apart: nothing, rising and setting scans, or each scan pattern."""
-    scanpat_tol: float = Field(default=1.0, gt=0)
-    """Degrees within which azimuth, elevation and throw are one scan pattern."""
+    scanpat_tol: Annotated[float, Unit("deg")] = Field(default=1.0, gt=0)
+    """Within which azimuth, elevation and throw are one scan pattern."""
     weight: Literal["plain", "det"] = "plain"
     """What a scan counts: its duration, or its samples of all detectors."""
-    res: float = Field(default=0.5, gt=0.05, le=10)
-    """Size of a pixel, in degrees."""
-    rad: float = Field(default=0.7, ge=0, le=20)
-    """Radius in degrees of the disc that each pointing covers."""
+    res: Annotated[float, Unit("deg")] = Field(default=0.5, gt=0.05, le=10)
+    """Size of a pixel."""
+    rad: Annotated[float, Unit("deg")] = Field(default=0.7, ge=0, le=20)
+    """Radius of the disc that each pointing covers."""
     nopt: int = Field(default=2000, ge=0, le=1_000_000)
     """The most moves to try."""
     opt_mode: Literal["linear", "random"] = "linear"
@@ -74,27 +83,20 @@ class Hits(NamedTuple):
     values: NDArray[np.float64]
 
 
-def smart_split(
-    observations: Observations, options: SmartOptions
-) -> tuple[list[Indices], list[str]]:
+def smart_split(observations: Observations, options: SmartOptions) -> Split:
     """Split observations so that the splits cover the sky alike.
 
-    Returns
-    -------
-    splits
-        Indices of each.
-    notes
-        Of each, the share of the well-covered sky that it covers, and its worst pixel against
-        its fair share.
+    Of each split is told which share of the well-covered sky it covers, and what it has at its
+    worst pixel of a fair share.
     """
     nsplits = options.nsplits
     blocks = _blocks(observations, options)
     if len(observations) < nsplits:
-        return [np.arange(len(observations))[k::nsplits] for k in range(nsplits)], []
-    hits = _hits(observations, options, blocks)
+        return Split([np.arange(len(observations))[k::nsplits] for k in range(nsplits)])
+    hits, array = _hits(observations, options, blocks)
     owner = _constrained(observations, options, blocks)
     free = [int(block) for block in np.flatnonzero(owner < 0)]
-    well = _well_covered(hits, nsplits)
+    well = _well_covered(hits, array, nsplits)
     counted = [Hits(h.pixels[keep], h.values[keep]) for h in hits for keep in [well[h.pixels]]]
     coverage = np.zeros((nsplits, len(well)))
     for bound in np.flatnonzero(owner >= 0):
@@ -132,19 +134,38 @@ def smart_split(
         )
         for k in range(nsplits)
     ]
-    return splits, _balance(coverage[:, well])
+    seen = np.bincount(np.concatenate([h.pixels for h in counted]), minlength=len(well))
+    return Split(splits, *_balance(coverage[:, well], seen[well]))
 
 
-def _balance(coverage: NDArray[np.float64]) -> list[str]:
-    """Say how well each split covers what all of them cover."""
+def _balance(coverage: NDArray[np.float64], seen: Indices) -> tuple[list[str], str]:
+    """Say how well each split covers what all of them cover, and warn if that is badly.
+
+    Parameters
+    ----------
+    coverage
+        Of each split, at each pixel that is well covered.
+    seen
+        How many blocks look at each of these pixels.
+    """
     if not coverage.size:
-        return ["no part of the sky is well covered"] * len(coverage)
-    share = coverage / coverage.mean(axis=0)
-    return [
-        f"covers {np.mean(of_one > 0):.1%} of the well-covered sky, "
-        f"{of_one.min():.2f} of its share at the worst pixel"
-        for of_one in share
+        text = "no part of the sky is well covered"
+        return [text] * len(coverage), text
+    has = coverage > 0
+    covered = np.mean(has, axis=1)
+    worst = (coverage / coverage.mean(axis=0)).min(axis=1)
+    notes = [
+        f"covers {share:.1%} of the well-covered sky, {least:.2f} of its share at the worst pixel"
+        for share, least in zip(covered, worst, strict=True)
     ]
+    if covered.min() >= BALANCED:
+        return notes, ""
+    enough = np.mean(seen >= len(coverage))
+    return notes, (
+        f"its splits cover {covered.min():.0%} to {covered.max():.0%} of the well-covered sky, "
+        f"{worst.min():.2f} of their share at the worst pixel; {enough:.0%} of it has as many "
+        "blocks as there are splits: take more observations, fewer splits, or smaller blocks"
+    )
 
 
 def _blocks(observations: Observations, options: SmartOptions) -> list[Indices]:
@@ -176,8 +197,10 @@ def _arrays(observations: Observations, options: SmartOptions) -> Indices:
     return np.array(array, dtype=np.int64)
 
 
-def _hits(observations: Observations, options: SmartOptions, blocks: list[Indices]) -> list[Hits]:
-    """Return where each block looks."""
+def _hits(
+    observations: Observations, options: SmartOptions, blocks: list[Indices]
+) -> tuple[list[Hits], Indices]:
+    """Return where each block looks, and the array that each pixel is of."""
     rows = int(np.ceil(180 / options.res))
     sky = rows * 2 * rows
     arrays = _arrays(observations, options)
@@ -196,7 +219,7 @@ def _hits(observations: Observations, options: SmartOptions, blocks: list[Indice
         hits.append(Hits(pixels, times.astype(np.float64)))
     # Number only the pixels that somebody looks at.
     seen = np.unique(np.concatenate([h.pixels for h in hits]))
-    return [Hits(np.searchsorted(seen, h.pixels), h.values) for h in hits]
+    return [Hits(np.searchsorted(seen, h.pixels), h.values) for h in hits], seen // sky
 
 
 def _scan(observations: Observations, i: int, options: SmartOptions, rows: int) -> Indices:
@@ -228,14 +251,18 @@ def _scan(observations: Observations, i: int, options: SmartOptions, rows: int) 
     return np.asarray((row * 2 * rows + column).ravel(), dtype=np.int64)
 
 
-def _well_covered(hits: list[Hits], nsplits: int) -> NDArray[np.bool_]:
+def _well_covered(hits: list[Hits], array: Indices, nsplits: int) -> NDArray[np.bool_]:
     """Return which pixels enough blocks look at, so that every split may have its share."""
     pixels = np.concatenate([h.pixels for h in hits])
     values = np.concatenate([h.values for h in hits])
-    much = values > WELL_COVERED * np.median(values)
-    blocks = np.bincount(pixels[much], minlength=int(pixels.max()) + 1)
-    usual = float(np.median(blocks[blocks > 0])) if much.any() else 1.0
-    return blocks > min(2 * nsplits, WELL_COVERED * usual)
+    well = np.zeros(len(array), dtype=bool)
+    for number in np.unique(array):
+        of_array = array[pixels] == number
+        much = of_array & (values > WELL_COVERED * np.median(values[of_array]))
+        blocks = np.bincount(pixels[much], minlength=len(array))
+        usual = float(np.median(blocks[blocks > 0])) if much.any() else 1.0
+        well |= (array == number) & (blocks > min(2 * nsplits, WELL_COVERED * usual))
+    return well
 
 
 def _constrained(
@@ -245,13 +272,20 @@ def _constrained(
     owner = np.full(len(blocks), -1, dtype=np.int64)
     if options.constraint is None:
         return owner
-    folder = Path(options.constraint)
-    for split in range(options.nsplits):
-        file = folder / f"smart_split_{split + 1}" / "query.txt"
+    files = [
+        Path(options.constraint) / f"smart_split_{split}" / "query.txt"
+        for split in range(1, options.nsplits + 1)
+    ]
+    if not any(file.exists() for file in files):
+        message = f"the constraint {options.constraint} holds no split of an earlier run"
+        raise ConfigError(Problem(message=message, subject="constraint"))
+    for split, file in enumerate(files):
+        if not file.exists():
+            continue  # the earlier run had fewer splits
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = (getattr(error, "strerror", None) or str(error)).lower()
             message = f"the constraint {file} cannot be read: {reason}"
             raise ConfigError(Problem(message=message, subject="constraint")) from error
         there = {line.partition("#")[0].strip().split(":")[0] for line in lines}
@@ -274,7 +308,7 @@ def by_pointing(options: SmartOptions, observations: Observations) -> Grouping:
     pointed = observations.pointed
     return Grouping(
         groups=(Group(name="", members=np.flatnonzero(pointed)),),
-        left_out={UNPOINTED: int((~pointed).sum())},
+        noted={UNPOINTED: int((~pointed).sum())},
     )
 
 

@@ -1,0 +1,212 @@
+"""The destructive lower bound: suppose a makespan, and look for a contradiction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from socm.planner.machines import Floats
+
+MOST = 300
+"""Workflows up to which the bound is worth its time: it looks at all pairs of them."""
+_LEVELS = 16
+"""How many begins, and how many ends, of intervals are tried at the most."""
+_ROUNDS = 20
+"""How often windows are narrowed; to stop early loses sharpness, not truth."""
+_TOLERANCE = 1e-9
+
+Windows = tuple[Floats, Floats]
+"""The earliest start and the latest finish of each workflow."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is to be done, in arrays; times in seconds from the plan's start.
+
+    Parameters
+    ----------
+    duration
+        Of each workflow at least.
+    head, tail
+        How long after the start it begins, and before the end it ends, at least.
+    parents
+        The numbers of those that it waits for; all are smaller than its own.
+    pinned
+        Whether it begins at its head, and no later.
+    share, time
+        What it takes of each machine (`socm.planner.machines.Demand`).
+    """
+
+    duration: Floats
+    head: Floats
+    tail: Floats
+    parents: Sequence[Sequence[int]]
+    pinned: NDArray[np.bool_]
+    share: Floats
+    time: Floats
+
+    def windows(self, makespan: int) -> Windows:
+        """The windows that heads and tails leave within a makespan."""
+        latest = makespan - self.tail
+        return self.head, np.where(self.pinned, self.head + self.duration, latest)
+
+    @cached_property
+    def lag(self) -> Floats:
+        """Seconds from the start of one (row) to that of another (column) along dependencies.
+
+        Minus infinity where neither waits for the other.
+        """
+        count = len(self.duration)
+        lag = np.full((count, count), -np.inf)
+        for child, parents in enumerate(self.parents):
+            lag[child, child] = 0.0
+            for parent in parents:
+                np.maximum(lag[:, child], lag[:, parent] + self.duration[parent], out=lag[:, child])
+        return lag
+
+    @cached_property
+    def apart(self) -> NDArray[np.bool_]:
+        """Pairs that together want more than all of some machine: they never run at once."""
+        count = len(self.duration)
+        apart = np.zeros((count, count), dtype=bool)
+        for column in self.share.T:
+            apart |= column[:, None] + column[None, :] > 1 + _TOLERANCE
+        related = self.lag > -np.inf
+        return apart & ~(related | related.T)
+
+
+def destructive_bound(work: Work, low: int, high: int, *, step: int = 1) -> int:
+    """Return the largest makespan found that is a bound, from `low` on and up to `high`.
+
+    A makespan is supposed, and gives each workflow a window. Windows are narrowed by
+    dependencies, by pairs that never run at once, and by energy; if one closes, or an interval
+    cannot hold what must run in it, no plan ends by that makespan, and none by a smaller one.
+    Which makespans are tried, halving the interval, is a matter of taste: each is refuted by
+    itself.
+
+    Parameters
+    ----------
+    low, high
+        A bound, and the makespan of a plan (or any other at which to stop).
+    step
+        Makespans are multiples of it.
+
+    References
+    ----------
+    R. Klein, A. Scholl, Eur. J. Oper. Res. 112 (1999) 322,
+    https://doi.org/10.1016/S0377-2217(97)00442-6 (destructive improvement)
+
+    P. Baptiste, C. Le Pape, W. Nuijten, Ann. Oper. Res. 92 (1999) 305,
+    https://doi.org/10.1023/A:1018995000688 (energy, and adjustments by it)
+    """
+    first, last = -(-low // step), -(-high // step)
+    while first < last:
+        middle = (first + last) // 2
+        if _narrowed(work, work.windows(middle * step)) is None:
+            first = middle + 1
+        else:
+            last = middle
+    return max(low, min(first * step, high))
+
+
+def _narrowed(work: Work, windows: Windows) -> Windows | None:
+    """Narrow windows as far as the rules below go; `None` if that is a contradiction."""
+    for _ in range(_ROUNDS):
+        before = windows
+        by_order = _by_order(work, windows)
+        if by_order is None:
+            return None
+        by_energy = _by_energy(work, by_order)
+        if by_energy is None or _closed(work, by_energy):
+            return None
+        windows = by_energy
+        if _same(before, windows):
+            break
+    return windows
+
+
+def _by_order(work: Work, windows: Windows) -> Windows | None:
+    """Narrow by dependencies, and by pairs of which one must wait for the other.
+
+    If i and j never run at once, and i cannot run to its end before j must begin, j is first.
+    """
+    earliest, latest = windows
+    duration, lag, apart = work.duration, work.lag, work.apart
+    for _ in range(_ROUNDS):
+        before = earliest, latest
+        earliest = (earliest[:, None] + lag).max(axis=0)
+        latest = ((latest - duration)[None, :] - lag).min(axis=1) + duration
+        if _closed(work, (earliest, latest)):
+            return None
+        too_late = (earliest + duration)[:, None] > (latest - duration)[None, :]
+        second = apart & too_late  # of each pair the row cannot be first
+        if (second & second.T).any():
+            return None
+        after = np.where(second, (earliest + duration)[None, :], -np.inf).max(axis=1)
+        until = np.where(second, (latest - duration)[:, None], np.inf).min(axis=0)
+        earliest, latest = np.maximum(earliest, after), np.minimum(latest, until)
+        if _same(before, (earliest, latest)):
+            break
+    return earliest, latest
+
+
+def _by_energy(work: Work, windows: Windows) -> Windows | None:
+    """Narrow by what must be done within intervals.
+
+    Moved as far to the left or to the right as its window lets it, a workflow still does some
+    part of its work within an interval: the lesser of both. All these parts of a machine's time
+    may not exceed the interval. And if a workflow at its earliest would bring it over, it must
+    begin so late that less of it is within; likewise for its latest.
+    """
+    earliest, latest = windows
+    duration = work.duration
+    begin = _levels(earliest)[:, None, None]
+    end = _levels(latest)[None, :, None]
+    length = np.maximum(end - begin, 0.0)
+    at_left = np.minimum(earliest + duration, end) - np.maximum(earliest, begin)
+    at_right = np.minimum(latest, end) - np.maximum(latest - duration, begin)
+    at_left, at_right = np.maximum(at_left, 0.0), np.maximum(at_right, 0.0)
+    part = np.minimum(at_left, at_right)
+    # Sums of floats: what is over by a last digit is not over.
+    slack = length - part @ work.share + (_TOLERANCE * end + 1e-6)
+    if (slack < 0).any():
+        return None
+    more_left, more_right = at_left - part, at_right - part
+    either = np.maximum(more_left, more_right)
+    new_earliest, new_latest = earliest.copy(), latest.copy()
+    for machine, share in enumerate(work.share.T):
+        room = slack[:, :, machine]
+        on = np.flatnonzero(share)
+        tight = (length[:, :, 0] > 0) & ((either[:, :, on] * share[on]).max(axis=2) > room)
+        rows, columns = np.nonzero(tight)
+        if not len(rows):
+            continue
+        spare = room[rows, columns, None] / share[on] + part[rows, columns][:, on]
+        over = more_left[rows, columns][:, on] * share[on] > room[rows, columns, None]
+        bound = np.where(over, end[0, columns] - spare, -np.inf).max(axis=0)
+        new_earliest[on] = np.maximum(new_earliest[on], np.ceil(bound))
+        over = more_right[rows, columns][:, on] * share[on] > room[rows, columns, None]
+        bound = np.where(over, begin[rows, 0] + spare, np.inf).min(axis=0)
+        new_latest[on] = np.minimum(new_latest[on], np.floor(bound))
+    return new_earliest, new_latest
+
+
+def _closed(work: Work, windows: Windows) -> bool:
+    return bool((windows[0] + work.duration > windows[1]).any())
+
+
+def _same(a: Windows, b: Windows) -> bool:
+    return bool(np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1]))
+
+
+def _levels(values: Floats) -> Floats:
+    """Return the distinct values, or a sample of them with both ends."""
+    distinct = np.unique(values)
+    if len(distinct) > _LEVELS:
+        picked = np.linspace(0, len(distinct) - 1, _LEVELS).round().astype(int)
+        distinct = distinct[picked]
+    return distinct
