@@ -17,7 +17,9 @@ from socm.errors import ConfigError, Problem
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from socm.config import LoadedCampaign
     from socm.model.plan import Plan
+    from socm.planner.effort import Effort
 
 CampaignFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="Campaign: .toml, .yaml or .yml.", show_default=False)
@@ -40,14 +42,42 @@ AssumeSplits = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+EffortOption = Annotated[
+    float | None,
+    typer.Option(
+        "--effort",
+        metavar="SECONDS",
+        min=0,
+        help="Look so long for a better plan; 0 is one pass. Less than a second if not given.",
+    ),
+]
 OutputOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="FILE", help="Write the JSON document to a file."),
 ]
 
 
+def load(
+    file: Path, cluster: str | None, *, assume_splits: bool, policy: str | None
+) -> LoadedCampaign:
+    """Read a campaign, to be planned by a policy other than its own if one is given."""
+    from dataclasses import replace
+
+    from socm.config import load_campaign
+
+    loaded = load_campaign(file, cluster=cluster, assume_splits=assume_splits)
+    if policy is None:
+        return loaded
+    return replace(loaded, campaign=replace(loaded.campaign, policy=policy))
+
+
 def load_plan(
-    file: Path, cluster: str | None, *, assume_splits: bool = False, policy: str | None = None
+    file: Path,
+    cluster: str | None,
+    *,
+    assume_splits: bool = False,
+    policy: str | None = None,
+    effort: Effort | None = None,
 ) -> Plan:
     """Read a plan, or read a campaign and plan it; the warnings of both are in the plan."""
     from dataclasses import replace
@@ -55,23 +85,38 @@ def load_plan(
     from socm.model.document import read_plan
 
     if file.suffix == ".json":
-        for name, given in (("cluster", cluster), ("policy", policy)):
+        for name, given in (("cluster", cluster), ("policy", policy), ("effort", effort)):
             if given is not None:
                 problem = Problem(
                     file=str(file),
-                    message=f"a plan has its {name} already",
+                    message="a plan is made already"
+                    if name == "effort"
+                    else f"a plan has its {name} already",
                     hint=f"plan the campaign again with --{name}",
                 )
                 raise ConfigError(problem)
         return read_plan(file)
 
-    from socm.config import load_campaign
     from socm.planner import plan_campaign
+    from socm.planner.effort import USUAL
 
-    loaded = load_campaign(file, cluster=cluster, assume_splits=assume_splits)
-    campaign = replace(loaded.campaign, policy=policy or loaded.campaign.policy)
-    plan = plan_campaign(campaign, loaded.cluster)
+    loaded = load(file, cluster, assume_splits=assume_splits, policy=policy)
+    plan = plan_campaign(loaded.campaign, loaded.cluster, effort=effort or USUAL)
     return replace(plan, warnings=(*loaded.warnings, *plan.warnings))
+
+
+def effort_of(
+    seconds: float | None, iterations: int | None = None, seed: int | None = None
+) -> Effort | None:
+    """Return the effort that was asked for; `None` if nothing was said of it."""
+    from socm.planner.effort import Effort
+
+    if seconds is not None and iterations is not None:
+        message = "--effort and --iterations are both given"
+        raise ConfigError(Problem(message=message, hint="keep one of them"))
+    if seconds is None and iterations is None and seed is None:
+        return None
+    return Effort(seconds=seconds, iterations=iterations, seed=seed or 0)
 
 
 def console() -> Console:

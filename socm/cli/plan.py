@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from socm.cli import shapes, sizing
 from socm.cli.common import (
     AssumeSplits,
     CampaignFile,
     ClusterOption,
+    EffortOption,
     JsonOption,
     OutputOption,
     console,
+    effort_of,
+    load,
     load_plan,
     print_json,
     warn,
@@ -26,20 +33,72 @@ EXAMPLES = """
 
   socm plan dag.yaml --cluster perlmutter --output plan.json
 
+  socm plan campaign.toml --effort 60
+
   socm plan campaign.toml --json | jq .makespan_s
+
+  socm plan campaign.toml --minimize nodes --plot nodes.svg
+
+  socm plan campaign.toml --shape allocation
 """
 ROWS = 40
 """A longer plan is summed up by kind, and only its exceptions are listed."""
 EXCEPTIONS = 15
 
 
+class Objective(StrEnum):
+    """What is to be small."""
+
+    NODES = "nodes"
+    CORE_HOURS = "core-hours"
+    CHARGE = "charge"
+
+
+class Shape(StrEnum):
+    """What SLURM is asked for."""
+
+    JOBS = "jobs"
+    ALLOCATION = "allocation"
+
+
 def plan(
     file: CampaignFile,
     cluster: ClusterOption = None,
     assume_splits: AssumeSplits = False,
+    minimize: Annotated[
+        Objective | None,
+        typer.Option("--minimize", help="Find the least that makes the deadline."),
+    ] = None,
+    shape: Annotated[
+        Shape | None,
+        typer.Option(
+            "--shape",
+            help="Each workflow a job, or all in allocations of whole nodes; compares the two.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot", metavar="FILE", help="Draw what --minimize finds: .svg, .png, .pdf."
+        ),
+    ] = None,
     policy: Annotated[
         str | None,
         typer.Option("--policy", metavar="NAME", help="Plan by this policy, not the campaign's."),
+    ] = None,
+    effort: EffortOption = None,
+    iterations: Annotated[
+        int | None,
+        typer.Option(
+            "--iterations",
+            metavar="N",
+            min=0,
+            help="Try so often to improve the plan, whatever time that takes.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, help="Of what is tried by chance; 0 if not given."),
     ] = None,
     output: OutputOption = None,
     all_rows: Annotated[
@@ -49,14 +108,41 @@ def plan(
 ) -> int:
     """Plan a campaign: when and where each workflow runs, and whether the deadline holds.
 
+    With --minimize: the least that makes the deadline, and what to write into the campaign.
+
     Exit code 0 if the deadline is met or there is none, 3 if it is missed or no plan exists.
     """
     from socm.cli import whynot
     from socm.model.document import plan_document
+    from socm.planner import plan_campaign
+    from socm.planner.effort import USUAL
 
-    planned = load_plan(file, cluster, assume_splits=assume_splits, policy=policy)
-    why = whynot.explain(planned)
+    wanted = effort_of(effort, iterations, seed)
+    if minimize is not None and shape is Shape.ALLOCATION:
+        sizing.refuse_shape()
+    if plot is not None and minimize is None:
+        sizing.refuse_plot(file)
+    planner = partial(plan_campaign, effort=wanted or USUAL)
+    if minimize is not None:
+        loaded = load(file, cluster, assume_splits=assume_splits, policy=policy)
+        return sizing.minimize(
+            loaded, planner, minimize.value, plot=plot, output=output, json=json, file=file
+        )
+    compared = why = None
+    if shape is not None:
+        loaded = load(file, cluster, assume_splits=assume_splits, policy=policy)
+        planned, compared = shapes.plan_shapes(loaded, planner, shape.value)
+    else:
+        planned = load_plan(
+            file, cluster, assume_splits=assume_splits, policy=policy, effort=wanted
+        )
+    if planned.shape == "jobs":
+        why = whynot.explain(planned)
     document = {**plan_document(planned), "why_not": whynot.document_of(why)}
+    if compared is not None:
+        from socm.report.shapes import shapes_rows
+
+        document["shapes"] = shapes_rows(compared)
     if output is not None:
         write_json(document, output)
     if json:
@@ -75,6 +161,10 @@ def plan(
             out.print("On the critical path, and the largest (--all lists all):", style="dim")
         out.print(plan_table(planned, rows, width=out.width))
         out.print(facts_table(plan_facts(planned)))
+        if compared is not None:
+            from socm.report.shapes import shapes_table
+
+            out.print(shapes_table(compared))
         out.print(plan_verdict(planned), style="green" if planned.feasible else "red")
         whynot.tell(out, why, file)
         if output is not None:

@@ -96,6 +96,7 @@ def run(
     Shows the plan and what will be submitted, and asks. Exit code 0 if every workflow completed,
     1 if some did not, 5 if the cluster cannot be reached; 130 if interrupted.
     """
+    from socm.engine.driver import need_jobs
     from socm.engine.run import Options, Run
     from socm.report.run import plan_preview
 
@@ -103,6 +104,7 @@ def run(
     if chosen == "slurm" and not dry_run:
         _need_sbatch(file)
     plan = _plan_for(file, cluster, chosen)
+    need_jobs(plan)
     if chosen == "slurm" and not dry_run:
         _check_partitions(file, plan)
     _check_assumed(file, plan)

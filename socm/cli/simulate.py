@@ -12,9 +12,11 @@ from socm.cli.common import (
     AssumeSplits,
     CampaignOrPlan,
     ClusterOption,
+    EffortOption,
     JsonOption,
     OutputOption,
     console,
+    effort_of,
     load_plan,
     print_json,
     warn,
@@ -43,6 +45,7 @@ def simulate(
     file: CampaignOrPlan,
     cluster: ClusterOption = None,
     assume_splits: AssumeSplits = False,
+    effort: EffortOption = None,
     replications: Annotated[
         int | None,
         typer.Option(
@@ -91,7 +94,7 @@ def simulate(
         from socm.report.plot import picture_format
 
         picture_format(plot)  # a wrong suffix is told before the work, not after
-    plan = load_plan(file, cluster, assume_splits=assume_splits)
+    plan = load_plan(file, cluster, assume_splits=assume_splits, effort=effort_of(effort))
     if not json:
         warn(plan.warnings)
     simulation = _simulate(

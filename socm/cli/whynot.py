@@ -22,12 +22,13 @@ def explain(plan: Plan) -> WhyNot | None:
     from rich.console import Console
 
     from socm.planner import plan_campaign
+    from socm.planner.effort import LITTLE, NONE
     from socm.planner.whynot import why_not
 
     if plan.feasible:
         return None
     errors = Console(stderr=True)
-    usual = partial(
+    again = partial(
         plan_campaign,
         start=plan.start,
         reservations=plan.reservations,
@@ -35,9 +36,9 @@ def explain(plan: Plan) -> WhyNot | None:
     )
 
     def planner(campaign: Campaign, cluster: Cluster) -> Plan:
-        """Plan in one pass, and with the usual effort only if that is late."""
-        first = usual(campaign, cluster, effort=0)
-        return first if first.feasible else usual(campaign, cluster)
+        """Plan in one pass, and look for a better plan only if that is late."""
+        first = again(campaign, cluster, effort=NONE)
+        return first if first.feasible else again(campaign, cluster, effort=LITTLE)
 
     with errors.status("late; planning what would do") if errors.is_terminal else nullcontext():
         return why_not(plan, planner)

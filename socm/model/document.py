@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from socm.errors import ConfigError, InvalidPlan, Problem
+from socm.model.allocation import Allocation
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster
 from socm.model.outcome import Simulation
@@ -40,10 +41,22 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "feasible": plan.feasible,
         "nodes": plan.peak_nodes,
         "core_hours": plan.core_hours,
+        "node_hours": plan.node_hours,
         "charged_core_hours": plan.charged_core_hours,
         "critical_path": list(plan.critical_path),
         "reservations": [asdict(r) for r in plan.reservations],
         "warnings": list(plan.warnings),
+        "allocations": [
+            {
+                "partition": a.partition,
+                "qos": a.qos,
+                "nodes": a.nodes,
+                "start_s": a.start,
+                "finish_s": a.finish,
+                "walltime_s": a.walltime,
+            }
+            for a in plan.allocations
+        ],
         "workflows": [_planned(plan, w) for w in plan.workflows],
     }
 
@@ -167,10 +180,20 @@ class _PlannedEntry(BaseModel):
     placements: tuple[_PlacementEntry, ...]
 
 
+class _AllocationEntry(BaseModel):
+    partition: str
+    qos: str | None
+    nodes: Annotated[int, Field(ge=1)]
+    start_s: _Seconds
+    finish_s: _Seconds
+    walltime_s: _Seconds
+
+
 class _PlanFile(BaseModel):
     campaign: Campaign
     cluster: Cluster
-    shape: Literal["jobs"] = "jobs"
+    shape: Literal["jobs", "allocation"] = "jobs"
+    allocations: tuple[_AllocationEntry, ...] = ()
     start_s: _Seconds = 0
     lower_bound_s: _Seconds
     fingerprint: str
@@ -263,5 +286,16 @@ def _plan(data: Any) -> Plan:
         start=file.start_s,
         reservations=file.reservations,
         shape=file.shape,
+        allocations=tuple(
+            Allocation(
+                partition=a.partition,
+                qos=a.qos,
+                nodes=a.nodes,
+                start=a.start_s,
+                finish=a.finish_s,
+                walltime=a.walltime_s,
+            )
+            for a in file.allocations
+        ),
         warnings=file.warnings,
     )

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Literal, NamedTuple
 
 from socm.errors import InvalidPlan
+from socm.model.allocation import Allocation, bad_allocations, bad_step
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster, Partition
 from socm.units import HOUR
@@ -129,7 +130,10 @@ class Plan:
     reservations
         Capacity that was not the campaign's.
     shape
-        ``"jobs"``: each workflow is a job of its own.
+        ``"jobs"``: each workflow is a job of its own; ``"allocation"``: workflows are steps in
+        allocations of whole nodes.
+    allocations
+        One after the other; none where each workflow is a job.
     warnings
         What the planner noticed.
     """
@@ -141,6 +145,7 @@ class Plan:
     start: int = 0
     reservations: tuple[Reservation, ...] = ()
     shape: Literal["jobs", "allocation"] = "jobs"
+    allocations: tuple[Allocation, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @cached_property
@@ -166,37 +171,55 @@ class Plan:
     @property
     def core_hours(self) -> float:
         """Core-hours that the plan reserves."""
-        return sum(w.cores * w.duration for w in self.workflows) / HOUR
+        return sum(cores * seconds for _, _, cores, seconds in self._reserved()) / HOUR
+
+    @property
+    def node_hours(self) -> float:
+        """The same in nodes: what is reserved, in hours of whole nodes."""
+        size = {p.name: p.cores for p in self.cluster.partitions}
+        return sum(c * seconds / size[name] for name, _, c, seconds in self._reserved()) / HOUR
 
     @property
     def charged_core_hours(self) -> float:
         """Core-hours weighted with what each QOS charges."""
-        qos = self.cluster.by_qos
-        return sum(w.cores * w.duration * qos[w.qos or ""].charge for w in self.workflows) / HOUR
+        charge = {q.name: q.charge for q in self.cluster.tiers}
+        return sum(c * seconds * charge[qos] for _, qos, c, seconds in self._reserved()) / HOUR
+
+    def _reserved(self) -> Iterator[tuple[str, str, int, int]]:
+        """Yield for each job its partition, its QOS, its cores and its seconds."""
+        for a in self.allocations:
+            cores = a.nodes * self.cluster.by_partition[a.partition].cores
+            yield a.partition, a.qos or "", cores, a.duration
+        for w in self.workflows if self.shape == "jobs" else ():
+            yield w.partition, w.qos or "", w.cores, w.duration
 
     @cached_property
     def peak_nodes(self) -> int:
-        """The most distinct nodes in use at once."""
+        """The most distinct nodes in use at once; of allocations, those that they hold."""
+        if self.shape == "allocation":
+            return max((a.nodes for a in self.allocations), default=0)
         return max((used for _, used in _busy_nodes(self.workflows)), default=0)
 
     @cached_property
     def critical_path(self) -> tuple[str, ...]:
         """Names of a chain without a pause from start to end.
 
-        Each waits for the one before: it depends on it, or takes over one of its nodes.
+        Each waits for the one before: it depends on it, takes over one of its nodes, or is in the
+        next allocation.
         """
         if not self.workflows:
             return ()
         ending: dict[int, list[PlannedWorkflow]] = defaultdict(list)
         for w in self.workflows:
             ending[w.finish].append(w)
+        opening = {a.start for a in self.allocations}
         path = [max(self.workflows, key=lambda w: w.finish)]
         while before := ending.get(path[-1].start):
             last = path[-1]
             parents = self.campaign.workflows[last.name].depends
             nodes = set(last.nodes)
             candidates = [w for w in before if w.name in parents] or [
-                w for w in before if nodes.intersection(w.nodes)
+                w for w in before if nodes.intersection(w.nodes) or last.start in opening
             ]
             if not candidates:
                 break
@@ -223,7 +246,8 @@ class Plan:
                 yield f"a reservation is on node {r.node} of {r.partition}, which there is not"
                 return
         known = [w for w in self.workflows if w.name in self.campaign.workflows]
-        broken = {w.name: [*self._bad_request(w)] for w in known}
+        steps = self.shape == "allocation"
+        broken = {w.name: [*(bad_step(self, w) if steps else self._bad_request(w))] for w in known}
         yield from chain.from_iterable(broken.values())
         sound = [w for w in known if not broken[w.name]]
         yield from self._bad_order()
@@ -231,7 +255,9 @@ class Plan:
         if starts != sorted(starts):
             yield "its workflows are not in the order of their starts"
         yield from self._overfull_nodes(sound)
-        yield from self._exceeded_limits(sound)
+        yield from bad_allocations(self) if steps else self._exceeded_limits(sound)
+        if self.allocations and not steps:
+            yield "it has allocations, and each workflow is a job of its own"
         if not broken or any(broken.values()):
             return
         if self.workflows and self.makespan < self.lower_bound:

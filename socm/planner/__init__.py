@@ -11,15 +11,15 @@ from socm.model.cluster import Cluster, Option
 from socm.model.plan import Plan, PlannedWorkflow, Reservation
 from socm.planner.bounds import lower_bound
 from socm.planner.destructive import MOST
-from socm.planner.effort import Effort
+from socm.planner.effort import USUAL, Effort
 from socm.planner.fitting import fitting
 from socm.planner.instance import Instance, instance_of
 from socm.planner.policies import POLICIES, Policy
 from socm.planner.ranking import by_rank, upward_rank
-from socm.planner.schedule import serial
+from socm.planner.serial import serial
 from socm.units import format_walltime
 
-__all__ = ["POLICIES", "admitted", "plan_campaign"]
+__all__ = ["POLICIES", "Effort", "admitted", "plan_campaign"]
 
 
 def plan_campaign(
@@ -29,10 +29,8 @@ def plan_campaign(
     start: int = 0,
     reservations: Iterable[Reservation] = (),
     fixed: Iterable[PlannedWorkflow] = (),
-    effort: float | None = None,
-    iterations: int | None = None,
-    seed: int = 0,
     policy: Policy | None = None,
+    effort: Effort = USUAL,
 ) -> Plan:
     """Lay a campaign out on a cluster, and prove that it fits.
 
@@ -46,16 +44,10 @@ def plan_campaign(
         Capacity that is not the campaign's.
     fixed
         Workflows that have run or are running; they keep their place.
-    effort
-        Seconds to look for a better plan. With 0 it is one pass.
-    iterations
-        How many times to try to improve the plan, instead. If neither is given, it is a fixed
-        amount of work, less than a second: then, as with `iterations`, the same campaign gets the
-        same plan on every machine.
-    seed
-        Of what is tried by chance.
     policy
         Followed instead of the one that the campaign names.
+    effort
+        What the search for a better plan may spend; usually less than a second.
 
     Returns
     -------
@@ -104,8 +96,7 @@ def plan_campaign(
         campaign, cluster, options, start=start, reservations=reservations, fixed=fixed
     )
     instance = replace(instance, bound=_bound(instance, options))
-    schedule = policy(instance, Effort(seconds=effort, iterations=iterations, seed=seed))
-    workflows = schedule.planned(instance, upward_rank(instance))
+    workflows = policy(instance, effort).planned(instance, upward_rank(instance))
     workflows.sort(key=lambda w: (w.start, -w.rank))
     plan = Plan(
         campaign=campaign,

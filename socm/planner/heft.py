@@ -5,11 +5,12 @@ from __future__ import annotations
 from socm.planner.effort import Effort
 from socm.planner.instance import Instance
 from socm.planner.ranking import by_rank
-from socm.planner.schedule import Schedule, serial
+from socm.planner.schedule import Schedule
+from socm.planner.serial import serial
 
 
 def heft(instance: Instance, effort: Effort) -> Schedule:
-    """Plan a campaign by upward rank and earliest finish, with insertion.
+    """Plan a campaign by upward rank and earliest finish, with insertion, in one pass.
 
     The algorithm of Topcuoglu, Hariri and Wu (2002) with two changes. A processor is here a set
     of nodes with cores, memory and GPUs for all ranks at all times, so the earliest gap is sought

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 
-from socm.planner.effort import Effort
+from socm.planner.effort import Effort, Meter
 from socm.planner.instance import Instance
 from socm.planner.parallel import parallel
 from socm.planner.ranking import PRIORITIES, Priority, by_rank, by_rank_and_width
-from socm.planner.schedule import Schedule, serial
+from socm.planner.schedule import Schedule
+from socm.planner.serial import serial
 
 SMALL = 400_000
 """Workflows times nodes up to which the serial scheme is used: it is the better one, and slower."""
@@ -42,7 +43,7 @@ class _Search:
     """What was found so far, and whether to go on."""
 
     def __init__(self, instance: Instance, effort: Effort) -> None:
-        self._instance, self._effort = instance, effort
+        self._instance, self._effort, self._meter = instance, effort, Meter(effort)
         nodes = sum(p.nodes for p in instance.cluster.partitions)
         if instance.campaign.budget.nodes is not None:
             nodes = min(nodes, instance.campaign.budget.nodes)
@@ -65,7 +66,7 @@ class _Search:
         return self.best
 
     def _note(self, schedule: Schedule) -> Schedule:
-        self._effort.spend(schedule.work)
+        self._meter.spend(schedule.work)
         if self._best is None or schedule.makespan < self._best.makespan:
             self._best = schedule
         return schedule
@@ -77,7 +78,7 @@ class _Search:
         """Whether anything shorter is possible, and the effort allows to look for it."""
         if self.best.makespan <= self._instance.bound:
             return False
-        return self._effort.allows(self.best.work if work is None else work)
+        return self._meter.allows(self.best.work if work is None else work)
 
     def _try_priorities(self) -> None:
         """Try what may be planned first, and how: none is best for all campaigns."""
@@ -115,7 +116,7 @@ class _Search:
 
     def _justified(self, schedule: Schedule) -> Schedule:
         backward = self._scheme(self._instance.mirrored, [(-f,) for f in schedule.finish])
-        self._effort.spend(backward.work)
+        self._meter.spend(backward.work)
         return self._schedule([(-f,) for f in backward.finish])
 
     def _search(self) -> None:

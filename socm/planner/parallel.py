@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from socm.model.cluster import Partition
 from socm.planner.capacity import usable_nodes
 from socm.planner.instance import Begun, Instance, Rooms, Shape, Way
+from socm.planner.ranking import Priority
 from socm.planner.schedule import Schedule
 
 Counts = NDArray[np.int64]
@@ -25,7 +26,7 @@ DEPTH = 32
 """How many workflows may be found not to fit at one instant before the rest must wait."""
 
 
-def parallel(instance: Instance, priority: Sequence[tuple[float, ...]]) -> Schedule:
+def parallel(instance: Instance, priority: Priority) -> Schedule:
     """Go forward in time, and at each instant begin what fits, the least priority value first.
 
     Of what does not fit, the first gets nodes for the earliest time at which it will, and what

@@ -1,7 +1,7 @@
 """Policies by name: what a plan is made to achieve, and the baselines to compare it with.
 
-A policy is a callable that schedules an instance; built-in ones load when they are named, those
-of other packages come by the entry-point group ``socm.planners``.
+A policy is a callable that schedules an instance within an effort; built-in ones load when they
+are named, those of other packages come by the entry-point group ``socm.planners``.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 from socm.planner.effort import Effort
 from socm.planner.instance import Instance
-from socm.planner.schedule import Schedule, serial
+from socm.planner.schedule import Schedule
+from socm.planner.serial import serial
 from socm.registry import Registry
 
 Policy = Callable[[Instance, Effort], Schedule]
-"""Schedules the workflows of an instance, and spends no more than the effort allows."""
 
 POLICIES: Registry[Policy] = Registry(
     "policy",
@@ -30,7 +30,7 @@ POLICIES: Registry[Policy] = Registry(
 
 
 def fifo(instance: Instance, effort: Effort) -> Schedule:
-    """Schedule as declared: first come, first served, with conservative backfilling.
+    """Plan as declared: first come, first served, with conservative backfilling.
 
     A workflow waits for those before it in the file, but for gaps that it fits into without
     delaying any of them.
@@ -40,11 +40,11 @@ def fifo(instance: Instance, effort: Effort) -> Schedule:
     A. W. Mu'alem, D. G. Feitelson, IEEE Trans. Parallel Distrib. Syst. 12 (2001) 529,
     https://doi.org/10.1109/71.932708
     """
-    return serial(instance, [(number,) for number in range(len(instance))])
+    return serial(instance, [(k,) for k in range(len(instance))])
 
 
 def lpt(instance: Instance, effort: Effort) -> Schedule:
-    """Schedule the longest first, of those whose dependencies have their place.
+    """Plan the longest first, of those whose dependencies are planned.
 
     References
     ----------

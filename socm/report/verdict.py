@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from socm.model.document import quantile
 from socm.model.outcome import Simulation
 from socm.model.plan import Plan
-from socm.units import HOUR, format_core_hours, format_count, format_duration
+from socm.units import (
+    HOUR,
+    format_core_hours,
+    format_count,
+    format_duration,
+    format_walltime,
+)
 
 SURE = 0.9
 """From this probability on, a deadline is said to hold."""
@@ -24,7 +30,7 @@ def plan_verdict(plan: Plan) -> str:
     if plan.feasible:
         return (
             f"In time: done after {format_duration(makespan)}, "
-            f"{_margin(deadline - makespan)} the deadline of {format_duration(deadline)}."
+            f"{before(deadline - makespan)} the deadline of {format_duration(deadline)}."
         )
     why = (
         "no plan can meet it on this cluster and budget"
@@ -60,17 +66,17 @@ def simulation_verdict(simulation: Simulation) -> str:
     else:
         sure = f"Late, {share} to be in time" if share else "Late"
     return (
-        f"{sure}: done after {format_duration(makespan)}, {_margin(deadline - makespan)} the "
+        f"{sure}: done after {format_duration(makespan)}, {before(deadline - makespan)} the "
         f"deadline of {format_duration(deadline)}; no queue wait is assumed."
     )
 
 
-def _margin(seconds: float) -> str:
+def before(seconds: float) -> str:
     """Write how far before or after a deadline.
 
     Examples
     --------
-    >>> _margin(3600), _margin(-60), _margin(0)
+    >>> before(3600), before(-60), before(0)
     ('1 h before', '1 min after', 'just at')
     """
     if round(seconds) == 0:
@@ -82,10 +88,27 @@ def plan_facts(plan: Plan) -> Iterator[tuple[str, str]]:
     """Yield what there is to know of a plan, by name."""
     yield "lower bound", f"{format_duration(plan.lower_bound)} (gap {plan.gap:.1%})"
     yield "nodes", f"{format_count(plan.peak_nodes)} at the peak"
+    yield from _allocation_facts(plan)
     yield "core-hours", format_core_hours(plan.core_hours)
     if round(plan.charged_core_hours) != round(plan.core_hours):
         yield "charged", f"{format_core_hours(plan.charged_core_hours)} core-hours"
     yield "budget", budget_in_words(plan)
+
+
+def _allocation_facts(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield what is asked for, and how much of it the workflows use."""
+    for number, a in enumerate(plan.allocations, 1):
+        which = f" {number}" if len(plan.allocations) > 1 else ""
+        qos = f" in {a.qos}" if a.qos else ""
+        yield (
+            f"allocation{which}",
+            f"{format_count(a.nodes)} whole node{'s' * (a.nodes > 1)} of {a.partition}{qos} for "
+            f"{format_walltime(a.walltime)}; used from {format_walltime(a.start)} to "
+            f"{format_walltime(a.finish)}",
+        )
+    if plan.allocations:
+        used = sum(w.cores * w.duration for w in plan.workflows) / HOUR / plan.core_hours
+        yield "node-hours", f"{format_core_hours(plan.node_hours)}, of which {used:.0%} are used"
 
 
 def budget_in_words(plan: Plan) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster
 from socm.model.plan import Plan, PlannedWorkflow
-from socm.planner import plan_campaign
+from socm.planner import Effort, plan_campaign
 from socm.planner.policies import Policy
 from socm.testing.strategies import pairs, reservations
 
@@ -66,7 +66,7 @@ def check_policy(policy: Policy, *, examples: int = 100) -> None:
                 reservations=windows,
                 fixed=fixed,
                 policy=policy,
-                iterations=ITERATIONS,
+                effort=Effort(iterations=ITERATIONS),
             )
 
         plan = planned()

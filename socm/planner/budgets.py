@@ -1,0 +1,200 @@
+"""The plans of a campaign by its budget of nodes, and the smallest that makes the deadline.
+
+More nodes do not always help: a list schedule on more of them can end later (Graham's
+anomalies). So nothing here rests on a larger budget having the shorter plan: bounds exclude what
+no plan can do, and what they leave is planned.
+
+References
+----------
+R. L. Graham, SIAM J. Appl. Math. 17 (1969) 416, https://doi.org/10.1137/0117039
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from socm.errors import Infeasible
+from socm.model.campaign import Budget, Campaign, ResourceRequest
+from socm.model.cluster import Cluster, Option
+from socm.model.plan import Plan
+from socm.planner.bounds import lower_bound
+
+Planner = Callable[[Campaign, Cluster], Plan]
+"""Makes a plan within the campaign's budget, or raises `Infeasible`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """A budget of nodes, and the plan that it gets."""
+
+    nodes: int
+    plan: Plan
+
+    @property
+    def margin(self) -> int | None:
+        """Seconds from the plan's end to the deadline; negative if it is late."""
+        deadline = self.plan.campaign.deadline
+        return None if deadline is None else deadline - self.plan.makespan
+
+    @property
+    def in_time(self) -> bool:
+        """Whether there is a deadline, and the plan meets it."""
+        return self.margin is not None and self.margin >= 0
+
+
+class Search:
+    """The plans of a campaign by budget of nodes, as far as they were made.
+
+    Parameters
+    ----------
+    most
+        So many plans are made to find the smallest budget.
+
+    Attributes
+    ----------
+    sizes
+        What was planned, by nodes; `None` where a workflow needs more.
+    top, whole
+        All nodes that there are, and the plan with them at hand.
+    peak
+        How many of them that plan has in use at once.
+    fewest
+        The nodes that some workflow needs at once.
+    floor
+        The least budget that no bound excludes.
+    """
+
+    def __init__(self, campaign: Campaign, cluster: Cluster, planner: Planner, most: int) -> None:
+        self._campaign = campaign
+        self._cluster = cluster
+        self._planner = planner
+        self._left = most
+        self.top = sum(p.nodes for p in cluster.partitions)
+        # With everything at hand; if there is no plan at all, the planner says why.
+        whole = planner(replace(campaign, budget=Budget(nodes=self.top)), cluster)
+        self.whole = Size(nodes=self.top, plan=whole)
+        self.sizes: dict[int, Size | None] = {self.top: self.whole}
+        self.peak = max(whole.peak_nodes, 1)
+        self._ways = {n: ways_by_nodes(w.request, cluster) for n, w in campaign.workflows.items()}
+        self.fewest = max((min(ways) for ways in self._ways.values()), default=1)
+        self.floor = self._least_not_excluded()
+
+    def at(self, nodes: int) -> Size | None:
+        """Return what a budget comes to; `None` if it has no plan."""
+        if nodes not in self.sizes:
+            self._left -= 1
+            self.sizes[nodes] = size_of(self._campaign, self._cluster, self._planner, nodes)
+        return self.sizes[nodes]
+
+    def put(self, size: Size) -> None:
+        """Take in a plan that was made elsewhere."""
+        self.sizes[size.nodes] = size
+        if size.nodes == self.top:
+            self.whole = size
+
+    def smallest(self) -> Size | None:
+        """Return the smallest budget that makes the deadline.
+
+        Growing steps find some budget that does. All that the bounds leave below it is then
+        planned, upwards: what lies between two budgets that are late may well be in time. Only
+        where that would be too many plans, halving comes first, for a better end to count from.
+        """
+        if self._campaign.deadline is None:
+            return None
+        for nodes in growing(self.floor, self.peak):
+            if self._makes_it(nodes):
+                break
+        low = self.floor
+        while self._end() - low > self._left > 0:
+            middle = (low + self._end()) // 2
+            if not self._makes_it(middle):
+                low = middle + 1
+        for nodes in range(self.floor, self._end()):
+            if self._left <= 0 or self._makes_it(nodes):
+                break
+        return self.known()
+
+    def _makes_it(self, nodes: int) -> bool:
+        size = self.at(nodes)
+        return size is not None and size.in_time
+
+    def known(self) -> Size | None:
+        """Return the smallest budget that is known to make the deadline."""
+        known = [size for size in self.sizes.values() if size and size.in_time]
+        return min(known, key=lambda size: size.nodes, default=None)
+
+    def _end(self) -> int:
+        """Return the budget below which it is worth to look.
+
+        If none is known that does, those beyond the peak of the plan with all nodes at hand are
+        left out: it had them, and had no use for them.
+        """
+        known = self.known()
+        return known.nodes if known else self.peak + 1
+
+    def _least_not_excluded(self) -> int:
+        """Return the least budget that no bound excludes.
+
+        A plan on k nodes is one within every larger budget. So where a bound excludes k, it
+        excludes all below, too, and halving the interval is sound: only how close the floor comes
+        rests on the bounds falling as nodes are added.
+        """
+        low, high = 0, self.top + 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._excluded(middle):
+                low = middle
+            else:
+                high = middle
+        return high
+
+    def _excluded(self, nodes: int) -> bool:
+        deadline = self._campaign.deadline
+        return nodes < self.fewest or (deadline is not None and self.bound(nodes) > deadline)
+
+    def bound(self, nodes: int) -> int:
+        """Return a makespan that no plan within so many nodes, or fewer, can beat."""
+        options = {
+            name: [o for fewest, some in ways.items() if fewest <= nodes for o in some]
+            for name, ways in self._ways.items()
+        }
+        limited = replace(self._campaign, budget=Budget(nodes=nodes))
+        return lower_bound(limited, self._cluster, options)
+
+
+def size_of(campaign: Campaign, cluster: Cluster, planner: Planner, nodes: int) -> Size | None:
+    """Plan within a budget; `None` if some workflow needs more."""
+    try:
+        plan = planner(replace(campaign, budget=Budget(nodes=nodes)), cluster)
+    except Infeasible:
+        return None
+    return Size(nodes=nodes, plan=plan)
+
+
+def ways_by_nodes(request: ResourceRequest, cluster: Cluster) -> dict[int, tuple[Option, ...]]:
+    """Return the ways to run a request by the nodes that a budget must have for them.
+
+    A way with its walltime cut may be open to a small budget alone: a larger one may have a way
+    that holds all of it.
+    """
+    per_node = [p.ranks_per_node(request) for p in cluster.partitions]
+    needs = sorted({-(-request.ranks // ranks) for ranks in per_node if ranks})
+    ways = {nodes: cluster.admit(request, Budget(nodes=nodes))[0] for nodes in needs}
+    return {nodes: options for nodes, options in ways.items() if options}
+
+
+def growing(first: int, last: int) -> Iterator[int]:
+    """Yield budgets in growing steps, up to the last.
+
+    Examples
+    --------
+    >>> [*growing(5, 30)]
+    [5, 6, 8, 12, 20, 30]
+    """
+    step = 1
+    while first < last:
+        yield first
+        first, step = first + step, 2 * step
+    if step > 1 or first == last:
+        yield last

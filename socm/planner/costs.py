@@ -1,0 +1,88 @@
+"""What workflows cost where they are, and how to hold them where they are cheap."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from socm.model.campaign import Campaign, ResourceRequest
+from socm.model.cluster import Cluster, Option
+from socm.model.plan import Plan, PlannedWorkflow
+from socm.planner.budgets import ways_by_nodes
+from socm.units import HOUR
+
+
+class Costs:
+    """What workflows cost, which their partition and QOS alone decide, in core-seconds.
+
+    A level is one of the costs that a workflow may have, counted from the least.
+
+    Attributes
+    ----------
+    levels
+        What each workflow may cost.
+    least
+        Core-hours that every plan costs at least.
+    """
+
+    def __init__(self, campaign: Campaign, cluster: Cluster, *, charged: bool) -> None:
+        self._campaign = campaign
+        self._charge = {q.name: q.charge if charged else 1.0 for q in cluster.tiers}
+        self._options = {n: cluster.admit(w.request)[0] for n, w in campaign.workflows.items()}
+        self.levels = {
+            name: sorted({self._of_option(o) for o in options})
+            for name, options in self._options.items()
+        }
+        ways = [ways_by_nodes(w.request, cluster).values() for w in campaign.workflows.values()]
+        self.least = sum(min(map(self._of_option, chain(*options))) for options in ways) / HOUR
+
+    def _of_option(self, option: Option) -> float:
+        return option.cores * option.duration * self._charge[option.qos.name]
+
+    def of(self, w: PlannedWorkflow) -> float:
+        """Return what a workflow costs where it is."""
+        return w.cores * w.duration * self._charge[w.qos or ""]
+
+    def at(self, name: str, level: int) -> float:
+        """Return what a workflow costs at a level."""
+        return self.levels[name][min(level, len(self.levels[name]) - 1)]
+
+    def level(self, w: PlannedWorkflow) -> int:
+        """Return the level of a workflow where it is."""
+        levels = self.levels[w.name]
+        return min(bisect_left(levels, self.of(w)), len(levels) - 1)
+
+    def total(self, plan: Plan) -> float:
+        """Return what a plan costs."""
+        return sum(self.of(w) for w in plan.workflows)
+
+    def held_to(self, levels: Mapping[str, int]) -> Campaign:
+        """Return the campaign with workflows held where they cost what they do at a level."""
+        workflows = dict(self._campaign.workflows)
+        for name, level in levels.items():
+            cost = self.at(name, level)
+            allowed = [o for o in self._options[name] if self._of_option(o) == cost]
+            request = _held(workflows[name].request, self._options[name], allowed)
+            workflows[name] = replace(workflows[name], request=request)
+        return replace(self._campaign, workflows=workflows)
+
+
+def _held(
+    request: ResourceRequest, options: Sequence[Option], allowed: Sequence[Option]
+) -> ResourceRequest:
+    """Name a partition, a QOS or both, so that only allowed options stay, as many as can."""
+
+    def left(partition: str | None, qos: str | None) -> list[Option]:
+        return [
+            o
+            for o in options
+            if partition in (None, o.partition.name) and qos in (None, o.qos.name)
+        ]
+
+    partitions = [request.partition, *dict.fromkeys(o.partition.name for o in allowed)]
+    tiers = [request.qos, *dict.fromkeys(o.qos.name or None for o in allowed)]
+    names = [(p, q) for p in partitions for q in tiers if set(left(p, q)) <= set(allowed)]
+    partition, qos = max(names, key=lambda pair: len(left(*pair)))
+    return replace(request, partition=partition, qos=qos)

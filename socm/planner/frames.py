@@ -1,0 +1,159 @@
+"""Which partitions and QOS have allocations that may hold a campaign, and of what size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from socm.errors import Infeasible
+from socm.model.allocation import longest
+from socm.model.campaign import Campaign
+from socm.model.cluster import WALLTIME_FACTOR, Cluster, Option, Partition, Qos
+from socm.planner.bounds import heads_and_tails
+from socm.units import format_count, format_walltime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Whether the campaign may be cut, and the walltime to the limit of the QOS."""
+
+    into_several: bool
+    capped: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """A partition and a QOS whose allocations may hold a campaign.
+
+    Parameters
+    ----------
+    limit
+        Longest walltime of a job, in seconds.
+    slowest
+        Seconds of the longest workflow.
+    fewest, most
+        Nodes.
+    chain, work
+        Seconds of the longest chain, and core-seconds of all.
+    tier
+        Place among the QOS, the smallest first.
+    """
+
+    partition: Partition
+    qos: Qos
+    limit: float
+    slowest: int
+    fewest: int
+    most: int
+    chain: int
+    work: int
+    tier: int
+
+    def window(self, cut: Cut) -> float:
+        """Seconds that an allocation is planned for at the most.
+
+        A batch needs no capped walltime unless one workflow alone does.
+        """
+        roomy = self.limit / WALLTIME_FACTOR
+        if cut.into_several:
+            return roomy if self.slowest <= roomy else self.limit
+        return self.limit if cut.capped else roomy
+
+    def least(self, nodes: int) -> float:
+        """Seconds below which nothing on so many nodes can end."""
+        return max(self.chain, self.work / (nodes * self.partition.cores))
+
+    def charge(self, nodes: int, seconds: float) -> float:
+        """What so many nodes are charged for a time, in core-seconds."""
+        return nodes * self.partition.cores * seconds * self.qos.charge
+
+
+def frames_of(campaign: Campaign, cluster: Cluster) -> Iterator[Frame]:
+    """Yield each partition and QOS whose allocations may hold a campaign, smallest tier first."""
+    reasons = []
+    frames = 0
+    for partition, qos in cluster.pairs():
+        outcome = _frame_of(campaign, cluster, partition, qos)
+        if isinstance(outcome, Frame):
+            frames += 1
+            yield outcome
+        else:
+            place = [qos.name] if qos.name else []
+            if len(cluster.partitions) > 1 or not place:
+                place.append(partition.name)
+            reasons += [f"{' on '.join(place)}: {reason}" for reason in outcome]
+    if not frames:
+        raise Infeasible(
+            f"no allocation on {cluster.name} holds {campaign.name}",
+            reasons,
+            hint=f"`socm clusters {cluster.name}` shows what it has",
+        )
+
+
+def _frame_of(
+    campaign: Campaign, cluster: Cluster, partition: Partition, qos: Qos
+) -> Frame | list[str]:
+    """Return the frame, or the reasons why it is none."""
+    workflows = campaign.workflows.values()
+    if qos.debug and any(w.request.qos != qos.name for w in workflows):
+        return ["is used only where every workflow names it"]
+    bare = inside(cluster, partition, partition.nodes)
+    options: dict[str, Option] = {}
+    reasons = []
+    for w in workflows:
+        if w.request.partition not in (None, partition.name):
+            reasons.append(f"{w.name} is for {w.request.partition}")
+            continue
+        admitted, why_not = bare.admit(replace(w.request, partition=None, qos=None))
+        reasons += [f"{w.name}: {reason.partition(': ')[2]}" for reason in why_not]
+        options.update((w.name, option) for option in admitted)
+    if reasons:
+        return reasons
+    limit = longest(partition, qos)
+    slowest = max((o.duration for o in options.values()), default=1)
+    fewest = max((o.fewest_nodes for o in options.values()), default=1)
+    budget, cores = campaign.budget, partition.cores
+    most, owner = min(
+        (
+            (have // size, owner)
+            for have, size, owner in (
+                (partition.nodes, 1, f"{partition.name} has"),
+                (qos.nodes_per_job, 1, "a job may have"),
+                (qos.cores_per_job, cores, "a job may have"),
+                (qos.cores, cores, "its jobs may have"),
+                (budget.nodes, 1, "the budget is"),
+                (budget.cores, cores, "the budget is"),
+            )
+            if have is not None
+        ),
+        key=lambda pair: pair[0],
+    )
+    if slowest > limit:
+        name = max(options, key=lambda n: options[n].duration)
+        reasons.append(
+            f"{name} takes {format_walltime(slowest)}, a job may last {format_walltime(int(limit))}"
+        )
+    if fewest > most:
+        name = max(options, key=lambda n: options[n].fewest_nodes)
+        reasons.append(f"{name} needs {format_count(fewest)} whole nodes, {owner} {most}")
+    if reasons:
+        return reasons
+    durations = {name: option.duration for name, option in options.items()}
+    heads, _ = heads_and_tails(campaign, durations)
+    return Frame(
+        partition=partition,
+        qos=qos,
+        limit=limit,
+        slowest=slowest,
+        fewest=fewest,
+        most=most,
+        chain=max((heads[name] + durations[name] for name in durations), default=0),
+        work=sum(o.cores * o.duration for o in options.values()),
+        tier=cluster.tiers.index(qos),
+    )
+
+
+def inside(cluster: Cluster, partition: Partition, nodes: int) -> Cluster:
+    """Return the inside of an allocation: its nodes, which steps share, without a QOS."""
+    shared = replace(partition, nodes=nodes, exclusive=False, walltime=None)
+    return Cluster(name=cluster.name, partitions=(shared,))
