@@ -27,7 +27,7 @@ from socm.planner.bounds import (
 )
 from socm.planner.instance import instance_of
 from socm.planner.machines import Options, Share, in_steps
-from socm.planner.schedule import serial
+from socm.planner.serial import serial
 
 NEVER = 10**7
 """A makespan that no plan here takes: the destructive bound tries all that are shorter."""
@@ -355,3 +355,20 @@ def test_what_is_fixed_and_runs_on_is_work_too() -> None:
 def test_nothing_to_plan_is_bounded_by_its_start() -> None:
     cluster = Cluster(name="none", partitions=(), qos=(Qos(name="any"),))
     assert lower_bound(Campaign.of("nothing", []), cluster, {}, start=7) == 7
+
+
+def test_what_is_too_long_for_a_small_tier_shares_what_the_larger_ones_have() -> None:
+    """The small tier could hold all of it at once, but for its walltime."""
+    hour = 3600
+    cluster = Cluster(
+        name="tiers",
+        partitions=(Partition(name="p", nodes=1, cores=100, memory=1),),
+        qos=(
+            Qos(name="short", walltime=hour, cores=100),
+            Qos(name="long", walltime=10 * hour, cores=2),
+            Qos(name="longest", walltime=20 * hour, cores=2),
+        ),
+    )
+    work = [Workflow(name=f"w{k}", request=ResourceRequest(runtime=5 * hour)) for k in range(8)]
+    plan = plan_campaign(Campaign.of("long", work), cluster)
+    assert plan.lower_bound == plan.makespan == 10 * hour

@@ -222,7 +222,7 @@ def _nodes(
 
 
 def _limits(cluster: Cluster) -> Iterator[_Machine]:
-    """Yield the running jobs and the cores that each QOS allows, and all that have a limit."""
+    """Yield the running jobs and the cores that each QOS allows, and all from some size on."""
 
     def machine(limits: Mapping[str, int | None], cores: bool) -> _Machine:
         limited = {name: limit for name, limit in limits.items() if limit is not None}
@@ -241,8 +241,9 @@ def _limits(cluster: Cluster) -> Iterator[_Machine]:
         limited = [name for name, limit in limits.items() if limit is not None]
         for name in limited:
             yield machine({name: limits[name]}, cores)
-        if len(limited) > 1:
-            yield machine(limits, cores)
+        # What is too long for a smaller tier has all the larger ones to go to.
+        for smallest in range(len(limited) - 1):
+            yield machine({name: limits[name] for name in limited[smallest:]}, cores)
 
 
 def _without_dominated(columns: Sequence[Floats]) -> list[Floats]:
