@@ -566,6 +566,15 @@ def test_the_documents_say_why_not(verb: str, monkeypatch: pytest.MonkeyPatch) -
     }
 
 
+def test_a_plan_in_allocations_is_not_explained_as_one_of_jobs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SOCM_DEADLINE", "2h")
+    done = socm("plan", PISO, "--shape", "allocation")
+    assert done.returncode == 3
+    assert "what binds" not in done.stdout
+
+
 def test_a_plan_that_was_written_is_told_why_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,7 +128,7 @@ def plan(
         return sizing.minimize(
             loaded, planner, minimize.value, plot=plot, output=output, json=json, file=file
         )
-    compared = why = None
+    compared = None
     if shape is not None:
         loaded = load(file, cluster, assume_splits=assume_splits, policy=policy)
         planned, compared = shapes.plan_shapes(loaded, planner, shape.value)
@@ -136,8 +136,7 @@ def plan(
         planned = load_plan(
             file, cluster, assume_splits=assume_splits, policy=policy, effort=wanted
         )
-    if planned.shape == "jobs":
-        why = whynot.explain(planned)
+    why = whynot.explain(planned)
     document = {**plan_document(planned), "why_not": whynot.document_of(why)}
     if compared is not None:
         from socm.report.shapes import shapes_rows

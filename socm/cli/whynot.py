@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def explain(plan: Plan) -> WhyNot | None:
-    """Say why a plan is late and what would do; `None` if it is in time."""
+    """Say why a plan is late and what would do; `None` if it is in time, or not of jobs."""
     from rich.console import Console
 
     from socm.planner import plan_campaign
     from socm.planner.effort import LITTLE, NONE
     from socm.planner.whynot import why_not
 
-    if plan.feasible:
+    if plan.feasible or plan.shape != "jobs":
         return None
     errors = Console(stderr=True)
     again = partial(
