@@ -15,6 +15,7 @@ from socm.cli.common import (
     console,
     load_plan,
     print_json,
+    waiting,
     warn,
     write_json,
 )
@@ -27,6 +28,8 @@ EXAMPLES = """
   socm plan dag.yaml --cluster perlmutter --output plan.json
 
   socm plan campaign.toml --json | jq .makespan_s
+
+  socm plan campaign.toml --prove 60
 """
 ROWS = 40
 """A longer plan is summed up by kind, and only its exceptions are listed."""
@@ -38,6 +41,16 @@ def plan(
     cluster: ClusterOption = None,
     assume_splits: AssumeSplits = False,
     output: OutputOption = None,
+    prove_seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--prove",
+            metavar="SECONDS",
+            min=0,
+            help="Ask CP-SAT for so long whether there is a shorter plan (needs socm[prove]).",
+            show_default=False,
+        ),
+    ] = None,
     all_rows: Annotated[
         bool, typer.Option("--all", help=f"List every workflow of a plan of more than {ROWS}.")
     ] = False,
@@ -50,6 +63,13 @@ def plan(
     from socm.model.document import plan_document
 
     planned = load_plan(file, cluster, assume_splits=assume_splits)
+    proof = None
+    if prove_seconds is not None:
+        from socm.planner.proof import prove
+
+        with waiting("looking for a proof, or a shorter plan"):
+            proof = prove(planned, seconds=prove_seconds)
+        planned = proof.plan
     document = plan_document(planned)
     if output is not None:
         write_json(document, output)
@@ -57,7 +77,7 @@ def plan(
         print_json(document)
     else:
         from socm.report.table import campaign_table, exceptions, facts_table, plan_table
-        from socm.report.verdict import plan_facts, plan_verdict
+        from socm.report.verdict import plan_facts, plan_verdict, proof_verdict
 
         warn(planned.warnings)
         out = console()
@@ -69,6 +89,8 @@ def plan(
             out.print("On the critical path, and the largest (--all lists all):", style="dim")
         out.print(plan_table(planned, rows, width=out.width))
         out.print(facts_table(plan_facts(planned)))
+        if proof is not None:
+            out.print(proof_verdict(proof))
         out.print(plan_verdict(planned), style="green" if planned.feasible else "red")
         if output is not None:
             out.print(f"plan written to {output}", style="dim")

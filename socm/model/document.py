@@ -37,6 +37,11 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "makespan_s": plan.makespan,
         "lower_bound_s": plan.lower_bound,
         "gap": plan.gap,
+        "certificate": {
+            "bound_s": plan.lower_bound,
+            "by": plan.proved_by,
+            "optimal": plan.optimal,
+        },
         "feasible": plan.feasible,
         "nodes": plan.peak_nodes,
         "core_hours": plan.core_hours,
@@ -167,12 +172,17 @@ class _PlannedEntry(BaseModel):
     placements: tuple[_PlacementEntry, ...]
 
 
+class _Certificate(BaseModel):
+    by: Literal["bounds", "CP-SAT"] = "bounds"
+
+
 class _PlanFile(BaseModel):
     campaign: Campaign
     cluster: Cluster
     shape: Literal["jobs"] = "jobs"
     start_s: _Seconds = 0
     lower_bound_s: _Seconds
+    certificate: _Certificate = _Certificate()
     fingerprint: str
     reservations: tuple[Reservation, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -264,4 +274,5 @@ def _plan(data: Any) -> Plan:
         reservations=file.reservations,
         shape=file.shape,
         warnings=file.warnings,
+        proved_by=file.certificate.by,
     )

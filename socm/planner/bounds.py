@@ -7,14 +7,14 @@ Every bound holds for every plan on the cluster, whatever the policy: each lets 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from socm.model.campaign import Campaign
-from socm.model.cluster import Cluster
+from socm.model.cluster import Cluster, Option
 from socm.model.plan import PlannedWorkflow, Reservation
 from socm.planner.destructive import MOST, Work, destructive_bound
 from socm.planner.machines import Floats, Options, demands
@@ -85,8 +85,8 @@ def bounds_by_name(
     ended = max((w.finish for w in places.values()), default=0)
     if all(name in places for name in options):
         return {"fixed": ended if places else start}
-    work = _work(campaign, cluster, options, start, places)
-    step = _step(options, start, places, [r.finish for r in reservations])
+    work = _work(campaign, cluster, *left_to_do(campaign, options, start, places))
+    step = time_step(options, start, places, reservations)
     bounds = {"fixed": ended}
 
     def add(name: str, seconds: float) -> None:
@@ -105,36 +105,39 @@ def bounds_by_name(
     return bounds
 
 
-def _work(
+def left_to_do(
     campaign: Campaign,
-    cluster: Cluster,
     options: Options,
     start: int,
     places: Mapping[str, PlannedWorkflow],
-) -> Work:
-    """Put in arrays what is still to be done, in an order in which parents come first.
+) -> tuple[dict[str, Sequence[Option]], dict[str, int]]:
+    """Return the workflows that are not over, parents first, with their options.
 
-    What is fixed and not yet over is work whose window is as long as itself.
+    Also, by name, how long after the start those begin that are fixed: of them what is left is
+    work whose window is as long as itself.
     """
-    head_of_fixed = {}
-    ways = {}
+    ways: dict[str, Sequence[Option]] = {}
+    begins: dict[str, int] = {}
     for name in campaign.order:
+        place = places.get(name)
         if name not in options:
             continue
-        ways[name] = options[name]
-        if place := places.get(name):
+        if place is None:
+            ways[name] = options[name]
+        elif place.finish > start:
             begin = max(place.start, start)
-            ways[name] = [
-                replace(o, duration=place.finish - begin)
-                for o in options[name]
-                if (o.partition.name, o.qos.name) == (place.partition, place.qos or "")
-            ]
-            if place.finish <= start or not ways[name]:
-                del ways[name]
-                continue
-            head_of_fixed[name] = begin - start
+            where = (place.partition, place.qos or "")
+            same = [o for o in options[name] if (o.partition.name, o.qos.name) == where]
+            if same:
+                ways[name] = [replace(o, duration=place.finish - begin) for o in same]
+                begins[name] = begin - start
+    return ways, begins
+
+
+def _work(campaign: Campaign, cluster: Cluster, ways: Options, begins: Mapping[str, int]) -> Work:
+    """Put in arrays what is left to do."""
     duration = {name: min(o.duration for o in of_one) for name, of_one in ways.items()}
-    head, tail = heads_and_tails(campaign, duration, head_of_fixed)
+    head, tail = heads_and_tails(campaign, duration, begins)
     number = {name: k for k, name in enumerate(ways)}
     share, time = demands(campaign, cluster, ways)
     return Work(
@@ -144,25 +147,25 @@ def _work(
         parents=[
             [number[p] for p in campaign.workflows[name].depends if p in number] for name in ways
         ],
-        pinned=np.array([name in head_of_fixed for name in ways]),
+        pinned=np.array([name in begins for name in ways]),
         share=share,
         time=time,
     )
 
 
-def _step(
+def time_step(
     options: Options,
     start: int,
     places: Mapping[str, PlannedWorkflow],
-    reserved: Iterable[int],
+    reservations: Iterable[Reservation],
 ) -> int:
     """Return the seconds of which all durations, and all that something waits for, are multiples.
 
     Whatever ends before the start is nothing to wait for.
     """
     durations = {o.duration for name, ways in options.items() if name not in places for o in ways}
-    ends = {end - start for end in (*(w.finish for w in places.values()), *reserved)}
-    return math.gcd(*durations, *(end for end in ends if end > 0))
+    finishes = [*(w.finish for w in places.values()), *(r.finish for r in reservations)]
+    return math.gcd(*durations, *(end - start for end in finishes if end > start))
 
 
 def heads_and_tails(
