@@ -58,10 +58,11 @@ def test_our_bounds_are_none_that_the_relaxation_beats(
     windows = data.draw(reservations(pair[1]))
     before = plan_campaign(*pair, reservations=windows)
     now = data.draw(st.sampled_from([0, before.makespan // 3]))
-    fixed = [w for w in before.workflows if w.start < now]
+    begun = data.draw(st.integers(0, before.makespan))
+    fixed = [w for w in before.workflows if w.start < begun]
     plan = plan_campaign(*pair, start=now, reservations=windows, fixed=fixed)
     options = admitted(*pair)
-    own = lower_bound(*pair, options, start=now, fixed=fixed, reservations=windows, known=NEVER)
+    own = lower_bound(*pair, options, start=now, fixed=fixed, known=NEVER)
     naive = replace(plan, lower_bound=now)
     found = Relaxation(naive, options).solve(
         seconds=20, workers=1, seed=0, found=lambda order: None

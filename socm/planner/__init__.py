@@ -105,7 +105,6 @@ def plan_campaign(
             options,
             start=start,
             fixed=fixed,
-            reservations=reservations,
             known=max((w.finish for w in workflows), default=start),
         ),
         start=start,

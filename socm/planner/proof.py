@@ -100,7 +100,6 @@ def prove(plan: Plan, *, seconds: float = 60.0, workers: int = WORKERS, seed: in
         options,
         start=plan.start,
         fixed=[w for w in plan.workflows if w.fixed],
-        reservations=plan.reservations,
         known=plan.makespan,
     )
     best = plan if plan.lower_bound >= own else replace(plan, lower_bound=own, proved_by="bounds")

@@ -69,7 +69,7 @@ class Relaxation:
 
         self._plan = plan
         places = {w.name: w for w in plan.workflows if w.fixed}
-        self._step = time_step(options, plan.start, places, plan.reservations)
+        self._step = time_step(options, plan.start, places)
         self._ways, begins = left_to_do(plan.campaign, options, plan.start, places)
         self.model: CpModel = CpModel()
         horizon = (plan.makespan - plan.start) // self._step
@@ -162,7 +162,7 @@ class Relaxation:
                         intervals.append(interval)
                         amounts.append(amount)
                 for begin, end, amount in _reserved(loads, resource, of_node):
-                    # Rounded to steps that lie within: less is reserved than really is.
+                    # The steps that lie within: less is reserved than really is.
                     first = max(0, -(-(begin - self._plan.start) // self._step))
                     last = min(horizon, (end - self._plan.start) // self._step)
                     if first < last:
