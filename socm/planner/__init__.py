@@ -134,7 +134,6 @@ def _bound(instance: Instance, options: Mapping[str, Sequence[Option]]) -> int:
         options,
         start=instance.start,
         fixed=instance.fixed,
-        reservations=instance.reservations,
         known=serial(instance, by_rank(instance)).makespan if small else None,
     )
 

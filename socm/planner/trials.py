@@ -86,7 +86,6 @@ class Trials:
             options,
             start=self._late.start,
             fixed=[w for w in self._late.workflows if w.fixed],
-            reservations=self._late.reservations,
         )
 
     def smallest(
