@@ -13,7 +13,7 @@ from benchmarks.instances import quality_instances
 from benchmarks.table import show
 from socm.planner import plan_campaign
 from socm.planner.bounds import bounds_by_name
-from socm.planner.proof import prove
+from socm.planner.bounds.proof import prove
 
 NAMES = ("critical path", "heads and tails", "pigeonholes", "destructive")
 

@@ -26,8 +26,8 @@ from socm.planner.bounds import (
     lower_bound,
     pigeonhole_bound,
 )
+from socm.planner.bounds.machines import Options, Share, in_steps
 from socm.planner.instance import instance_of
-from socm.planner.machines import Options, Share, in_steps
 from socm.planner.serial import serial
 
 NEVER = 10**7

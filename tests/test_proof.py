@@ -23,8 +23,8 @@ from socm.model.document import plan_document, read_plan
 from socm.model.plan import Plan
 from socm.planner import plan_campaign, proof
 from socm.planner.bounds import lower_bound
-from socm.planner.proof import prove
-from socm.planner.relaxation import Relaxation
+from socm.planner.bounds.proof import prove
+from socm.planner.bounds.relaxation import Relaxation
 from socm.report.verdict import proof_verdict
 
 NEVER = 10**7

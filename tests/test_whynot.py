@@ -24,9 +24,9 @@ from socm.model.cluster import Cluster, Option, Partition, Qos
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
 from socm.planner.bounds import lower_bound
-from socm.planner.fitting import fitting
-from socm.planner.trials import MOST_PLANS
 from socm.planner.whynot import Remedy, WhyNot, why_not
+from socm.planner.whynot.fitting import fitting
+from socm.planner.whynot.trials import MOST_PLANS
 from socm.units import parse_duration
 
 ROOT = Path(__file__).parent.parent
@@ -427,7 +427,7 @@ def test_plans_are_few_whatever_the_campaign() -> None:
 def test_a_huge_campaign_is_told_what_needs_few_plans(
     most: int, plans: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("socm.planner.trials.MOST_WORKFLOWS", most)
+    monkeypatch.setattr("socm.planner.whynot.trials.MOST_WORKFLOWS", most)
     told = why(campaign_of(*(job(f"w{k}") for k in range(12)), hours=4, nodes=1), NODES_2)
     assert told.plans == plans
     assert not told.complete

@@ -161,7 +161,7 @@ def plan(
         )
     proof = None
     if prove:
-        from socm.planner.proof import prove as ask
+        from socm.planner.bounds.proof import prove as ask
 
         with waiting("looking for a proof, or a shorter plan"):
             proof = ask(planned, seconds=PROOF_SECONDS if time_limit is None else time_limit)

@@ -17,7 +17,7 @@ from socm.units import (
 )
 
 if TYPE_CHECKING:
-    from socm.planner.proof import Proof
+    from socm.planner.bounds.proof import Proof
 
 SURE = 0.9
 """From this probability on, a deadline is said to hold."""
@@ -55,7 +55,7 @@ def proof_verdict(proof: Proof) -> str:
     if proof.status == "optimal":
         return f"Proved optimal by {_BY[proof.plan.proved_by]} {after}: no plan is shorter."
     if proof.status == "too large":
-        from socm.planner.proof import MOST
+        from socm.planner.bounds.proof import MOST
 
         return (
             f"Too large for CP-SAT, which gets up to {format_count(MOST)} workflows (times the QOS "

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from socm.model.campaign import ResourceRequest
 from socm.model.cluster import Option
 from socm.model.plan import Plan
-from socm.planner import admitted
 from socm.planner.bounds import heads_and_tails
-from socm.planner.words import chain_in_words, names_in_words, nodes_in_words
+from socm.planner.instance import admitted
+from socm.planner.whynot.words import chain_in_words, names_in_words, nodes_in_words
 from socm.units import format_count, format_duration, format_memory
 
 Options = Mapping[str, Sequence[Option]]

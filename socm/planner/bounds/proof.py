@@ -10,9 +10,9 @@ from typing import Literal
 from socm.errors import ConfigError, InvalidPlan, Problem
 from socm.model.plan import Plan
 from socm.planner.bounds import lower_bound
+from socm.planner.bounds.machines import Options
+from socm.planner.bounds.relaxation import Relaxation
 from socm.planner.instance import instance_of
-from socm.planner.machines import Options
-from socm.planner.relaxation import Relaxation
 from socm.planner.serial import serial
 
 MOST = 10_000
@@ -55,9 +55,9 @@ class Proof:
 def prove(plan: Plan, *, seconds: float = 60.0, workers: int = WORKERS, seed: int = 0) -> Proof:
     """Ask CP-SAT for a better bound, or for a better plan.
 
-    It gets a relaxation (`socm.planner.relaxation`): what it proves holds for every plan. Each
-    better schedule that it finds is an order, by which workflows are planned again, one after
-    another; a plan that comes of it counts only if it passes its check.
+    It gets a relaxation (`socm.planner.bounds.relaxation`): what it proves holds for every plan.
+    Each better schedule that it finds is an order, by which workflows are planned again, one
+    after another; a plan that comes of it counts only if it passes its check.
 
     Parameters
     ----------

@@ -8,8 +8,8 @@ from typing import Any
 
 from socm.model.campaign import Campaign
 from socm.model.plan import Plan
-from socm.planner.binding import Binding, proven
-from socm.planner.levers import (
+from socm.planner.whynot.binding import Binding, proven
+from socm.planner.whynot.levers import (
     Case,
     Lever,
     both_budgets,
@@ -18,8 +18,8 @@ from socm.planner.levers import (
     more_nodes,
     with_qos,
 )
-from socm.planner.trials import UNTRIED, Planner, Trials
-from socm.planner.words import names_in_words
+from socm.planner.whynot.trials import UNTRIED, Planner, Trials
+from socm.planner.whynot.words import names_in_words
 from socm.units import HOUR, duration_text, format_core_hours, format_duration
 
 

@@ -9,9 +9,9 @@ from socm.errors import Infeasible
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster
 from socm.model.plan import Plan
-from socm.planner import admitted
 from socm.planner.bounds import lower_bound
-from socm.planner.levers import Case
+from socm.planner.instance import admitted
+from socm.planner.whynot.levers import Case
 
 Planner = Callable[[Campaign, Cluster], Plan]
 """Plans a changed campaign, or on a changed cluster."""

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster, Option
 from socm.model.plan import PlannedWorkflow
-from socm.planner.destructive import MOST, Work, destructive_bound
-from socm.planner.machines import Floats, Options, demands
+from socm.planner.bounds.destructive import MOST, Work, destructive_bound
+from socm.planner.bounds.machines import Floats, Options, demands
 
 _LEVELS = 64
 """How many heads, and how many tails, the head-tail bound tries at the most."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from socm.model.cluster import Option
 from socm.model.plan import Plan
 from socm.planner.bounds import heads_and_tails, left_to_do, time_step
-from socm.planner.machines import Options, Share, distinct_ways, machines
+from socm.planner.bounds.machines import Options, Share, distinct_ways, machines
 
 if TYPE_CHECKING:
     from ortools.sat.python.cp_model import CpModel, IntervalVar, IntVar
@@ -121,7 +121,7 @@ class Relaxation:
         return _Job(start, taken, intervals, duration)
 
     def _add_machines(self) -> None:
-        """Hold each machine's shares below the whole: see `socm.planner.machines`."""
+        """Hold each machine's shares below the whole: see `socm.planner.bounds.machines`."""
         campaign, cluster = self._plan.campaign, self._plan.cluster
         ways, of_workflow = distinct_ways(campaign, self._ways)
         for shares in machines(campaign, cluster, ways):
