@@ -21,8 +21,8 @@ from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster, Partition, Qos
 from socm.model.document import plan_document, read_plan
 from socm.model.plan import Plan
-from socm.planner import plan_campaign, proof
-from socm.planner.bounds import lower_bound
+from socm.planner import plan_campaign
+from socm.planner.bounds import lower_bound, proof
 from socm.planner.bounds.proof import prove
 from socm.planner.bounds.relaxation import Relaxation
 from socm.report.verdict import proof_verdict
