@@ -109,7 +109,7 @@ def plan(
     prove: Annotated[
         bool,
         typer.Option(
-            "--prove", help="Ask CP-SAT whether there is a shorter plan (needs socm[prove])."
+            "--prove", help="Ask CP-SAT whether there is a shorter plan (needs socm\\[prove])."
         ),
     ] = False,
     time_limit: Annotated[
