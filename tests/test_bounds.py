@@ -386,3 +386,16 @@ def test_what_is_too_long_for_a_small_tier_shares_what_the_larger_ones_have() ->
     work = [Workflow(name=f"w{k}", request=ResourceRequest(runtime=5 * hour)) for k in range(8)]
     plan = plan_campaign(Campaign.of("long", work), cluster)
     assert plan.lower_bound == plan.makespan == 10 * hour
+
+
+def test_what_must_be_done_before_a_join_is_a_head_of_all_that_comes_after_it() -> None:
+    """Two waves of ten on a node of four cores, with a join between them."""
+    minute = ResourceRequest(runtime=60)
+    first = [Workflow(name=f"a{k}", request=minute) for k in range(10)]
+    join = Workflow(name="join", request=minute, depends=tuple(w.name for w in first))
+    second = [Workflow(name=f"b{k}", request=minute, depends=("join",)) for k in range(10)]
+    node = Partition(name="p", nodes=1, cores=4, memory=1)
+    plan = plan_campaign(
+        Campaign.of("waves", [*first, join, *second]), Cluster(name="one", partitions=(node,))
+    )
+    assert plan.lower_bound == plan.makespan == (3 + 1 + 3) * 60

@@ -88,7 +88,11 @@ def bounds_by_name(
         return known is None or max(bounds.values()) < known
 
     add("critical path", float((work.head + work.duration + work.tail).max()))
-    add("heads and tails", max(head_tail_bound(work.head, work.tail, t) for t in work.time.T))
+    if len(work.duration) <= MOST:
+        work = work.lifted(step)
+    chains = float((work.head + work.duration + work.tail).max())
+    areas = max(head_tail_bound(work.head, work.tail, t) for t in work.time.T)
+    add("heads and tails", max(chains, areas))
     if open_still():
         add("pigeonholes", pigeonhole_bound(work.head, work.tail, work.duration, work.share))
     if known is not None and open_still() and len(work.duration) <= MOST:

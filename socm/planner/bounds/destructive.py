@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -68,6 +68,28 @@ class Work:
                 np.maximum(lag[:, child], lag[:, parent] + self.duration[parent], out=lag[:, child])
         return lag
 
+    def lifted(self, step: int = 1) -> Work:
+        """Return the same with heads and tails that count what must be done before and after.
+
+        All that one waits for is done before it begins: of these, those with a head of at least h
+        take their time on a machine, after h and as long before as the chain from the nearest of
+        them takes. So heads grow from each workflow to those that wait for it; and tails likewise.
+
+        Parameters
+        ----------
+        step
+            Of which all times are multiples.
+        """
+        waits = self.lag > -np.inf
+        np.fill_diagonal(waits, val=False)
+        between = self.lag - self.duration[:, None]  # from the end of one to the start of another
+        forward = range(len(self.duration))
+        head = _lifted(self.head, self.duration, waits, between, self.time, forward, step)
+        tail = _lifted(self.tail, self.duration, waits.T, between.T, self.time, forward[::-1], step)
+        return replace(
+            self, head=np.where(self.pinned, self.head, head), tail=np.maximum(self.tail, tail)
+        )
+
     @cached_property
     def apart(self) -> NDArray[np.bool_]:
         """Pairs that together want more than all of some machine: they never run at once."""
@@ -77,6 +99,30 @@ class Work:
             apart |= column[:, None] + column[None, :] > 1 + _TOLERANCE
         related = self.lag > -np.inf
         return apart & ~(related | related.T)
+
+
+def _lifted(
+    head: Floats,
+    duration: Floats,
+    before: NDArray[np.bool_],
+    between: Floats,
+    time: Floats,
+    order: Iterable[int],
+    step: int,
+) -> Floats:
+    """Lift heads, of one after the other; those before each are the rows of its column."""
+    head = head.copy()
+    for k in order:
+        first = np.flatnonzero(before[:, k])
+        if len(first):
+            first = first[np.argsort(-head[first], kind="stable")]
+            chain = (head[first] + duration[first] + between[first, k]).max()
+            area = head[first] + time[first].cumsum(axis=0).max(axis=1)
+            area += np.minimum.accumulate(between[first, k])
+            # Sums of floats: a last digit must not lift a head by a whole step.
+            least = max(head[k], chain, area.max() * (1 - 1e-12) - 1e-6)
+            head[k] = np.ceil(least / step) * step
+    return head
 
 
 def destructive_bound(work: Work, low: int, high: int, *, step: int = 1) -> int:
