@@ -157,6 +157,8 @@ class Nodes:
             has = self.cores >= threads
             if memory:
                 has &= self.memory >= -(-memory // ranks)
+            if gpus:
+                has &= self.gpus >= gpus
             nodes = has.nonzero()[0]
             room = self.cores[nodes] // threads
             if memory:
