@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from socm.model.campaign import Campaign, ResourceRequest
 from socm.model.cluster import Cluster, Option
@@ -162,6 +162,11 @@ class Instance:
             cores = min(cores, self.campaign.budget.cores)
         memory = sum(p.nodes * p.memory for p in partitions)
         return [max(ways[0].cores / cores, ways[0].shape.memory / memory) for ways in self.ways]
+
+    @cached_property
+    def kept(self) -> dict[str, Any]:
+        """What was worked out about it elsewhere, and will be asked for again."""
+        return {}
 
     @cached_property
     def mirrored(self) -> Instance:

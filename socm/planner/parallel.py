@@ -52,7 +52,7 @@ def parallel(instance: Instance, priority: Priority) -> Schedule:
     held: list[Held | None] = [None] * n
     waits = [len(parents) for parents in instance.parents]
     ready = instance.release.copy()
-    groups = _groups(instance)
+    group_of = groups(instance)
     queues: dict[Group, list[tuple[tuple[float, ...], int]]] = {}
     events = [(ready[k], k) for k in range(n) if not waits[k]]
     events += [(has.finish, k) for k, has in machine.running.items()]
@@ -63,7 +63,7 @@ def parallel(instance: Instance, priority: Priority) -> Schedule:
         while events and events[0][0] == now:
             _, k = heappop(events)
             if k not in machine.running:
-                heappush(queues.setdefault(groups[k], []), (priority[k], k))
+                heappush(queues.setdefault(group_of[k], []), (priority[k], k))
                 continue
             machine.give(k)
             for child in instance.children[k] if k >= 0 else ():
@@ -92,7 +92,7 @@ def parallel(instance: Instance, priority: Priority) -> Schedule:
     return Schedule(start=start, ways=ways, rooms=rooms, work=WORK_OF_PLACING * n)
 
 
-def _groups(instance: Instance) -> list[Group]:
+def groups(instance: Instance) -> list[Group]:
     """Put into one queue what asks for the same, but for time, and memory up to a factor of 2."""
     known: dict[int, Group] = {}
     for ways in instance.ways:

@@ -19,7 +19,7 @@ class Schedule:
 
     start: list[int]
     ways: list[Way]
-    rooms: list[Rooms]
+    rooms: Sequence[Rooms]
     work: int
 
     @cached_property
