@@ -18,15 +18,23 @@ from numba.core.caching import IndexDataCacheFile
 from strategies import clusters, pairs, reservations, share
 
 from benchmarks.instances import Instance as Known
-from benchmarks.instances import cluster_of, quality_instances, so_campaign
+from benchmarks.instances import cluster_of, layered_campaign, quality_instances, so_campaign
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import LARGEST, Cluster, Partition
 from socm.model.plan import Reservation
-from socm.planner import Effort, admitted, compiled_serial, plan_campaign
+from socm.planner import (
+    Effort,
+    admitted,
+    compiled_parallel,
+    compiled_serial,
+    improve,
+    plan_campaign,
+)
 from socm.planner.arrays import arrays_of
 from socm.planner.compiled import LOADING, SWITCH, Loader, entry
 from socm.planner.instance import Instance, instance_of
-from socm.planner.ranking import PRIORITIES, Priority, by_rank
+from socm.planner.parallel import plain as plain_parallel
+from socm.planner.ranking import PRIORITIES, Priority, by_rank, upward_rank
 from socm.planner.schedule import Schedule
 from socm.planner.serial import plain, serial
 
@@ -64,6 +72,8 @@ def assert_same(here: Instance, priority: Priority) -> None:
         assert not len(here) or (several and here.campaign.budget.nodes is not None)
         return
     assert_equal(compiled_serial.schedule(arrays, priority), plain(here, priority))
+    if not here.reservations:
+        assert_equal(compiled_parallel.schedule(arrays, priority), plain_parallel(here, priority))
 
 
 @given(pairs() | ONE_PARTITION, st.sampled_from(PRIORITIES), st.data())
@@ -73,12 +83,14 @@ def test_compiled_schedules_are_the_same(
     data: st.DataObject,
 ) -> None:
     """With windows that may overlap, and after a part of the campaign has run."""
-    windows = data.draw(reservations(pair[1])) + data.draw(reservations(pair[1]))
+    windows = ()
+    if data.draw(st.booleans()):
+        windows = data.draw(reservations(pair[1])) + data.draw(reservations(pair[1]))
     assert_same(here := instance(*pair, reservations=windows), priority(here))
     assert_same(back := here.mirrored, priority(back))
-    plan = plan_campaign(*pair, reservations=windows)
-    now = data.draw(st.integers(0, plan.makespan))
-    begun = [w for w in plan.workflows if w.start < now]
+    before = plain(here, priority(here))
+    now = data.draw(st.integers(0, before.makespan))
+    begun = [w for w in before.planned(here, upward_rank(here)) if w.start < now]
     later = instance(*pair, start=now, fixed=begun, reservations=windows)
     if len(later):
         assert_same(later, priority(later))
@@ -93,18 +105,33 @@ def test_they_are_on_real_campaigns(known: Known) -> None:
 
 
 def test_they_are_where_nodes_change_often() -> None:
-    """Step functions outgrow their space again and again."""
-    here = instance(so_campaign(600, seed=1), cluster_of(12))
-    assert_same(here, by_rank(here))
+    """Step functions outgrow their space again and again, and many wait for room."""
+    for campaign in (so_campaign(600, seed=1), layered_campaign(600, seed=1, width=600, scale=8)):
+        here = instance(campaign, cluster_of(12))
+        assert_same(here, by_rank(here))
 
 
 @share(0.3)
-@given(pairs(most=12), st.integers(0, 5))
-def test_a_search_makes_the_same_plan(pair: tuple[Campaign, Cluster], seed: int) -> None:
+@given(pairs(most=12), st.integers(0, 5), st.sampled_from([0, improve.SMALL]))
+def test_a_search_makes_the_same_plan(
+    pair: tuple[Campaign, Cluster], seed: int, small: int
+) -> None:
+    """By either scheme."""
     effort = Effort(iterations=50, seed=seed)
+    with mock.patch.object(improve, "SMALL", small):
+        with switched("1"):
+            compiled = plan_campaign(*pair, effort=effort)
+        assert compiled == plan_campaign(*pair, effort=effort)
+
+
+@share(0.3)
+@given(pairs(most=12))
+def test_work_that_is_counted_ends_a_search_at_the_same_plan(
+    pair: tuple[Campaign, Cluster],
+) -> None:
     with switched("1"):
-        compiled = plan_campaign(*pair, effort=effort)
-    assert compiled == plan_campaign(*pair, effort=effort)
+        compiled = plan_campaign(*pair)
+    assert compiled == plan_campaign(*pair)
 
 
 # What is left to the plain scheme
@@ -236,5 +263,6 @@ def test_a_function_without_a_place_to_be_kept_is_refused() -> None:
 
 def test_what_other_arguments_would_need_is_not_compiled() -> None:
     """It would take as long again."""
-    with pytest.raises(TypeError):
-        compiled_serial.kernel(*[None] * 11)  # type: ignore[arg-type]  # what is to be refused
+    for module, arguments in ((compiled_serial, 11), (compiled_parallel, 10)):
+        with pytest.raises(TypeError):
+            module.kernel(*[None] * arguments)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from socm.model.cluster import Partition
 from socm.planner.capacity import usable_nodes
+from socm.planner.compiled import LOADER
 from socm.planner.instance import Begun, Instance, Rooms, Shape, Way
 from socm.planner.ranking import Priority
 from socm.planner.schedule import Schedule
@@ -46,6 +47,12 @@ def parallel(instance: Instance, priority: Priority) -> Schedule:
     https://doi.org/10.1109/71.932708
     """
     assert not instance.reservations
+    work = WORK_OF_PLACING * len(instance)
+    return LOADER.schedule("parallel", instance, priority, work) or plain(instance, priority)
+
+
+def plain(instance: Instance, priority: Priority) -> Schedule:
+    """Do so with NumPy alone."""
     n = len(instance)
     machine = Machine(instance)
     start, ways = [0] * n, [instance.ways[k][0] for k in range(n)]
