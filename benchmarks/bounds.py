@@ -1,18 +1,34 @@
-"""How strong lower bounds are, and what they take: ``python -m benchmarks.bounds``."""
+"""How strong lower bounds are: ``python -m benchmarks.bounds [--prove SECONDS]``.
+
+With ``--prove``, also what CP-SAT makes of each plan in so many seconds.
+"""
 
 from __future__ import annotations
 
+import argparse
 import time
 from statistics import geometric_mean
 
 from benchmarks.instances import quality_instances
 from benchmarks.table import show
+from socm.planner import plan_campaign
 from socm.planner.bounds import bounds_by_name
+from socm.planner.bounds.proof import prove
 
 NAMES = ("critical path", "heads and tails", "pigeonholes", "destructive")
 
 
 def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description="How strong lower bounds are.")
+    parser.add_argument("--prove", type=float, metavar="SECONDS")
+    seconds = parser.parse_args().prove
+    own_bounds()
+    if seconds is not None:
+        proofs(seconds)
+
+
+def own_bounds() -> None:
     """Print each bound over the best makespan known; fail if one is above it.
 
     The milliseconds are those of all bounds together, once they stop at the best makespan known.
@@ -39,6 +55,26 @@ def main() -> None:
     rows.append(("geometric mean", "", *means, ""))
     header = ("instance", "n", *NAMES, "largest", "CP-SAT's", "ms")
     show("Lower bounds over the best makespan known", header, rows)
+    if wrong:
+        raise SystemExit("\n".join(["bounds that are none:", *wrong]))
+
+
+def proofs(seconds: float) -> None:
+    """Print what CP-SAT comes to, beginning at our plan; fail if that is above a known plan."""
+    rows, wrong = [], []
+    for name, campaign, cluster, _, best in quality_instances():
+        plan = plan_campaign(campaign, cluster)
+        proof = prove(plan, seconds=seconds)
+        makespan = proof.plan.makespan
+        ratios = plan.makespan / best, makespan / best, proof.bound / best
+        rows.append((name, len(campaign.workflows), *ratios, proof.status, f"{proof.seconds:.0f}"))
+        if proof.bound > best:
+            wrong.append(f"{name}: {proof.bound} s is proved, a plan takes {best} s")
+    means = [geometric_mean([float(row[k]) for row in rows]) for k in (2, 3, 4)]
+    optimal = sum(row[5] == "optimal" for row in rows)
+    rows.append(("geometric mean", "", *means, f"{optimal} optimal", ""))
+    header = ("instance", "n", "plan", "better plan", "bound", "status", "seconds")
+    show(f"CP-SAT for {seconds:g} s, over the best makespan known", header, rows)
     if wrong:
         raise SystemExit("\n".join(["bounds that are none:", *wrong]))
 
