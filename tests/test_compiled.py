@@ -22,16 +22,11 @@ from benchmarks.instances import cluster_of, layered_campaign, quality_instances
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import LARGEST, Cluster, Partition
 from socm.model.plan import Reservation
-from socm.planner import (
-    Effort,
-    admitted,
-    compiled_parallel,
-    compiled_serial,
-    improve,
-    plan_campaign,
-)
-from socm.planner.arrays import arrays_of
+from socm.planner import Effort, admitted, improve, plan_campaign
 from socm.planner.compiled import LOADING, SWITCH, Loader, entry
+from socm.planner.compiled import parallel as compiled_parallel
+from socm.planner.compiled import serial as compiled_serial
+from socm.planner.compiled.arrays import arrays_of
 from socm.planner.instance import Instance, instance_of
 from socm.planner.parallel import plain as plain_parallel
 from socm.planner.ranking import PRIORITIES, Priority, by_rank, upward_rank
@@ -212,7 +207,7 @@ def test_a_small_plan_does_not_wait_for_numba() -> None:
 def test_without_numba_the_plain_schemes_are_used() -> None:
     run(
         "sys.modules['numba'] = None; plan();"
-        "assert 'socm.planner.compiled_serial' not in sys.modules",
+        "assert 'socm.planner.compiled.serial' not in sys.modules",
         SOCM_COMPILED="1",
     )
 
@@ -221,7 +216,7 @@ def test_where_nothing_can_be_kept_the_plain_schemes_are_used() -> None:
     run(
         "from numba.core import caching;"
         "caching.CompileResultCacheImpl._locator_classes = []; plan();"
-        "assert 'socm.planner.compiled_serial' not in sys.modules",
+        "assert 'socm.planner.compiled.serial' not in sys.modules",
         SOCM_COMPILED="1",
     )
 
@@ -263,6 +258,6 @@ def test_a_function_without_a_place_to_be_kept_is_refused() -> None:
 
 def test_what_other_arguments_would_need_is_not_compiled() -> None:
     """It would take as long again."""
-    for module, arguments in ((compiled_serial, 11), (compiled_parallel, 10)):
+    for module, arguments in ((compiled_serial, 11), (compiled_parallel, 11)):
         with pytest.raises(TypeError):
             module.kernel(*[None] * arguments)

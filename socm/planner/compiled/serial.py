@@ -10,7 +10,8 @@ from heapq import heapify, heappop, heappush
 
 import numpy as np
 
-from socm.planner.arrays import (
+from socm.planner.compiled import entry, part
+from socm.planner.compiled.arrays import (
     BEGUN,
     NONE,
     PARTITION,
@@ -26,7 +27,6 @@ from socm.planner.arrays import (
     order_and_rank,
     record,
 )
-from socm.planner.compiled import entry, part
 from socm.planner.ranking import Priority
 from socm.planner.schedule import Schedule
 from socm.planner.serial import WORK_OF_PLACING

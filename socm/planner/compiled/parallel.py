@@ -10,7 +10,8 @@ from heapq import heapify, heappop, heappush
 
 import numpy as np
 
-from socm.planner.arrays import (
+from socm.planner.compiled import entry, part
+from socm.planner.compiled.arrays import (
     BEGUN,
     NONE,
     PARTITION,
@@ -25,12 +26,11 @@ from socm.planner.arrays import (
     order_and_rank,
     record,
 )
-from socm.planner.compiled import entry, part
-from socm.planner.parallel import DEPTH, UNLIMITED, WORK_OF_PLACING
+from socm.planner.parallel import DEPTH, WORK_OF_PLACING
 from socm.planner.ranking import Priority
 from socm.planner.schedule import Schedule
 
-NEVER = 2**62
+NEVER = UNLIMITED = 2**62
 
 FREE = record("cores", "memory", "gpus")
 """What is free, on a node or on all of a partition."""
@@ -48,7 +48,7 @@ def schedule(arrays: Arrays, priority: Priority) -> Schedule:
     order, rank = order_and_rank(priority)
     start, held, rooms = kernel(
         arrays.workflows, arrays.children, arrays.ways, arrays.partitions, arrays.limits,
-        arrays.begun, arrays.rooms, arrays.start, order, rank,
+        arrays.begun, arrays.rooms, arrays.start, DEPTH, order, rank,
     )  # fmt: skip
     rooms["node"] = arrays.names[rooms["node"]]
     of_way = arrays.of_way
@@ -281,10 +281,10 @@ def _foresee(
             return
 
 
-@entry(WORKFLOW, Ints, WAY, PARTITION, Ints, BEGUN, ROOM, int, Ints, Ints)
+@entry(WORKFLOW, Ints, WAY, PARTITION, Ints, BEGUN, ROOM, int, int, Ints, Ints)
 def kernel(
     workflows: Records, children: Ints, ways: Records, partitions: Records, limits: Ints,
-    begun: Records, rooms_of_begun: Records, begin: int, order: Ints, rank: Ints,
+    begun: Records, rooms_of_begun: Records, begin: int, depth: int, order: Ints, rank: Ints,
 ) -> tuple[Ints, Records, Records]:  # fmt: skip
     """Go forward in time; return starts, and what each has of the rooms."""
     n, nodes, most = len(order), partitions[-1].last_node, len(order) + len(begun)
@@ -300,7 +300,7 @@ def kernel(
     left[limits == NONE] = UNLIMITED
     shadows = np.zeros(1, dtype=SHADOW)
     shadows[0].workflow = NONE
-    misfits = np.empty(DEPTH + len(ways), dtype=MISFIT)
+    misfits = np.empty(depth + len(ways), dtype=MISFIT)
     found, mine = np.empty(nodes, dtype=ROOM), np.empty(nodes, dtype=ROOM)
 
     # What runs, sorted by its end; what is fixed has numbers from n on.
@@ -364,7 +364,7 @@ def kernel(
         for group in range(groups):
             if queues[group].length:
                 _push(heads, heap, heap[queues[group].begin])
-        while heads.length and known < DEPTH:
+        while heads.length and known < depth:
             k = order[heap[n]]
             _pop(heads, heap)
             w, queue = workflows[k], queues[workflows[k].group]

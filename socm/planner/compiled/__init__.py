@@ -59,7 +59,8 @@ class Loader:
         work
             What the plain scheme would take for it, roughly.
         """
-        from socm.planner.arrays import arrays_of  # needs the schemes, and they need this module
+        # It needs the schemes, and they need this module.
+        from socm.planner.compiled.arrays import arrays_of
 
         self.expect(work)
         switch = os.environ.get(SWITCH)
@@ -73,7 +74,7 @@ class Loader:
         """Load a scheme; `None` where Numba is missing, or cannot keep what it compiles."""
         if scheme not in self._modules:
             try:
-                module = importlib.import_module(f"socm.planner.compiled_{scheme}")
+                module = importlib.import_module(f"socm.planner.compiled.{scheme}")
             except (ImportError, RuntimeError):
                 self._modules[scheme] = None
             else:
@@ -96,7 +97,8 @@ def entry(*arguments: object) -> Callable[[Function], Function]:
     """Compile a function now, or load it if that was done on this machine.
 
     It is kept beside the source if that may be written to, else in Numba's cache of the user;
-    ``NUMBA_CACHE_DIR`` names another place.
+    ``NUMBA_CACHE_DIR`` names another place. It is compiled anew when its own module changes, so
+    what other modules say by numbers that may change has to be an argument.
 
     Parameters
     ----------
