@@ -111,7 +111,7 @@ class PlannedWorkflow:
     @property
     def nodes(self) -> tuple[tuple[str, int], ...]:
         """The nodes that it runs on."""
-        return tuple((p.partition, p.node) for p in self.placements)
+        return tuple([(partition, node) for partition, node, _ in self.placements])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,10 +303,11 @@ class Plan:
         if option is None:
             yield f"{w.name}: {w.partition} with QOS {w.qos} does not admit it"
             return
+        nodes, ranks = w.nodes, [p.ranks for p in w.placements]
         for what, planned, right in (
             ("threads", w.threads, option.threads),
             ("exclusive", w.exclusive, option.exclusive),
-            ("ranks", sum(p.ranks for p in w.placements), request.ranks),
+            ("ranks", sum(ranks), request.ranks),
             ("seconds", w.duration, w.duration if w.fixed else option.duration),
         ):
             if planned != right:
@@ -316,11 +317,11 @@ class Plan:
                 f"{w.name}: walltime {w.walltime} s is not between {w.duration} s and "
                 f"{option.walltime} s"
             )
-        if len(set(w.nodes)) < len(w.nodes) or any(p.ranks < 1 for p in w.placements):
+        if len(set(nodes)) < len(nodes) or min(ranks, default=1) < 1:
             yield f"{w.name}: a node is listed twice or without ranks"
-        for p in w.placements:
-            if p.partition != w.partition or not 0 <= p.node < option.partition.nodes:
-                yield f"{w.name}: there is no node {p.node} of {p.partition} in {w.partition}"
+        for partition, node in nodes:
+            if partition != w.partition or not 0 <= node < option.partition.nodes:
+                yield f"{w.name}: there is no node {node} of {partition} in {w.partition}"
         most = option.qos.nodes_per_job
         if most is not None and len(w.placements) > most:
             yield f"{w.name}: spans {len(w.placements)} nodes, QOS {w.qos} gives a job {most}"

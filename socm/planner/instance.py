@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from socm.model.campaign import Campaign, ResourceRequest
-from socm.model.cluster import Cluster, Option
+from socm.model.cluster import Admission, Cluster, Option
 from socm.model.plan import PlannedWorkflow, Reservation
 
 
@@ -268,12 +268,9 @@ class Ways:
         )
 
 
-def admitted(
-    campaign: Campaign, cluster: Cluster
-) -> dict[str, tuple[tuple[Option, ...], tuple[str, ...]]]:
+def admitted(campaign: Campaign, cluster: Cluster) -> dict[str, Admission]:
     """Return the options of each workflow and the reasons against others; of equals, the same."""
-    known: dict[ResourceRequest, tuple[tuple[Option, ...], tuple[str, ...]]] = {}
-    for workflow in campaign.workflows.values():
-        if workflow.request not in known:
-            known[workflow.request] = cluster.admit(workflow.request, campaign.budget)
-    return {name: known[workflow.request] for name, workflow in campaign.workflows.items()}
+    return {
+        name: cluster.admit(workflow.request, campaign.budget)
+        for name, workflow in campaign.workflows.items()
+    }
