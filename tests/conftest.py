@@ -16,3 +16,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # A random campaign is planned hundreds of times: each is searched for a moment only.
 effort.USUAL_WORK = 10_000
+
+# The plain schemes are the ones to test; `test_compiled` holds the others to them.
+os.environ["SOCM_COMPILED"] = "0"

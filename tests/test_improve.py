@@ -135,6 +135,14 @@ def test_the_parallel_scheme_makes_plans(
     assert faults(later) == []
 
 
+def test_the_parallel_scheme_puts_no_rank_where_gpus_are_taken() -> None:
+    one_gpu = ResourceRequest(gpus=1, runtime=60)
+    campaign = Campaign.of("gpus", [Workflow(name=name, request=one_gpu) for name in "ab"])
+    node = Partition(name="p", nodes=2, cores=8, memory=1, gpus=1)
+    here = instance(campaign, Cluster(name="two", partitions=(node,)))
+    assert parallel(here, by_rank(here)).rooms == [[(0, 1)], [(1, 1)]]
+
+
 @share(0.5)
 @given(pairs(most=15), st.sampled_from(PRIORITIES))
 def test_both_schemes_take_any_priority(pair: tuple[Campaign, Cluster], priority: object) -> None:

@@ -158,6 +158,10 @@ class Option:
     capped: bool = False
 
 
+Admission = tuple[tuple[Option, ...], tuple[str, ...]]
+"""Ways to run a request, and why the others are none."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
     """Partitions and the QOS tiers to use them by.
@@ -214,10 +218,8 @@ class Cluster:
                 if not qos.partitions or partition.name in qos.partitions:
                     yield partition, qos
 
-    def admit(
-        self, request: ResourceRequest, budget: Budget | None = None
-    ) -> tuple[tuple[Option, ...], tuple[str, ...]]:
-        """List the ways to run a request, and why the others are none.
+    def admit(self, request: ResourceRequest, budget: Budget | None = None) -> Admission:
+        """List the ways to run a request, and why the others are none; of equal ones, the same.
 
         A walltime that nobody gave is cut to a QOS limit only where no QOS holds all of it.
 
@@ -228,6 +230,18 @@ class Cluster:
         reasons
             One line for each partition and QOS that does not admit the request.
         """
+        key = request, budget or Budget()
+        found = self._admitted.get(key)
+        if found is None:
+            found = self._admitted[key] = self._admit(*key)
+        return found
+
+    @cached_property
+    def _admitted(self) -> dict[tuple[ResourceRequest, Budget], Admission]:
+        """What was found: the planner asks, bounds ask, and the check of the plan asks again."""
+        return {}
+
+    def _admit(self, request: ResourceRequest, budget: Budget) -> Admission:
         reasons = [
             f"{kind} {named!r} is not on {self.name}"
             + (f"; {hint}" if (hint := did_you_mean(named, known)) else "")
@@ -245,7 +259,7 @@ class Cluster:
                 continue
             if request.qos != qos.name and (request.qos is not None or qos.debug):
                 continue
-            outcome = self._option(request, partition, qos, budget or Budget())
+            outcome = self._option(request, partition, qos, budget)
             if isinstance(outcome, Option):
                 options.append(outcome)
             else:

@@ -13,6 +13,7 @@ from socm.errors import InvalidPlan
 from socm.model.allocation import Allocation, bad_allocations, bad_step
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster, Partition
+from socm.model.occupancy import overfull_nodes
 from socm.units import HOUR
 
 
@@ -110,7 +111,7 @@ class PlannedWorkflow:
     @property
     def nodes(self) -> tuple[tuple[str, int], ...]:
         """The nodes that it runs on."""
-        return tuple((p.partition, p.node) for p in self.placements)
+        return tuple([(partition, node) for partition, node, _ in self.placements])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,7 +263,7 @@ class Plan:
         starts = [w.start for w in self.workflows]
         if starts != sorted(starts):
             yield "its workflows are not in the order of their starts"
-        yield from self._overfull_nodes(sound)
+        yield from overfull_nodes(self, sound)
         yield from bad_allocations(self) if steps else self._exceeded_limits(sound)
         if self.allocations and not steps:
             yield "it has allocations, and each workflow is a job of its own"
@@ -302,10 +303,11 @@ class Plan:
         if option is None:
             yield f"{w.name}: {w.partition} with QOS {w.qos} does not admit it"
             return
+        nodes, ranks = w.nodes, [p.ranks for p in w.placements]
         for what, planned, right in (
             ("threads", w.threads, option.threads),
             ("exclusive", w.exclusive, option.exclusive),
-            ("ranks", sum(p.ranks for p in w.placements), request.ranks),
+            ("ranks", sum(ranks), request.ranks),
             ("seconds", w.duration, w.duration if w.fixed else option.duration),
         ):
             if planned != right:
@@ -315,11 +317,11 @@ class Plan:
                 f"{w.name}: walltime {w.walltime} s is not between {w.duration} s and "
                 f"{option.walltime} s"
             )
-        if len(set(w.nodes)) < len(w.nodes) or any(p.ranks < 1 for p in w.placements):
+        if len(set(nodes)) < len(nodes) or min(ranks, default=1) < 1:
             yield f"{w.name}: a node is listed twice or without ranks"
-        for p in w.placements:
-            if p.partition != w.partition or not 0 <= p.node < option.partition.nodes:
-                yield f"{w.name}: there is no node {p.node} of {p.partition} in {w.partition}"
+        for partition, node in nodes:
+            if partition != w.partition or not 0 <= node < option.partition.nodes:
+                yield f"{w.name}: there is no node {node} of {partition} in {w.partition}"
         most = option.qos.nodes_per_job
         if most is not None and len(w.placements) > most:
             yield f"{w.name}: spans {len(w.placements)} nodes, QOS {w.qos} gives a job {most}"
@@ -339,42 +341,15 @@ class Plan:
                         f"{before.finish} s"
                     )
 
-    def _overfull_nodes(self, workflows: Iterable[PlannedWorkflow]) -> Iterator[str]:
-        """Sweep over each node's starts and ends, adding up what is in use."""
-        changes: dict[tuple[str, int], list[_Change]] = defaultdict(list)
-        for w in workflows:
-            partition = self.cluster.by_partition[w.partition]
-            request = self.campaign.workflows[w.name].request
-            for p in w.placements:
-                cores, memory, gpus = (
-                    (partition.cores, partition.memory, partition.gpus)
-                    if w.exclusive
-                    else (p.ranks * w.threads, request.memory_of(p.ranks), p.ranks * request.gpus)
-                )
-                changes[p.partition, p.node] += [
-                    (w.start, 1, 1, cores, memory, gpus),
-                    (w.finish, 0, -1, -cores, -memory, -gpus),
-                ]
-        for r in self.reservations:
-            for node, (cores, memory, gpus) in r.loads(self.cluster.by_partition[r.partition]):
-                changes[r.partition, node] += [
-                    (r.start, 1, 0, cores, memory, gpus),
-                    (r.finish, 0, 0, -cores, -memory, -gpus),
-                ]
-        for (name, node), events in sorted(changes.items()):
-            partition = self.cluster.by_partition[name]
-            have = (partition.cores, partition.memory, partition.gpus)
-            if complaint := _first_overload(events, have):
-                yield f"{name} node {node}: {complaint}"
-
     def _exceeded_limits(self, workflows: list[PlannedWorkflow]) -> Iterator[str]:
         for qos in self.cluster.tiers:
             mine = [w for w in workflows if (w.qos or "") == qos.name]
-            jobs, cores = peak(mine, lambda w: 1), peak(mine, lambda w: w.cores)
-            if qos.running_jobs is not None and jobs > qos.running_jobs:
-                yield f"QOS {qos.name}: {jobs} jobs run at once, it lets {qos.running_jobs}"
-            if qos.cores is not None and cores > qos.cores:
-                yield f"QOS {qos.name}: {cores} cores in use at once, it lets {qos.cores}"
+            most = qos.running_jobs
+            if most is not None and (jobs := peak(mine, lambda w: 1)) > most:
+                yield f"QOS {qos.name}: {jobs} jobs run at once, it lets {most}"
+            most = qos.cores
+            if most is not None and (cores := peak(mine, lambda w: w.cores)) > most:
+                yield f"QOS {qos.name}: {cores} cores in use at once, it lets {most}"
         budget = self.campaign.budget
         if budget.cores is not None and (most := peak(workflows, lambda w: w.cores)) > budget.cores:
             yield f"budget: {most} cores in use at once, not {budget.cores}"
@@ -382,25 +357,6 @@ class Plan:
             most = max((used for _, used in _busy_nodes(workflows)), default=0)
             if most > budget.nodes:
                 yield f"budget: {most} nodes in use at once, not {budget.nodes}"
-
-
-_Change = tuple[int, int, int, int, int, int]
-"""Time, 0 for an end and 1 for a start, and what it adds: workflows, cores, MB, GPUs."""
-
-
-def _first_overload(events: list[_Change], have: tuple[int, int, int]) -> str | None:
-    """Say what of a node is first used too much, if a workflow has part in it.
-
-    At one instant, ends come before starts.
-    """
-    workflows, used = 0, [0, 0, 0]
-    for time, _, joins, *deltas in sorted(events):
-        workflows += joins
-        used = [u + d for u, d in zip(used, deltas, strict=True)]
-        for what, u, h in zip(("cores", "MB", "GPUs"), used, have, strict=True):
-            if workflows and u > h:
-                return f"{u} {what} in use at {time} s, it has {h}"
-    return None
 
 
 def peak(workflows: Iterable[PlannedWorkflow], amount: Callable[[PlannedWorkflow], int]) -> int:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from socm.model.campaign import Campaign, ResourceRequest
-from socm.model.cluster import Cluster, Option
+from socm.model.cluster import Admission, Cluster, Option
 from socm.model.plan import PlannedWorkflow, Reservation
 
 
@@ -164,6 +164,11 @@ class Instance:
         return [max(ways[0].cores / cores, ways[0].shape.memory / memory) for ways in self.ways]
 
     @cached_property
+    def kept(self) -> dict[str, Any]:
+        """What was worked out about it elsewhere, and will be asked for again."""
+        return {}
+
+    @cached_property
     def mirrored(self) -> Instance:
         """The same with time running backwards: what waits for another comes before it.
 
@@ -263,12 +268,9 @@ class Ways:
         )
 
 
-def admitted(
-    campaign: Campaign, cluster: Cluster
-) -> dict[str, tuple[tuple[Option, ...], tuple[str, ...]]]:
+def admitted(campaign: Campaign, cluster: Cluster) -> dict[str, Admission]:
     """Return the options of each workflow and the reasons against others; of equals, the same."""
-    known: dict[ResourceRequest, tuple[tuple[Option, ...], tuple[str, ...]]] = {}
-    for workflow in campaign.workflows.values():
-        if workflow.request not in known:
-            known[workflow.request] = cluster.admit(workflow.request, campaign.budget)
-    return {name: known[workflow.request] for name, workflow in campaign.workflows.items()}
+    return {
+        name: cluster.admit(workflow.request, campaign.budget)
+        for name, workflow in campaign.workflows.items()
+    }

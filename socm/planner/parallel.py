@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from socm.model.cluster import Partition
 from socm.planner.capacity import usable_nodes
+from socm.planner.compiled import LOADER
 from socm.planner.instance import Begun, Instance, Rooms, Shape, Way
 from socm.planner.ranking import Priority
 from socm.planner.schedule import Schedule
@@ -46,13 +47,19 @@ def parallel(instance: Instance, priority: Priority) -> Schedule:
     https://doi.org/10.1109/71.932708
     """
     assert not instance.reservations
+    work = WORK_OF_PLACING * len(instance)
+    return LOADER.schedule("parallel", instance, priority, work) or plain(instance, priority)
+
+
+def plain(instance: Instance, priority: Priority) -> Schedule:
+    """Do so with NumPy alone."""
     n = len(instance)
     machine = Machine(instance)
     start, ways = [0] * n, [instance.ways[k][0] for k in range(n)]
     held: list[Held | None] = [None] * n
     waits = [len(parents) for parents in instance.parents]
     ready = instance.release.copy()
-    groups = _groups(instance)
+    group_of = groups(instance)
     queues: dict[Group, list[tuple[tuple[float, ...], int]]] = {}
     events = [(ready[k], k) for k in range(n) if not waits[k]]
     events += [(has.finish, k) for k, has in machine.running.items()]
@@ -63,7 +70,7 @@ def parallel(instance: Instance, priority: Priority) -> Schedule:
         while events and events[0][0] == now:
             _, k = heappop(events)
             if k not in machine.running:
-                heappush(queues.setdefault(groups[k], []), (priority[k], k))
+                heappush(queues.setdefault(group_of[k], []), (priority[k], k))
                 continue
             machine.give(k)
             for child in instance.children[k] if k >= 0 else ():
@@ -92,7 +99,7 @@ def parallel(instance: Instance, priority: Priority) -> Schedule:
     return Schedule(start=start, ways=ways, rooms=rooms, work=WORK_OF_PLACING * n)
 
 
-def _groups(instance: Instance) -> list[Group]:
+def groups(instance: Instance) -> list[Group]:
     """Put into one queue what asks for the same, but for time, and memory up to a factor of 2."""
     known: dict[int, Group] = {}
     for ways in instance.ways:
@@ -157,6 +164,8 @@ class Nodes:
             has = self.cores >= threads
             if memory:
                 has &= self.memory >= -(-memory // ranks)
+            if gpus:
+                has &= self.gpus >= gpus
             nodes = has.nonzero()[0]
             room = self.cores[nodes] // threads
             if memory:

@@ -19,7 +19,7 @@ class Schedule:
 
     start: list[int]
     ways: list[Way]
-    rooms: list[Rooms]
+    rooms: Sequence[Rooms]
     work: int
 
     @cached_property
@@ -43,8 +43,10 @@ class Schedule:
                     partition=partitions[way.partition],
                     qos=way.option.qos.name or None,
                     placements=tuple(
-                        Placement(partitions[way.partition], node, ranks)
-                        for node, ranks in self.rooms[k]
+                        [
+                            Placement(partitions[way.partition], node, ranks)
+                            for node, ranks in self.rooms[k]
+                        ]
                     ),
                     threads=way.option.threads,
                     exclusive=way.option.exclusive,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 
 from socm.planner.capacity import Capacity
+from socm.planner.compiled import LOADER
 from socm.planner.instance import Instance, Rooms, Way
 from socm.planner.ranking import Priority
 from socm.planner.schedule import Schedule
@@ -29,6 +30,13 @@ def serial(instance: Instance, priority: Priority) -> Schedule:
     ----------
     R. Kolisch, Eur. J. Oper. Res. 90 (1996) 320, https://doi.org/10.1016/0377-2217(95)00357-6
     """
+    nodes = sum(p.nodes for p in instance.cluster.partitions)
+    work = len(instance) * (nodes + WORK_OF_PLACING)
+    return LOADER.schedule("serial", instance, priority, work) or plain(instance, priority)
+
+
+def plain(instance: Instance, priority: Priority) -> Schedule:
+    """Do so in Python."""
     n = len(instance)
     capacity = Capacity(instance)
     start, ways = [0] * n, [instance.ways[k][0] for k in range(n)]

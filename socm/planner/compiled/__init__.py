@@ -1,0 +1,134 @@
+"""Whether schedules are made by compiled code, and what compiles it.
+
+With Numba (``pip install 'socm[fast]'``) both schemes have a compiled twin that gives the same
+schedules. To load it takes about a second, and some ten seconds the first time on a machine: so
+that is done once the schedules that a process makes take longer than that.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from types import ModuleType
+from typing import TypeVar, cast
+
+import numpy as np
+
+from socm.planner.effort import PACE
+from socm.planner.instance import Instance
+from socm.planner.ranking import Priority
+from socm.planner.schedule import Schedule
+
+SWITCH = "SOCM_COMPILED"
+"""Of the environment: 0 is never, 1 is from the beginning."""
+LOADING = PACE
+"""What it takes to load compiled code, in nodes looked at: about a second."""
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+class Loader:
+    """Compiled schemes, loaded once in a process, and not before that pays.
+
+    What was scheduled without them tells: once that has taken as long as loading does, it is time.
+
+    Parameters
+    ----------
+    work
+        What the schedules of this process took, and those that are known to come.
+    """
+
+    def __init__(self, work: int = 0) -> None:
+        self._work = work
+        self._modules: dict[str, ModuleType | None] = {}
+
+    def expect(self, work: int) -> None:
+        """Note that schedules will take so much work."""
+        self._work += work
+
+    def schedule(
+        self, scheme: str, instance: Instance, priority: Priority, work: int
+    ) -> Schedule | None:
+        """Make a schedule by a compiled scheme; `None` leaves it to the plain one.
+
+        Parameters
+        ----------
+        scheme
+            Its module's name in this package.
+        work
+            What the plain scheme would take for it, roughly.
+        """
+        # It needs the schemes, and they need this module.
+        from socm.planner.compiled.arrays import arrays_of
+
+        self.expect(work)
+        switch = os.environ.get(SWITCH)
+        if switch == "0" or (switch != "1" and self._work < LOADING):
+            return None
+        arrays = arrays_of(instance)
+        module = self._module(scheme) if arrays is not None else None
+        return module.schedule(arrays, priority) if module is not None else None
+
+    def _module(self, scheme: str) -> ModuleType | None:
+        """Load a scheme; `None` where Numba is missing, or cannot keep what it compiles."""
+        if scheme not in self._modules:
+            try:
+                module = importlib.import_module(f"socm.planner.compiled.{scheme}")
+            except (ImportError, RuntimeError):
+                self._modules[scheme] = None
+            else:
+                self._modules[scheme] = module
+        return self._modules[scheme]
+
+
+LOADER = Loader()
+"""That of this process."""
+
+
+def part(function: Function) -> Function:
+    """Let a function be compiled into those that call it."""
+    import numba
+
+    return cast(Function, numba.njit(function))
+
+
+def entry(*arguments: object) -> Callable[[Function], Function]:
+    """Compile a function now, or load it if that was done on this machine.
+
+    It is kept beside the source if that may be written to, else in Numba's cache of the user;
+    ``NUMBA_CACHE_DIR`` names another place. It is compiled anew when its own module changes, so
+    what other modules say by numbers that may change has to be an argument.
+
+    Parameters
+    ----------
+    arguments
+        Their types: of an array of records, that of the record; else `int` or `Ints`.
+
+    Raises
+    ------
+    RuntimeError
+        If there is no place to keep it.
+    """
+    import numba
+
+    signature = tuple(
+        numba.from_dtype(kind)[::1]
+        if isinstance(kind, np.dtype)
+        else numba.int64
+        if kind is int
+        else numba.int64[::1]
+        for kind in arguments
+    )
+
+    def compiled(function: Function) -> Function:
+        dispatcher = numba.njit(cache=True)(function)
+        try:
+            dispatcher.compile(signature)
+        except OSError:
+            # Compiled, and not kept: the disk is full, or somebody else has the cache.
+            dispatcher.compile(signature)
+        dispatcher.disable_compile()
+        return cast(Function, dispatcher)
+
+    return compiled
