@@ -10,30 +10,33 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 Pass = tuple[float, list[dict[str, Any]]]
-"""Processor time in seconds, and a row for each workflow."""
+"""Processor time in seconds, and of each workflow when it begins and ends, on which core first."""
 
 
 def so_campaign_manager(task: dict[str, Any]) -> Pass:
     """Plan once with its `HeftPlanner`, on all cores: what it repeats when it looks for a budget.
 
-    Of radical.utils the planner needs a logger and a name; the stand-ins do nothing, which is less
-    than the real ones do.
+    Of radical.utils the planner needs a name and a logger, for which there are stand-ins. It logs
+    each place that it looks at into a file; how much of its time that is, `log` tells.
     """
-    radical, utils = ModuleType("radical"), ModuleType("radical.utils")
-    utils.ID_CUSTOM = "custom"  # type: ignore[attr-defined]
-    utils.generate_id = lambda *_, **__: "planner"  # type: ignore[attr-defined]
-    utils.Logger = _Silent  # type: ignore[attr-defined]
-    radical.utils = utils  # type: ignore[attr-defined]
-    sys.modules |= {"radical": radical, "radical.utils": utils}
-    from socm.core import DAG, Resource, Workflow  # theirs
+    utils = SimpleNamespace(
+        ID_CUSTOM="custom",
+        generate_id=lambda *_, **__: "planner",
+        Logger=_logger if task["log"] else _Silent,
+    )
+    sys.modules |= {"radical": SimpleNamespace(utils=utils), "radical.utils": utils}
+    # These are theirs: of this package nothing can be seen from here.
+    from socm.core import DAG, Resource, Workflow
+
     from socm.planner import HeftPlanner
 
     dag, numbers, needs = DAG(), {}, {}
@@ -56,7 +59,10 @@ def so_campaign_manager(task: dict[str, Any]) -> Pass:
     planner = HeftPlanner(resources=resource, resource_requirements=needs)
     cores = range(task["nodes"] * task["cores"])
     begin = time.process_time()
-    plan, _ = planner._calculate_plan(campaign=dag, resources=cores, resource_requirements=needs)
+    # Its public ways to plan repeat this, or print what it gives.
+    plan, _ = planner._calculate_plan(  # noqa: SLF001
+        campaign=dag, resources=cores, resource_requirements=needs
+    )
     seconds = time.process_time() - begin
     return seconds, [
         {
@@ -67,6 +73,17 @@ def so_campaign_manager(task: dict[str, Any]) -> Pass:
         }
         for entry in plan
     ]
+
+
+def _logger(name: str, level: str, path: str) -> logging.Logger:
+    """Return a logger that formats and writes each line, to nowhere."""
+    logger = logging.getLogger(name)
+    logger.setLevel(level)
+    logger.propagate = False
+    handler = logging.FileHandler(os.devnull)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    return logger
 
 
 class _Silent:
@@ -80,7 +97,7 @@ class _Silent:
 
 
 def saga(task: dict[str, Any]) -> Pass:
-    """Plan once with its `HeftScheduler`: each workflow takes a node, and sends nothing to others."""
+    """Plan once with its `HeftScheduler`: each workflow takes a node, and sends no data."""
     from saga import Network, TaskGraph
     from saga.schedulers.heft import HeftScheduler
 
@@ -93,13 +110,16 @@ def saga(task: dict[str, Any]) -> Pass:
         tasks=[(w["name"], float(w["runtime"])) for w in task["workflows"]],
         dependencies=[(p, w["name"], 0.0) for w in task["workflows"] for p in w["depends"]],
     )
+    names = {w["name"] for w in task["workflows"]}
     begin = time.process_time()
     schedule = HeftScheduler().schedule(network, graph)
     seconds = time.process_time() - begin
+    # It adds a first and a last task where there are several.
     return seconds, [
-        {"name": t.name, "start": t.start, "finish": t.end, "core": nodes.index(node)}
-        for node, entries in schedule.items()
-        for t in entries
+        {"name": t.name, "start": t.start, "finish": t.end, "core": k * task["cores"]}
+        for k, node in enumerate(nodes)
+        for t in schedule[node]
+        if t.name in names
     ]
 
 
@@ -111,7 +131,6 @@ PEERS: dict[str, Callable[[dict[str, Any]], Pass]] = {
 
 def main() -> None:
     """Answer one campaign with one plan."""
-    logging.disable()
     task = json.load(sys.stdin)
     seconds, plan = PEERS[task["peer"]](task)
     json.dump({"seconds": seconds, "version": version(task["peer"]), "plan": plan}, sys.stdout)

@@ -20,6 +20,7 @@ class Figure(NamedTuple):
 
     @property
     def verdict(self) -> str:
+        """In a word whether the target is met."""
         return "" if self.met is None else "yes" if self.met else "NO"
 
 
