@@ -177,8 +177,8 @@ def _quality() -> list[Figure]:
     means = [geometric_mean(row[k] for row in rows) for k in (1, 2, 3)]
     rows.append(("geometric mean", *means, f"{valid} of {len(rows)} valid"))
     header = ("instance", ORIGINAL, "ours, effort 0", "ours, usual", "the peer's plan")
-    show("Makespan over the best bound known", header, rows)
-    what = "makespan / best bound known, 18 instances, usual, and the original"
+    show("Makespan over the bound of the data", header, rows)
+    what = "makespan / bound of the data, 18 instances, usual, and the original's"
     return [Figure(what, f"{means[2]:.3f}", f"{means[0]:.3f}, {valid} of {len(rows) - 1} valid")]
 
 

@@ -50,7 +50,7 @@ def _names(seconds: Sequence[float]) -> list[str]:
 
 
 def _known(seconds: Sequence[float]) -> list[Figure]:
-    """Over the best bound known, on the instances of ``data/quality``."""
+    """Over the bound that comes with them, on the instances of ``data/quality``."""
     names = _names(seconds)
     rows, wrong, ratios, took = [], [], [], []
     for instance in quality_instances():
@@ -62,18 +62,25 @@ def _known(seconds: Sequence[float]) -> list[Figure]:
         if own > instance.best:
             wrong.append(f"{instance.name}: our bound {own} s, a plan takes {instance.best} s")
     means = [geometric_mean(column) for column in zip(*ratios, strict=True)]
+    # Some of our bounds are stronger than those of the data.
+    best_bound = [max(1.0, row[-1]) for row in ratios]
+    over_best = [
+        geometric_mean(ratio / bound for ratio, bound in zip(column, best_bound, strict=True))
+        for column in zip(*ratios, strict=True)
+    ]
     longest = [max(column) for column in zip(*took, strict=True)]
     rows.append(("geometric mean", "", *means, ""))
+    rows.append(("mean over the better bound", "", *over_best, ""))
     rows.append(("worst", "", *(max(column) for column in zip(*ratios, strict=True)), ""))
     rows.append(("longest call, s", "", *(f"{s:.2f}" for s in longest), "", "", ""))
     header = ("instance", "n", *names, "best known", "own bound", "usual, s")
-    show("Makespan over the best bound known", header, rows)
+    show("Makespan over the bound of the data", header, rows)
     if wrong:
         raise SystemExit("\n".join(["bounds that are none:", *wrong]))
     targets = {f"{s:g} s": TARGETS[s] for s in seconds if s in TARGETS}
     return [
         Figure(
-            f"makespan / best bound known, 18 instances, {name}",
+            f"makespan / bound of the data, 18 instances, {name}",
             f"{mean:.3f}",
             f"{means[0]:.3f}",
             f"{targets[name]}" if name in targets else "",
