@@ -26,7 +26,7 @@ from socm.model.cluster import Cluster, Partition, Qos
 from socm.model.document import plan_document, read_plan
 from socm.model.plan import Placement, Plan, Reservation
 from socm.planner import plan_campaign
-from socm.planner.allocation import plan_allocation
+from socm.planner.sizing.allocation import plan_allocation
 
 
 def allocated(pair: tuple[Campaign, Cluster], deadline: int | None = None) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from itertools import permutations, product
 from random import Random
@@ -25,9 +26,9 @@ from socm.planner.bounds import (
     lower_bound,
     pigeonhole_bound,
 )
+from socm.planner.bounds.machines import Options, Share, in_steps
 from socm.planner.instance import instance_of
-from socm.planner.machines import Options, Share, in_steps
-from socm.planner.schedule import serial
+from socm.planner.serial import serial
 
 NEVER = 10**7
 """A makespan that no plan here takes: the destructive bound tries all that are shorter."""
@@ -110,9 +111,7 @@ def test_nor_does_one_that_goes_on_from_another_beside_reservations(
     now = data.draw(st.integers(0, before.makespan))
     fixed = [w for w in before.workflows if w.start < now]
     plan = plan_campaign(*pair, start=now, reservations=windows, fixed=fixed)
-    bound = lower_bound(
-        *pair, admitted(*pair), start=now, fixed=fixed, reservations=windows, known=NEVER
-    )
+    bound = lower_bound(*pair, admitted(*pair), start=now, fixed=fixed, known=NEVER)
     assert plan.lower_bound <= bound <= plan.makespan
     assert bound <= before.makespan
 
@@ -341,6 +340,21 @@ def test_what_waits_for_a_reservation_need_not_end_at_a_whole_minute() -> None:
     assert plan.lower_bound <= plan.makespan == 67
 
 
+def test_ranks_that_share_a_node_share_the_last_megabyte() -> None:
+    """Each takes 33.5 of 67 MB: not more than half."""
+    assert bound([job("a", ranks=2, memory=67)], nodes=1, memory=67) == 60
+
+
+def test_what_is_fixed_for_later_need_not_be_a_whole_minute_away() -> None:
+    """Two of a minute each on one core, the first from 7 s on."""
+    cpu = Partition(name="cpu", nodes=1, cores=1, memory=1)
+    campaign = Campaign.of("c", [job("a"), job("b")])
+    cluster = Cluster(name="one", partitions=(cpu,))
+    a = replace(plan_campaign(campaign, cluster).by_name["a"], start=7, finish=67)
+    plan = plan_campaign(campaign, cluster, fixed=[a])
+    assert plan.lower_bound <= plan.makespan == 127
+
+
 def test_what_is_fixed_and_runs_on_is_work_too() -> None:
     """It holds the only node until 100 s; only then another can begin."""
     cpu = Partition(name="cpu", nodes=1, cores=1, memory=1)
@@ -355,3 +369,20 @@ def test_what_is_fixed_and_runs_on_is_work_too() -> None:
 def test_nothing_to_plan_is_bounded_by_its_start() -> None:
     cluster = Cluster(name="none", partitions=(), qos=(Qos(name="any"),))
     assert lower_bound(Campaign.of("nothing", []), cluster, {}, start=7) == 7
+
+
+def test_what_is_too_long_for_a_small_tier_shares_what_the_larger_ones_have() -> None:
+    """The small tier could hold all of it at once, but for its walltime."""
+    hour = 3600
+    cluster = Cluster(
+        name="tiers",
+        partitions=(Partition(name="p", nodes=1, cores=100, memory=1),),
+        qos=(
+            Qos(name="short", walltime=hour, cores=100),
+            Qos(name="long", walltime=10 * hour, cores=2),
+            Qos(name="longest", walltime=20 * hour, cores=2),
+        ),
+    )
+    work = [Workflow(name=f"w{k}", request=ResourceRequest(runtime=5 * hour)) for k in range(8)]
+    plan = plan_campaign(Campaign.of("long", work), cluster)
+    assert plan.lower_bound == plan.makespan == 10 * hour

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -140,6 +141,13 @@ def warn(warnings: Iterable[str]) -> None:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     for warning in warnings:
         errors.print(Text.assemble(("warning: ", "bold yellow"), warning))
+
+
+def waiting(what: str) -> AbstractContextManager[object]:
+    """Show on a terminal what takes so long; to be entered while it does."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False).status(what)
 
 
 def print_json(document: Mapping[str, Any] | list[Any]) -> None:

@@ -22,9 +22,11 @@ from socm.cli.common import (
     load,
     load_plan,
     print_json,
+    waiting,
     warn,
     write_json,
 )
+from socm.errors import ConfigError, Problem
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -40,10 +42,13 @@ EXAMPLES = """
   socm plan campaign.toml --minimize nodes --plot nodes.svg
 
   socm plan campaign.toml --shape allocation
+
+  socm plan campaign.toml --prove --time-limit 600
 """
 ROWS = 40
 """A longer plan is summed up by kind, and only its exceptions are listed."""
 EXCEPTIONS = 15
+PROOF_SECONDS = 60.0
 
 
 class Objective(StrEnum):
@@ -101,6 +106,18 @@ def plan(
         typer.Option("--seed", min=0, help="Of what is tried by chance; 0 if not given."),
     ] = None,
     output: OutputOption = None,
+    prove: Annotated[
+        bool,
+        typer.Option(
+            "--prove", help="Ask CP-SAT whether there is a shorter plan (needs socm\\[prove])."
+        ),
+    ] = False,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            "--time-limit", metavar="SECONDS", min=0, help="Of --prove; a minute if not given."
+        ),
+    ] = None,
     all_rows: Annotated[
         bool, typer.Option("--all", help=f"List every workflow of a plan of more than {ROWS}.")
     ] = False,
@@ -118,6 +135,12 @@ def plan(
     from socm.planner.effort import USUAL
 
     wanted = effort_of(effort, iterations, seed)
+    if time_limit is not None and not prove:
+        message = "--time-limit is that of --prove"
+        raise ConfigError(Problem(message=message, hint="--effort limits the usual search"))
+    if prove and (minimize is not None or shape is Shape.ALLOCATION):
+        message = "--prove is for plans in which each workflow is a job"
+        raise ConfigError(Problem(message=message, hint="leave --minimize and --shape out"))
     if minimize is not None and shape is Shape.ALLOCATION:
         sizing.refuse_shape()
     if plot is not None and minimize is None:
@@ -128,7 +151,7 @@ def plan(
         return sizing.minimize(
             loaded, planner, minimize.value, plot=plot, output=output, json=json, file=file
         )
-    compared = why = None
+    compared = None
     if shape is not None:
         loaded = load(file, cluster, assume_splits=assume_splits, policy=policy)
         planned, compared = shapes.plan_shapes(loaded, planner, shape.value)
@@ -136,8 +159,14 @@ def plan(
         planned = load_plan(
             file, cluster, assume_splits=assume_splits, policy=policy, effort=wanted
         )
-    if planned.shape == "jobs":
-        why = whynot.explain(planned)
+    proof = None
+    if prove:
+        from socm.planner.bounds.proof import prove as ask
+
+        with waiting("looking for a proof, or a shorter plan"):
+            proof = ask(planned, seconds=PROOF_SECONDS if time_limit is None else time_limit)
+        planned = proof.plan
+    why = whynot.explain(planned)
     document = {**plan_document(planned), "why_not": whynot.document_of(why)}
     if compared is not None:
         from socm.report.shapes import shapes_rows
@@ -149,7 +178,7 @@ def plan(
         print_json(document)
     else:
         from socm.report.table import campaign_table, exceptions, facts_table, plan_table
-        from socm.report.verdict import plan_facts, plan_verdict
+        from socm.report.verdict import plan_facts, plan_verdict, proof_verdict
 
         warn(planned.warnings)
         out = console()
@@ -165,6 +194,8 @@ def plan(
             from socm.report.shapes import shapes_table
 
             out.print(shapes_table(compared))
+        if proof is not None:
+            out.print(proof_verdict(proof))
         out.print(plan_verdict(planned), style="green" if planned.feasible else "red")
         whynot.tell(out, why, file)
         if output is not None:

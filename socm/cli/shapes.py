@@ -10,7 +10,7 @@ from socm.errors import Infeasible
 if TYPE_CHECKING:
     from socm.config import LoadedCampaign
     from socm.model.plan import Plan
-    from socm.planner.budgets import Planner
+    from socm.planner.sizing.budgets import Planner
     from socm.report.shapes import Shapes
 
 
@@ -19,7 +19,7 @@ def plan_shapes(loaded: LoadedCampaign, planner: Planner, shape: str) -> tuple[P
     from dataclasses import replace
     from functools import partial
 
-    from socm.planner.allocation import plan_allocation
+    from socm.planner.sizing.allocation import plan_allocation
 
     shapes: dict[str, Plan | Infeasible] = {}
     with telling(planner, loaded.campaign.name) as told:

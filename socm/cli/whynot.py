@@ -11,28 +11,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from socm.model.campaign import Campaign
+    from socm.model.cluster import Cluster
     from socm.model.plan import Plan
     from socm.planner.whynot import WhyNot
 
 
 def explain(plan: Plan) -> WhyNot | None:
-    """Say why a plan is late and what would do; `None` if it is in time."""
+    """Say why a plan is late and what would do; `None` if it is in time, or not of jobs."""
     from rich.console import Console
 
     from socm.planner import plan_campaign
-    from socm.planner.effort import LITTLE
+    from socm.planner.effort import LITTLE, NONE
     from socm.planner.whynot import why_not
 
-    if plan.feasible:
+    if plan.feasible or plan.shape != "jobs":
         return None
     errors = Console(stderr=True)
-    planner = partial(
+    again = partial(
         plan_campaign,
         start=plan.start,
         reservations=plan.reservations,
         fixed=tuple(w for w in plan.workflows if w.fixed),
-        effort=LITTLE,
     )
+
+    def planner(campaign: Campaign, cluster: Cluster) -> Plan:
+        """Plan in one pass, and look for a better plan only if that is late."""
+        first = again(campaign, cluster, effort=NONE)
+        return first if first.feasible else again(campaign, cluster, effort=LITTLE)
+
     with errors.status("late; planning what would do") if errors.is_terminal else nullcontext():
         return why_not(plan, planner)
 

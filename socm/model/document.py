@@ -38,6 +38,11 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "makespan_s": plan.makespan,
         "lower_bound_s": plan.lower_bound,
         "gap": plan.gap,
+        "certificate": {
+            "bound_s": plan.lower_bound,
+            "by": plan.proved_by,
+            "optimal": plan.optimal,
+        },
         "feasible": plan.feasible,
         "nodes": plan.peak_nodes,
         "core_hours": plan.core_hours,
@@ -189,6 +194,10 @@ class _AllocationEntry(BaseModel):
     walltime_s: _Seconds
 
 
+class _Certificate(BaseModel):
+    by: Literal["bounds", "CP-SAT"] = "bounds"
+
+
 class _PlanFile(BaseModel):
     campaign: Campaign
     cluster: Cluster
@@ -196,6 +205,7 @@ class _PlanFile(BaseModel):
     allocations: tuple[_AllocationEntry, ...] = ()
     start_s: _Seconds = 0
     lower_bound_s: _Seconds
+    certificate: _Certificate = _Certificate()
     fingerprint: str
     reservations: tuple[Reservation, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -298,4 +308,5 @@ def _plan(data: Any) -> Plan:
             for a in file.allocations
         ),
         warnings=file.warnings,
+        proved_by=file.certificate.by,
     )

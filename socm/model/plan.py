@@ -136,6 +136,8 @@ class Plan:
         One after the other; none where each workflow is a job.
     warnings
         What the planner noticed.
+    proved_by
+        What says that no plan ends below the lower bound: our own bounds, or CP-SAT.
     """
 
     campaign: Campaign
@@ -147,6 +149,7 @@ class Plan:
     shape: Literal["jobs", "allocation"] = "jobs"
     allocations: tuple[Allocation, ...] = ()
     warnings: tuple[str, ...] = ()
+    proved_by: Literal["bounds", "CP-SAT"] = "bounds"
 
     @cached_property
     def by_name(self) -> Mapping[str, PlannedWorkflow]:
@@ -167,6 +170,11 @@ class Plan:
     def gap(self) -> float:
         """How far the plan may be from the best: makespan over lower bound, less one."""
         return self.makespan / self.lower_bound - 1 if self.lower_bound else 0.0
+
+    @property
+    def optimal(self) -> bool:
+        """Whether it is proved that no plan can be shorter."""
+        return self.makespan <= self.lower_bound
 
     @property
     def core_hours(self) -> float:

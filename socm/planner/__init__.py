@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from socm.errors import ConfigError, Infeasible, Problem
-from socm.model.campaign import Campaign, ResourceRequest
+from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster, Option
 from socm.model.plan import Plan, PlannedWorkflow, Reservation
 from socm.planner.bounds import lower_bound
-from socm.planner.destructive import MOST
+from socm.planner.bounds.destructive import MOST
 from socm.planner.effort import USUAL, Effort
-from socm.planner.fitting import fitting
-from socm.planner.instance import Instance, instance_of
+from socm.planner.instance import Instance, admitted, instance_of
 from socm.planner.policies import POLICIES, Policy
 from socm.planner.ranking import by_rank, upward_rank
 from socm.planner.serial import serial
+from socm.planner.whynot.fitting import fitting
 from socm.units import format_walltime
 
 __all__ = ["POLICIES", "Effort", "admitted", "plan_campaign"]
@@ -111,17 +111,6 @@ def plan_campaign(
     return plan
 
 
-def admitted(
-    campaign: Campaign, cluster: Cluster
-) -> dict[str, tuple[tuple[Option, ...], tuple[str, ...]]]:
-    """Return the options of each workflow and the reasons against others; of equals, the same."""
-    known: dict[ResourceRequest, tuple[tuple[Option, ...], tuple[str, ...]]] = {}
-    for workflow in campaign.workflows.values():
-        if workflow.request not in known:
-            known[workflow.request] = cluster.admit(workflow.request, campaign.budget)
-    return {name: known[workflow.request] for name, workflow in campaign.workflows.items()}
-
-
 def _bound(instance: Instance, options: Mapping[str, Sequence[Option]]) -> int:
     """Bound the makespan of every schedule.
 
@@ -134,7 +123,6 @@ def _bound(instance: Instance, options: Mapping[str, Sequence[Option]]) -> int:
         options,
         start=instance.start,
         fixed=instance.fixed,
-        reservations=instance.reservations,
         known=serial(instance, by_rank(instance)).makespan if small else None,
     )
 

@@ -261,3 +261,14 @@ class Ways:
             shape=shape,
             kind=self._kinds.setdefault((partition, shape, octave), len(self._kinds)),
         )
+
+
+def admitted(
+    campaign: Campaign, cluster: Cluster
+) -> dict[str, tuple[tuple[Option, ...], tuple[str, ...]]]:
+    """Return the options of each workflow and the reasons against others; of equals, the same."""
+    known: dict[ResourceRequest, tuple[tuple[Option, ...], tuple[str, ...]]] = {}
+    for workflow in campaign.workflows.values():
+        if workflow.request not in known:
+            known[workflow.request] = cluster.admit(workflow.request, campaign.budget)
+    return {name: known[workflow.request] for name, workflow in campaign.workflows.items()}

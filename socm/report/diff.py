@@ -12,7 +12,7 @@ from rich.table import Table
 
 from socm.model.difference import Change, Difference, Side
 from socm.model.plan import Plan
-from socm.planner.binding import names_in_words
+from socm.planner.whynot.words import names_in_words
 from socm.units import (
     duration_text,
     format_core_hours,

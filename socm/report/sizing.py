@@ -9,8 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from socm.model.campaign import Budget
-from socm.planner.budgets import Size
 from socm.planner.sizing import Sizing
+from socm.planner.sizing.budgets import Size
 from socm.report.verdict import before
 from socm.units import format_core_hours, format_count, format_duration, format_walltime
 

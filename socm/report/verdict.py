@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from socm.model.document import quantile
 from socm.model.outcome import Simulation
@@ -14,6 +15,9 @@ from socm.units import (
     format_duration,
     format_walltime,
 )
+
+if TYPE_CHECKING:
+    from socm.planner.bounds.proof import Proof
 
 SURE = 0.9
 """From this probability on, a deadline is said to hold."""
@@ -42,6 +46,32 @@ def plan_verdict(plan: Plan) -> str:
         f"after the deadline; {why} (lower bound {format_duration(plan.lower_bound)}, "
         f"makespan {format_duration(makespan)}, deadline {format_duration(deadline)})."
     )
+
+
+def proof_verdict(proof: Proof) -> str:
+    """Say what is proved of a plan, in one line."""
+    after = f"after {format_duration(proof.seconds)}"
+    bound = f"no plan ends before {format_duration(proof.bound)} ({_gap(proof.plan)})"
+    if proof.status == "optimal":
+        return f"Proved optimal by {_BY[proof.plan.proved_by]} {after}: no plan is shorter."
+    if proof.status == "too large":
+        from socm.planner.bounds.proof import MOST
+
+        return (
+            f"Too large for CP-SAT, which gets up to {format_count(MOST)} workflows (times the QOS "
+            f"of each); by {_BY['bounds']} {bound}."
+        )
+    return f"CP-SAT: {bound} {after}."
+
+
+_BY = {"bounds": "our lower bounds", "CP-SAT": "CP-SAT"}
+
+
+def _gap(plan: Plan) -> str:
+    """Write how far a plan may be from the best."""
+    if plan.optimal:
+        return "proved optimal"
+    return "gap < 0.1 %" if plan.gap < 0.0005 else f"gap {plan.gap:.1%}"
 
 
 def simulation_verdict(simulation: Simulation) -> str:
@@ -86,7 +116,7 @@ def before(seconds: float) -> str:
 
 def plan_facts(plan: Plan) -> Iterator[tuple[str, str]]:
     """Yield what there is to know of a plan, by name."""
-    yield "lower bound", f"{format_duration(plan.lower_bound)} (gap {plan.gap:.1%})"
+    yield "lower bound", f"{format_duration(plan.lower_bound)} ({_gap(plan)})"
     yield "nodes", f"{format_count(plan.peak_nodes)} at the peak"
     yield from _allocation_facts(plan)
     yield "core-hours", format_core_hours(plan.core_hours)

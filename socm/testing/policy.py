@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -9,9 +10,13 @@ from hypothesis import strategies as st
 
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster
-from socm.planner import plan_campaign
+from socm.model.plan import Plan, PlannedWorkflow
+from socm.planner import Effort, plan_campaign
 from socm.planner.policies import Policy
 from socm.testing.strategies import pairs, reservations
+
+ITERATIONS = 3
+"""So often a policy that searches may try to improve a plan."""
 
 
 def check_policy(policy: Policy, *, examples: int = 100) -> None:
@@ -52,20 +57,23 @@ def check_policy(policy: Policy, *, examples: int = 100) -> None:
     def holds(pair: tuple[Campaign, Cluster], data: st.DataObject) -> None:
         campaign, cluster = pair
         windows = data.draw(reservations(cluster), label="reservations")
-        plan = plan_campaign(campaign, cluster, reservations=windows, policy=policy)
-        again = plan_campaign(campaign, cluster, reservations=windows, policy=policy)
-        assert plan == again, "the same campaign got two different plans"
+
+        def planned(start: int = 0, fixed: Iterable[PlannedWorkflow] = ()) -> Plan:
+            return plan_campaign(
+                campaign,
+                cluster,
+                start=start,
+                reservations=windows,
+                fixed=fixed,
+                policy=policy,
+                effort=Effort(iterations=ITERATIONS),
+            )
+
+        plan = planned()
+        assert plan == planned(), "the same campaign got two different plans"
         now = data.draw(st.integers(0, plan.makespan), label="now")
         begun = {w.name: replace(w, fixed=True) for w in plan.workflows if w.start < now}
-        rest = plan_campaign(
-            campaign,
-            cluster,
-            start=now,
-            reservations=windows,
-            fixed=begun.values(),
-            policy=policy,
-        )
-        kept = {w.name: w for w in rest.workflows if w.name in begun}
+        kept = {w.name: w for w in planned(now, begun.values()).workflows if w.name in begun}
         assert kept == begun, "what had begun was moved"
 
     holds()

@@ -31,14 +31,14 @@ class Share(NamedTuple):
     of: int
 
 
-class _Way(NamedTuple):
+class Way(NamedTuple):
     """A request under one of its options."""
 
     request: ResourceRequest
     option: Option
 
 
-_Machine = Callable[[_Way], Share]
+_Machine = Callable[[Way], Share]
 _NOTHING = Share(0, 1)
 
 
@@ -58,21 +58,15 @@ class Demand(NamedTuple):
     time: Floats
 
 
-def demands(campaign: Campaign, cluster: Cluster, options: Options) -> Demand:
-    """Return what each workflow takes of each machine that may decide.
-
-    A machine of which every workflow takes no more than of another can prove nothing that the
-    other does not, and is left out.
-    """
-    rows: dict[tuple[object, ...], int] = {}
-    distinct: list[_Way] = []
-    row_of: list[int] = []  # of each option of each workflow, one after another
-    durations: list[int] = []
-    first: list[int] = []  # where each workflow's options begin
-    for name, ways in options.items():
+def distinct_ways(campaign: Campaign, options: Options) -> tuple[list[Way], dict[str, list[int]]]:
+    """Return the ways that differ in more than time, and of each workflow's options the numbers."""
+    number: dict[tuple[object, ...], int] = {}
+    ways: list[Way] = []
+    of_workflow: dict[str, list[int]] = {}
+    for name, its_options in options.items():
         request = campaign.workflows[name].request
-        first.append(len(row_of))
-        for option in ways:
+        of_workflow[name] = []
+        for option in its_options:
             key = (
                 request.ranks,
                 option.threads,
@@ -81,39 +75,62 @@ def demands(campaign: Campaign, cluster: Cluster, options: Options) -> Demand:
                 option.partition.name,
                 option.qos.name,
             )
-            if key not in rows:
-                rows[key] = len(distinct)
-                distinct.append(_Way(request, option))
-            row_of.append(rows[key])
-            durations.append(option.duration)
-    columns: dict[bytes, Floats] = {}
-    for shares in _columns(campaign, cluster, distinct):
-        column = np.array([share.amount / share.of for share in shares])
-        columns.setdefault(column.tobytes(), column)
-    strongest = _without_dominated(sorted(columns.values(), key=lambda c: -float(c.sum())))
-    duration = np.array(durations, dtype=float)
+            if key not in number:
+                number[key] = len(ways)
+                ways.append(Way(request, option))
+            of_workflow[name].append(number[key])
+    return ways, of_workflow
+
+
+def demands(campaign: Campaign, cluster: Cluster, options: Options) -> Demand:
+    """Return what each workflow takes of each machine that may decide."""
+    ways, of_workflow = distinct_ways(campaign, options)
+    rows = [way for its_ways in of_workflow.values() for way in its_ways]
+    count = [len(its_ways) for its_ways in of_workflow.values()]
+    first = np.concatenate(([0], np.cumsum(count[:-1], dtype=int)))
+    duration = np.array([o.duration for its in options.values() for o in its], dtype=float)
     least, time = [], []
-    for column in strongest:
-        of_way = column[row_of]
-        of_workflow = np.minimum.reduceat(of_way, first)
-        if not of_workflow.any():
-            continue
-        least.append(of_workflow)
-        time.append(np.minimum.reduceat(of_way * duration, first))
+    for shares in machines(campaign, cluster, ways):
+        of_row = _as_floats(shares)[rows]
+        of_one = np.minimum.reduceat(of_row, first)
+        if of_one.any():
+            least.append(of_one)
+            time.append(np.minimum.reduceat(of_row * duration, first))
     return Demand(np.column_stack(least), np.column_stack(time))
 
 
-def _columns(
-    campaign: Campaign, cluster: Cluster, distinct: Sequence[_Way]
+def machines(campaign: Campaign, cluster: Cluster, ways: Sequence[Way]) -> list[Sequence[Share]]:
+    """Return for each machine that may decide the share that each way takes of it.
+
+    A machine of which every way takes no more than of another can prove nothing that the other
+    does not, and is left out.
+    """
+    columns: dict[bytes, tuple[Floats, Sequence[Share]]] = {}
+    for shares in _machines(campaign, cluster, ways):
+        column = _as_floats(shares)
+        columns.setdefault(column.tobytes(), (column, shares))
+    kept: list[tuple[Floats, Sequence[Share]]] = []
+    for column, shares in sorted(columns.values(), key=lambda c: -float(c[0].sum())):
+        if not any(bool((column <= other).all()) for other, _ in kept):
+            kept.append((column, shares))
+    return [shares for _, shares in kept]
+
+
+def _as_floats(shares: Sequence[Share]) -> Floats:
+    return np.array([share.amount / share.of for share in shares])
+
+
+def _machines(
+    campaign: Campaign, cluster: Cluster, ways: Sequence[Way]
 ) -> Iterator[Sequence[Share]]:
     """Yield each machine's shares, and those by its dual feasible functions."""
-    most = 8 if len(distinct) <= _MANY else 3 if len(distinct) <= _VERY_MANY else 0
+    most = 8 if len(ways) <= _MANY else 3 if len(ways) <= _VERY_MANY else 0
     for machine in (
         *_totals(campaign, cluster),
-        *_nodes(campaign, cluster, distinct, max(most, 1)),
+        *_nodes(campaign, cluster, ways, max(most, 1)),
         *_limits(cluster),
     ):
-        shares = [machine(way) for way in distinct]
+        shares = [machine(way) for way in ways]
         yield shares
         for k in _steps(shares, most):
             yield [in_steps(share, k) for share in shares]
@@ -166,11 +183,11 @@ def _totals(campaign: Campaign, cluster: Cluster) -> Iterator[_Machine]:
     memory = total([p.memory for p in cluster.partitions])
     gpus = total([p.gpus for p in cluster.partitions])
 
-    def memory_share(way: _Way) -> Share:
+    def memory_share(way: Way) -> Share:
         whole = way.option.fewest_nodes * way.option.partition.memory
         return Share(max(whole * way.option.exclusive, way.request.memory), memory)
 
-    def gpu_share(way: _Way) -> Share:
+    def gpu_share(way: Way) -> Share:
         whole = way.option.fewest_nodes * way.option.partition.gpus
         return Share(max(whole * way.option.exclusive, way.request.ranks * way.request.gpus), gpus)
 
@@ -181,7 +198,7 @@ def _totals(campaign: Campaign, cluster: Cluster) -> Iterator[_Machine]:
 
 
 def _nodes(
-    campaign: Campaign, cluster: Cluster, distinct: Sequence[_Way], most: int
+    campaign: Campaign, cluster: Cluster, ways: Sequence[Way], most: int
 ) -> Iterator[_Machine]:
     """Yield for each resource the nodes, counting each rank by its share of a node, in steps.
 
@@ -194,17 +211,17 @@ def _nodes(
     if len(cluster.partitions) > 1:
         scopes += [(p.name, p.nodes) for p in cluster.partitions]
 
-    def cores(way: _Way) -> Share:
+    def cores(way: Way) -> Share:
         return Share(way.option.threads, way.option.partition.cores)
 
-    def memory(way: _Way) -> Share:
+    def memory(way: Way) -> Share:
         return Share(way.request.memory, way.request.ranks * way.option.partition.memory)
 
-    def gpus(way: _Way) -> Share:
+    def gpus(way: Way) -> Share:
         return Share(way.request.gpus, way.option.partition.gpus or 1)
 
     def machine(of_rank: _Machine, k: int | None, scope: str | None, nodes: int) -> _Machine:
-        def share(way: _Way) -> Share:
+        def share(way: Way) -> Share:
             if scope not in (None, way.option.partition.name):
                 return _NOTHING
             if way.option.exclusive:
@@ -215,20 +232,20 @@ def _nodes(
         return share
 
     for of_rank in (cores, memory, gpus):
-        steps = _steps([of_rank(way) for way in distinct], most)
+        steps = _steps([of_rank(way) for way in ways], most)
         for scope, count in scopes:
             for k in (None, *steps):
                 yield machine(of_rank, k, scope, int(min(count, budget)))
 
 
 def _limits(cluster: Cluster) -> Iterator[_Machine]:
-    """Yield the running jobs and the cores that each QOS allows, and all that have a limit."""
+    """Yield the running jobs and the cores that each QOS allows, and all from some size on."""
 
     def machine(limits: Mapping[str, int | None], cores: bool) -> _Machine:
         limited = {name: limit for name, limit in limits.items() if limit is not None}
         total = sum(limited.values())
 
-        def share(way: _Way) -> Share:
+        def share(way: Way) -> Share:
             if way.option.qos.name not in limited:
                 return _NOTHING
             return Share(way.option.cores if cores else 1, total)
@@ -241,14 +258,6 @@ def _limits(cluster: Cluster) -> Iterator[_Machine]:
         limited = [name for name, limit in limits.items() if limit is not None]
         for name in limited:
             yield machine({name: limits[name]}, cores)
-        if len(limited) > 1:
-            yield machine(limits, cores)
-
-
-def _without_dominated(columns: Sequence[Floats]) -> list[Floats]:
-    """Return the columns of which none is below another in every row; the largest come first."""
-    kept: list[Floats] = []
-    for column in columns:
-        if not any(bool((column <= other).all()) for other in kept):
-            kept.append(column)
-    return kept
+        # What is too long for a smaller tier has all the larger ones to go to.
+        for smallest in range(len(limited) - 1):
+            yield machine({name: limits[name] for name in limited[smallest:]}, cores)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from socm.planner.machines import Floats
+from socm.planner.bounds.machines import Floats
 
 MOST = 300
 """Workflows up to which the bound is worth its time: it looks at all pairs of them."""
@@ -38,7 +38,7 @@ class Work:
     pinned
         Whether it begins at its head, and no later.
     share, time
-        What it takes of each machine (`socm.planner.machines.Demand`).
+        What it takes of each machine (`socm.planner.bounds.machines.Demand`).
     """
 
     duration: Floats

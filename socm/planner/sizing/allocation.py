@@ -11,8 +11,8 @@ from socm.model.allocation import Allocation
 from socm.model.campaign import Budget, Campaign
 from socm.model.cluster import WALLTIME_FACTOR, Cluster, Partition
 from socm.model.plan import Plan, PlannedWorkflow
-from socm.planner.budgets import Planner
-from socm.planner.frames import Cut, Frame, frames_of, inside
+from socm.planner.sizing.budgets import Planner
+from socm.planner.sizing.frames import Cut, Frame, frames_of, inside
 from socm.units import MINUTE, format_walltime
 
 MOST_SIZES = 100

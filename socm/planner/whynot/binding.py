@@ -6,15 +6,15 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from socm.model.campaign import Campaign, ResourceRequest
-from socm.model.cluster import Cluster, Option
+from socm.model.campaign import ResourceRequest
+from socm.model.cluster import Option
 from socm.model.plan import Plan
 from socm.planner.bounds import heads_and_tails
+from socm.planner.instance import admitted
+from socm.planner.whynot.words import chain_in_words, names_in_words, nodes_in_words
 from socm.units import format_count, format_duration, format_memory
 
 Options = Mapping[str, Sequence[Option]]
-_NAMED = 3
-"""How many names of a list are told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +41,6 @@ class Binding:
     without: int | None = None
 
 
-def options_of(campaign: Campaign, cluster: Cluster, names: Sequence[str]) -> Options:
-    """Return for each of some workflows the partitions and QOS that admit it."""
-    known: dict[ResourceRequest, tuple[Option, ...]] = {}
-    for name in names:
-        request = campaign.workflows[name].request
-        if request not in known:
-            known[request] = cluster.admit(request, campaign.budget)[0]
-    return {name: known[campaign.workflows[name].request] for name in names}
-
-
 def proven(plan: Plan) -> Iterator[Binding]:
     """Yield what no plan can do by the deadline, the worst first.
 
@@ -69,7 +59,8 @@ def proven(plan: Plan) -> Iterator[Binding]:
         for w in begun
     ]
     if names:
-        options = options_of(plan.campaign, plan.cluster, names)
+        ways = admitted(plan.campaign, plan.cluster)
+        options = {name: ways[name][0] for name in names}
         found += [_critical_path(plan, options), *_areas(plan, options)]
     too_long = [b for b in found if b.at_least is not None and b.at_least > deadline]
     if not too_long and plan.lower_bound > deadline:
@@ -181,42 +172,3 @@ def _area(
         f"{lets}",
         at_least=plan.start + math.ceil(work / have) if have else None,
     )
-
-
-def chain_in_words(names: Sequence[str]) -> str:
-    """Write a chain, the middle of a long one left out.
-
-    Examples
-    --------
-    >>> chain_in_words(["map", "noise", "spectrum", "covariance", "plot"])
-    'map → noise → … → plot (5 workflows)'
-    >>> chain_in_words(["map", "plot"])
-    'map → plot'
-    """
-    if len(names) <= _NAMED + 1:
-        return " → ".join(names)
-    return f"{names[0]} → {names[1]} → … → {names[-1]} ({len(names)} workflows)"
-
-
-def nodes_in_words(nodes: int) -> str:
-    """Write a number of nodes.
-
-    Examples
-    --------
-    >>> nodes_in_words(1), nodes_in_words(3072)
-    ('1 node', '3 072 nodes')
-    """
-    return f"{format_count(nodes)} node{'s' * (nodes != 1)}"
-
-
-def names_in_words(names: Sequence[str]) -> str:
-    """Write a list of names, the end of a long one counted.
-
-    Examples
-    --------
-    >>> names_in_words(["a"]), names_in_words(["a", "b"]), names_in_words([*"abcdef"])
-    ('a', 'a and b', 'a, b, c and 3 more')
-    """
-    if len(names) > _NAMED + 1:
-        return f"{', '.join(names[:_NAMED])} and {format_count(len(names) - _NAMED)} more"
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

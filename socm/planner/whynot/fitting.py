@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from socm.model.campaign import Budget, Campaign, ResourceRequest
 from socm.model.cluster import Cluster
-from socm.planner.binding import names_in_words
+from socm.planner.whynot.words import names_in_words
 from socm.units import duration_text, format_count
 
 MOST_REQUESTS = 20

@@ -9,7 +9,7 @@ from typing import Any
 from socm.model.campaign import Budget, Campaign
 from socm.model.cluster import MOST_NODES, Cluster, Partition, Qos
 from socm.model.plan import Plan, peak
-from socm.planner.binding import nodes_in_words
+from socm.planner.whynot.words import nodes_in_words
 from socm.units import format_count
 
 Case = tuple[Campaign, Cluster]

@@ -8,8 +8,8 @@ from typing import Any
 
 from socm.model.campaign import Campaign
 from socm.model.plan import Plan
-from socm.planner.binding import Binding, names_in_words, proven
-from socm.planner.levers import (
+from socm.planner.whynot.binding import Binding, proven
+from socm.planner.whynot.levers import (
     Case,
     Lever,
     both_budgets,
@@ -18,7 +18,8 @@ from socm.planner.levers import (
     more_nodes,
     with_qos,
 )
-from socm.planner.trials import UNTRIED, Planner, Trials
+from socm.planner.whynot.trials import UNTRIED, Planner, Trials
+from socm.planner.whynot.words import names_in_words
 from socm.units import HOUR, duration_text, format_core_hours, format_duration
 
 
@@ -131,25 +132,15 @@ class _Search:
     futile: list[str] = field(default_factory=list)
 
     def later(self) -> Iterator[Remedy]:
-        """Give it the time that it takes."""
-        campaign, cluster = self.late.campaign, self.late.cluster
+        """Give it the time that it takes: the plan at hand is the proof."""
         deadline = self.late.makespan
-        makespan = self.trials.makespan((replace(campaign, deadline=deadline), cluster))
-        if makespan is None:  # no more may be planned; but the plan at hand is one that ends then
-            makespan = deadline
-        if makespan > deadline:
-            # The planner may be a faster one than that of the plan, and not as good.
-            deadline = makespan
-            makespan = self.trials.makespan((replace(campaign, deadline=deadline), cluster))
-        if makespan is None or makespan > deadline:
-            return
         least = self.late.lower_bound
         yield Remedy(
             kind="deadline",
             text=f"deadline {duration_text(deadline)} instead of "
-            f"{duration_text(campaign.deadline or 0)}",
+            f"{duration_text(self.late.campaign.deadline or 0)}",
             change={"deadline_s": deadline},
-            makespan=makespan,
+            makespan=deadline,
             checked="no plan can do with less"
             if deadline <= least
             else f"no plan can do with less than {format_duration(least)}",

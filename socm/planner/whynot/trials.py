@@ -9,9 +9,9 @@ from socm.errors import Infeasible
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster
 from socm.model.plan import Plan
-from socm.planner.binding import options_of
 from socm.planner.bounds import lower_bound
-from socm.planner.levers import Case
+from socm.planner.instance import admitted
+from socm.planner.whynot.levers import Case
 
 Planner = Callable[[Campaign, Cluster], Plan]
 """Plans a changed campaign, or on a changed cluster."""
@@ -51,8 +51,6 @@ class Trials:
         self._late = late
         self._planner = planner
         self._deadline = late.campaign.deadline
-        self._free = [w.name for w in late.workflows if not w.fixed]
-        self._begun = max((w.finish for w in late.workflows if w.fixed), default=0)
         self.made = 0
         self.left = min(MOST_PLANS, MOST_WORKFLOWS // max(1, len(late.workflows)))
 
@@ -79,11 +77,16 @@ class Trials:
 
     def _bound(self, case: Case) -> int:
         campaign, cluster = case
-        names = [name for name in self._free if name in campaign.workflows]
-        options = options_of(campaign, cluster, names)
-        if not names or not all(options.values()):
-            return self._begun
-        return max(self._begun, lower_bound(campaign, cluster, options, start=self._late.start))
+        options = {name: ways for name, (ways, _) in admitted(campaign, cluster).items()}
+        if not all(options.values()):
+            return 0
+        return lower_bound(
+            campaign,
+            cluster,
+            options,
+            start=self._late.start,
+            fixed=[w for w in self._late.workflows if w.fixed],
+        )
 
     def smallest(
         self, most: int, case: Callable[[int], Case], at_most: int | None = None

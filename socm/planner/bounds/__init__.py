@@ -7,17 +7,17 @@ Every bound holds for every plan on the cluster, whatever the policy: each lets 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from socm.model.campaign import Campaign
-from socm.model.cluster import Cluster
-from socm.model.plan import PlannedWorkflow, Reservation
-from socm.planner.destructive import MOST, Work, destructive_bound
-from socm.planner.machines import Floats, Options, demands
+from socm.model.cluster import Cluster, Option
+from socm.model.plan import PlannedWorkflow
+from socm.planner.bounds.destructive import MOST, Work, destructive_bound
+from socm.planner.bounds.machines import Floats, Options, demands
 
 _LEVELS = 64
 """How many heads, and how many tails, the head-tail bound tries at the most."""
@@ -32,7 +32,6 @@ def lower_bound(
     *,
     start: int = 0,
     fixed: Iterable[PlannedWorkflow] = (),
-    reservations: Iterable[Reservation] = (),
     known: int | None = None,
 ) -> int:
     """Return the largest of the bounds, in seconds since the campaign's start.
@@ -45,9 +44,6 @@ def lower_bound(
         When the plan begins.
     fixed
         Workflows that keep their place. Those that are over only end when they end.
-    reservations
-        What is not the campaign's. When it ends something may begin; that it takes capacity away
-        is not made use of.
     known
         Makespan of a plan. With it the destructive bound is tried, too, for up to a few hundred
         workflows; once a bound reaches it, no other is.
@@ -58,7 +54,6 @@ def lower_bound(
         options,
         start=start,
         fixed=fixed,
-        reservations=reservations,
         known=known,
     )
     return max(named.values())
@@ -71,22 +66,19 @@ def bounds_by_name(
     *,
     start: int = 0,
     fixed: Iterable[PlannedWorkflow] = (),
-    reservations: Iterable[Reservation] = (),
     known: int | None = None,
 ) -> dict[str, int]:
     """Return each bound; parameters are those of `lower_bound`.
 
-    Every plan can be moved to the left until it ends a whole number of steps after the start:
-    move a workflow to a second earlier, as long as any can be. Then each begins at the start, or
-    when something ends that was in its way: another workflow, or a reservation. So bounds are
-    rounded up to steps, the greatest seconds of which all of these are multiples.
+    Bounds are rounded up to whole steps (`time_step`). Reservations are left out: beside them a
+    plan takes no less than without.
     """
     places = {w.name: w for w in fixed}
     ended = max((w.finish for w in places.values()), default=0)
     if all(name in places for name in options):
         return {"fixed": ended if places else start}
-    work = _work(campaign, cluster, options, start, places)
-    step = _step(options, start, places, [r.finish for r in reservations])
+    work = _work(campaign, cluster, *left_to_do(campaign, options, start, places))
+    step = time_step(options, start, places)
     bounds = {"fixed": ended}
 
     def add(name: str, seconds: float) -> None:
@@ -105,36 +97,39 @@ def bounds_by_name(
     return bounds
 
 
-def _work(
+def left_to_do(
     campaign: Campaign,
-    cluster: Cluster,
     options: Options,
     start: int,
     places: Mapping[str, PlannedWorkflow],
-) -> Work:
-    """Put in arrays what is still to be done, in an order in which parents come first.
+) -> tuple[dict[str, Sequence[Option]], dict[str, int]]:
+    """Return the workflows that are not over, parents first, with their options.
 
-    What is fixed and not yet over is work whose window is as long as itself.
+    Also, by name, how long after the start those begin that are fixed: of them what is left is
+    work whose window is as long as itself.
     """
-    head_of_fixed = {}
-    ways = {}
+    ways: dict[str, Sequence[Option]] = {}
+    begins: dict[str, int] = {}
     for name in campaign.order:
+        place = places.get(name)
         if name not in options:
             continue
-        ways[name] = options[name]
-        if place := places.get(name):
+        if place is None:
+            ways[name] = options[name]
+        elif place.finish > start:
             begin = max(place.start, start)
-            ways[name] = [
-                replace(o, duration=place.finish - begin)
-                for o in options[name]
-                if (o.partition.name, o.qos.name) == (place.partition, place.qos or "")
-            ]
-            if place.finish <= start or not ways[name]:
-                del ways[name]
-                continue
-            head_of_fixed[name] = begin - start
+            where = (place.partition, place.qos or "")
+            same = [o for o in options[name] if (o.partition.name, o.qos.name) == where]
+            if same:
+                ways[name] = [replace(o, duration=place.finish - begin) for o in same]
+                begins[name] = begin - start
+    return ways, begins
+
+
+def _work(campaign: Campaign, cluster: Cluster, ways: Options, begins: Mapping[str, int]) -> Work:
+    """Put in arrays what is left to do."""
     duration = {name: min(o.duration for o in of_one) for name, of_one in ways.items()}
-    head, tail = heads_and_tails(campaign, duration, head_of_fixed)
+    head, tail = heads_and_tails(campaign, duration, begins)
     number = {name: k for k, name in enumerate(ways)}
     share, time = demands(campaign, cluster, ways)
     return Work(
@@ -144,25 +139,24 @@ def _work(
         parents=[
             [number[p] for p in campaign.workflows[name].depends if p in number] for name in ways
         ],
-        pinned=np.array([name in head_of_fixed for name in ways]),
+        pinned=np.array([name in begins for name in ways]),
         share=share,
         time=time,
     )
 
 
-def _step(
-    options: Options,
-    start: int,
-    places: Mapping[str, PlannedWorkflow],
-    reserved: Iterable[int],
-) -> int:
-    """Return the seconds of which all durations, and all that something waits for, are multiples.
+def time_step(options: Options, start: int, places: Mapping[str, PlannedWorkflow]) -> int:
+    """Return the seconds of which all durations, and the times of what is fixed, are multiples.
 
-    Whatever ends before the start is nothing to wait for.
+    The shortest plan takes a whole number of such steps from the start. For round the starts of
+    any plan down to steps: what is fixed stays, no workflow begins before one that it waits for
+    has ended, and those that then share a step [s, s + 1) ran at once before, at the latest of
+    their starts within s and s + 1. So no more is in use at any time than was at some time within
+    the same step; and the end is no later.
     """
     durations = {o.duration for name, ways in options.items() if name not in places for o in ways}
-    ends = {end - start for end in (*(w.finish for w in places.values()), *reserved)}
-    return math.gcd(*durations, *(end for end in ends if end > 0))
+    times = [time for w in places.values() for time in (w.start, w.finish) if w.finish > start]
+    return math.gcd(*durations, *(max(time - start, 0) for time in times))
 
 
 def heads_and_tails(

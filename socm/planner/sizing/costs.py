@@ -10,7 +10,7 @@ from itertools import chain
 from socm.model.campaign import Campaign, ResourceRequest
 from socm.model.cluster import Cluster, Option
 from socm.model.plan import Plan, PlannedWorkflow
-from socm.planner.budgets import ways_by_nodes
+from socm.planner.sizing.budgets import ways_by_nodes
 from socm.units import HOUR
 
 

@@ -1,0 +1,252 @@
+"""The campaign as CP-SAT sees it: all that a plan must keep to, but for where nodes end.
+
+Whatever plan there is fits in; what CP-SAT proves of the makespan so holds for every plan. What it
+finds may need a rank on two nodes, and is an order to plan by, not a plan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from socm.model.cluster import Option
+from socm.model.plan import Plan
+from socm.planner.bounds import heads_and_tails, left_to_do, time_step
+from socm.planner.bounds.machines import Options, Share, distinct_ways, machines
+
+if TYPE_CHECKING:
+    from ortools.sat.python.cp_model import CpModel, IntervalVar, IntVar
+
+_FINEST = 10**8
+"""Shares with a larger common denominator are rounded down to parts of this."""
+
+
+class Found(NamedTuple):
+    """What CP-SAT came to.
+
+    Parameters
+    ----------
+    bound
+        No plan ends before, in seconds since the campaign's start.
+    makespan
+        Of its best schedule, which may not respect where nodes end; `None` if it has none.
+    """
+
+    bound: int
+    makespan: int | None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A workflow's variables: its start, and for each option whether it is taken, and when."""
+
+    start: IntVar
+    taken: Sequence[Any]
+    intervals: Sequence[IntervalVar]
+    duration: Any
+
+
+class Relaxation:
+    """A constraint model that holds for every plan that is no longer than a given one.
+
+    Time counts in steps from the start of the plan (`socm.planner.bounds.time_step`).
+
+    Parameters
+    ----------
+    plan
+        What is to be beaten, down to its lower bound; it also says what is fixed and reserved,
+        and is the first hint.
+    options
+        For each workflow the partitions and QOS that admit it.
+    """
+
+    def __init__(self, plan: Plan, options: Options) -> None:
+        from ortools.sat.python.cp_model import CpModel
+
+        self._plan = plan
+        places = {w.name: w for w in plan.workflows if w.fixed}
+        self._step = time_step(options, plan.start, places)
+        self._ways, begins = left_to_do(plan.campaign, options, plan.start, places)
+        self.model: CpModel = CpModel()
+        horizon = (plan.makespan - plan.start) // self._step
+        least = -(-(plan.lower_bound - plan.start) // self._step)
+        self._makespan = self.model.new_int_var(min(least, horizon), horizon, "makespan")
+        self.model.minimize(self._makespan)
+        self._jobs = self._add_jobs(begins, horizon)
+        self._add_machines()
+        self._add_reservations(horizon)
+        self._hint(begins)
+
+    def __len__(self) -> int:
+        """Count the intervals."""
+        return sum(len(job.intervals) for job in self._jobs.values())
+
+    def _add_jobs(self, begins: Mapping[str, int], horizon: int) -> dict[str, _Job]:
+        shortest = {name: min(o.duration for o in ways) for name, ways in self._ways.items()}
+        head, tail = heads_and_tails(self._plan.campaign, shortest, begins)
+        jobs: dict[str, _Job] = {}
+        for name, ways in self._ways.items():
+            earliest = head[name] // self._step
+            latest = horizon - (tail[name] + shortest[name]) // self._step
+            if name in begins:
+                latest = earliest
+            job = jobs[name] = self._job(name, ways, earliest, latest)
+            self.model.add(job.start + job.duration <= self._makespan)
+            if name in begins:
+                continue
+            for parent in self._plan.campaign.workflows[name].depends:
+                if parent in jobs:
+                    before = jobs[parent]
+                    self.model.add(before.start + before.duration <= job.start)
+        return jobs
+
+    def _job(self, name: str, ways: Sequence[Option], earliest: int, latest: int) -> _Job:
+        model = self.model
+        start = model.new_int_var(earliest, latest, name)
+        steps = [o.duration // self._step for o in ways]
+        if len(ways) == 1:
+            interval = model.new_fixed_size_interval_var(start, steps[0], name)
+            return _Job(start, [1], [interval], steps[0])
+        taken = [model.new_bool_var(f"{name} by {k}") for k in range(len(ways))]
+        model.add_exactly_one(taken)
+        intervals = [
+            model.new_optional_fixed_size_interval_var(start, size, way, f"{name} {k}")
+            for k, (size, way) in enumerate(zip(steps, taken, strict=True))
+        ]
+        duration = sum(size * way for size, way in zip(steps, taken, strict=True))
+        return _Job(start, taken, intervals, duration)
+
+    def _add_machines(self) -> None:
+        """Hold each machine's shares below the whole: see `socm.planner.bounds.machines`."""
+        campaign, cluster = self._plan.campaign, self._plan.cluster
+        ways, of_workflow = distinct_ways(campaign, self._ways)
+        for shares in machines(campaign, cluster, ways):
+            whole, amounts = _on_one_denominator(shares)
+            used = [
+                (interval, amounts[way])
+                for name, job in self._jobs.items()
+                for interval, way in zip(job.intervals, of_workflow[name], strict=True)
+                if amounts[way]
+            ]
+            self.model.add_cumulative([i for i, _ in used], [a for _, a in used], whole)
+
+    def _add_reservations(self, horizon: int) -> None:
+        """Where something is reserved, count cores, memory and GPUs of its partition with it."""
+        for partition in self._plan.cluster.partitions:
+            mine = [r for r in self._plan.reservations if r.partition == partition.name]
+            if not mine:
+                continue
+            have = (partition.cores, partition.memory, partition.gpus)
+            loads: dict[int, list[tuple[int, int, tuple[int, int, int]]]] = defaultdict(list)
+            for r in mine:
+                for node, load in r.loads(partition):
+                    loads[node].append((r.start, r.finish, load))
+            for resource, of_node in enumerate(have):
+                intervals, amounts = [], []
+                for name, job in self._jobs.items():
+                    request = self._plan.campaign.workflows[name].request
+                    for option, interval in zip(self._ways[name], job.intervals, strict=True):
+                        if option.partition.name != partition.name:
+                            continue
+                        amount = (
+                            request.ranks * option.threads,
+                            request.memory,
+                            request.ranks * request.gpus,
+                        )[resource]
+                        if option.exclusive:
+                            amount = option.fewest_nodes * of_node
+                        intervals.append(interval)
+                        amounts.append(amount)
+                for begin, end, amount in _reserved(loads, resource, of_node):
+                    # The steps that lie within: less is reserved than really is.
+                    first = max(0, -(-(begin - self._plan.start) // self._step))
+                    last = min(horizon, (end - self._plan.start) // self._step)
+                    if first < last:
+                        intervals.append(
+                            self.model.new_fixed_size_interval_var(first, last - first, "reserved")
+                        )
+                        amounts.append(amount)
+                if intervals:
+                    have_all = partition.nodes * of_node
+                    unit = -(-have_all // _FINEST) or 1
+                    self.model.add_cumulative(
+                        intervals, [a // unit for a in amounts], -(-have_all // unit)
+                    )
+
+    def _hint(self, begins: Mapping[str, int]) -> None:
+        """Let the search begin at the plan."""
+        for name, job in self._jobs.items():
+            if name in begins:
+                continue
+            planned = self._plan.by_name[name]
+            self.model.add_hint(job.start, (planned.start - self._plan.start) // self._step)
+            if len(job.taken) > 1:
+                for option, way in zip(self._ways[name], job.taken, strict=True):
+                    where = (option.partition.name, option.qos.name)
+                    self.model.add_hint(way, where == (planned.partition, planned.qos or ""))
+
+    def solve(
+        self, *, seconds: float, workers: int, seed: int, found: Callable[[list[str]], None]
+    ) -> Found:
+        """Look for a better schedule, and for the proof that there is none.
+
+        Parameters
+        ----------
+        seconds, workers, seed
+            How long at most, on how many threads, and where chance begins.
+        found
+            Called for each better schedule with the workflows in the order of their starts; of
+            equals the one with the largest upward rank comes first.
+        """
+        from ortools.sat.python import cp_model
+
+        jobs = self._jobs
+        rank = {w.name: w.rank for w in self._plan.workflows}
+
+        class Listener(cp_model.CpSolverSolutionCallback):
+            def on_solution_callback(self) -> None:
+                starts = {name: self.value(job.start) for name, job in jobs.items()}
+                found(sorted(starts, key=lambda name: (starts[name], -rank[name])))
+
+        solver = cp_model.CpSolver()
+        solver.parameters.max_time_in_seconds = seconds
+        solver.parameters.num_workers = workers
+        solver.parameters.random_seed = seed
+        status = solver.solve(self.model, Listener())
+        if status == cp_model.MODEL_INVALID:  # sums beyond 64 bits: years in seconds
+            return Found(self._plan.lower_bound, None)
+        if status == cp_model.INFEASIBLE:
+            raise AssertionError("a plan that was checked is not in its own relaxation")
+        start, step = self._plan.start, self._step
+        bound = start + math.ceil(solver.best_objective_bound - 1e-6) * step
+        solved = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
+        return Found(bound, start + round(solver.objective_value) * step if solved else None)
+
+
+def _on_one_denominator(shares: Sequence[Share]) -> tuple[int, list[int]]:
+    """Return the whole and each share as whole numbers, exact or rounded down."""
+    whole = 1
+    for share in shares:
+        whole = math.lcm(whole, share.of // math.gcd(share.amount, share.of))
+        if whole > _FINEST:
+            whole = _FINEST
+            break
+    return whole, [share.amount * whole // share.of for share in shares]
+
+
+def _reserved(
+    loads: Mapping[int, Sequence[tuple[int, int, tuple[int, int, int]]]],
+    resource: int,
+    of_node: int,
+) -> Iterator[tuple[int, int, int]]:
+    """Yield begin, end and amount of what is reserved; on no node more than it has."""
+    for windows in loads.values():
+        times = sorted({time for begin, end, _ in windows for time in (begin, end)})
+        for begin, end in pairwise(times):
+            amount = sum(load[resource] for a, b, load in windows if a <= begin and end <= b)
+            if amount:
+                yield begin, end, min(amount, of_node)
