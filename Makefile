@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help simulate test lint types layers unit slurm browser sotodlib docs bench fuzz clean
+.PHONY: help simulate test lint types layers unit slurm browser sotodlib docs bench peers fuzz clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,18 +41,17 @@ sotodlib:  ## Run the tests against sotodlib and TOAST, installed here (1.1 GB)
 docs: $(VENV)/docs  ## Build the documentation; warnings are errors
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
-bench: $(VENV)/dev  ## Run the benchmarks and print their tables
-	$(BIN)/python -m benchmarks.quality
-	$(BIN)/python -m benchmarks.bounds
-	$(BIN)/python -m benchmarks.planner
-	$(BIN)/python -m benchmarks.simulate
-	$(BIN)/python -m benchmarks.sky
+bench: $(VENV)/dev  ## Run the benchmarks (BENCH="--effort 10 --large" for more), one table at the end
+	$(BIN)/python -m benchmarks $(BENCH)
+
+peers:  ## Compare with planners of others, installed here (0.8 GB); from then on bench does, too
+	.ci/peers
 
 fuzz: $(VENV)/dev  ## Load 20,000 campaign files with mistakes
 	$(BIN)/python -m benchmarks.fuzz
 
 clean:  ## Remove all that was built
-	rm -rf $(VENV) $(VENV)-sotodlib build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-sotodlib $(VENV)-peers build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

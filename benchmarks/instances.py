@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -106,7 +107,7 @@ def independent(n: int, rng: np.random.Generator) -> Shape:
 
 def _some(rng: np.random.Generator, among: Sequence[int], most: int) -> list[int]:
     count = int(rng.integers(1, min(most, len(among)) + 1))
-    return sorted(int(k) for k in rng.choice(among, count, replace=False))
+    return sorted(among[k] for k in rng.choice(len(among), count, replace=False))
 
 
 # Sizes
@@ -192,6 +193,63 @@ def layered_campaign(n: int, seed: int, *, width: int | None = None, scale: int 
     return campaign_of(f"layered {n:,}", shape, draw_real(n, rng, scale))
 
 
+def random_campaign(n: int, seed: int) -> Campaign:
+    """Sizes all over the range, and dependencies between any two."""
+    rng = np.random.default_rng(seed)
+    return campaign_of(f"random {n:,}", random_dag(n, rng), draw_mixed(n, rng))
+
+
+def fork_join_campaign(n: int, seed: int) -> Campaign:
+    """Stages side by side of alike workflows; between them one that takes four cores."""
+    rng = np.random.default_rng(seed)
+    shape = fork_join(n, rng)
+    stages: dict[tuple[int, ...], ResourceRequest] = {}
+    requests = []
+    for k, parents in enumerate(shape):
+        if k == 0 or len(parents) > 1:
+            joint = int(rng.integers(300, 1_500))
+            requests.append(ResourceRequest(ranks=1, threads=4, memory=8_000, runtime=joint))
+        else:
+            stage = stages.setdefault(tuple(parents), draw_mixed(1, rng)[0])
+            runtime = max(MINUTE, round(stage.runtime * rng.uniform(0.8, 1.2)))
+            requests.append(replace(stage, runtime=runtime))
+    return campaign_of(f"fork-join {n:,}", shape, requests)
+
+
+def swf_campaign(n: int, seed: int, *, scale: int = 1) -> Campaign:
+    """Real jobs that nobody waits for."""
+    rng = np.random.default_rng(seed)
+    return campaign_of(f"swf {n:,}", independent(n, rng), draw_real(n, rng, scale))
+
+
+def psplib_campaign(n: int, seed: int) -> Campaign:
+    """Activities as those of PSPLIB: one to ten of each resource, for one to ten periods."""
+    rng = np.random.default_rng(seed)
+    requests = [
+        ResourceRequest(
+            threads=int(rng.integers(1, 11)),
+            memory=1_000 * int(rng.integers(1, 11)),
+            runtime=MINUTE * int(rng.integers(1, 11)),
+        )
+        for _ in range(n)
+    ]
+    return campaign_of(f"psplib {n:,}", random_dag(n, rng), requests)
+
+
+def whole_node_campaign(n: int, seed: int) -> Campaign:
+    """Each takes a node, for as long as a real job; one comes before all others, one after all."""
+    rng = np.random.default_rng(seed)
+    inner = random_dag(n - 2, rng)
+    awaited = {parent for parents in inner for parent in parents}
+    shape: Shape = [[], *([p + 1 for p in parents] or [0] for parents in inner)]
+    shape.append([k + 1 for k in range(n - 2) if k not in awaited] or [0])
+    requests = [
+        ResourceRequest(threads=CORES, memory=MEMORY, runtime=job.runtime)
+        for job in draw_real(n, rng)
+    ]
+    return campaign_of(f"whole nodes {n:,}", shape, requests)
+
+
 def campaign_of(name: str, shape: Shape, requests: Sequence[ResourceRequest]) -> Campaign:
     """Put a shape and sizes together."""
     names = [f"w{k:05}" for k in range(len(shape))]
@@ -202,3 +260,77 @@ def campaign_of(name: str, shape: Shape, requests: Sequence[ResourceRequest]) ->
             for k, (parents, request) in enumerate(zip(shape, requests, strict=True))
         ],
     )
+
+
+# Held out: other instances of the kinds of ``data/quality``. Nothing was ever chosen by them.
+
+
+class HeldOut(NamedTuple):
+    """A campaign of a kind, on a cluster that is small enough to matter."""
+
+    kind: str
+    campaign: Campaign
+    cluster: Cluster
+
+
+KINDS: dict[str, Callable[[int, int], Campaign]] = {
+    "layered": lambda n, seed: layered_campaign(n, seed, scale=8),
+    "random": random_campaign,
+    "fork-join": fork_join_campaign,
+    "so": so_campaign,
+    "swf": lambda n, seed: swf_campaign(n, seed, scale=8),
+    "psplib": psplib_campaign,
+}
+"""By name; real jobs have eight times the ranks, as they would else all fit on one node."""
+
+
+def held_out(
+    sizes: Sequence[int] = (30, 100, 300), seeds: Sequence[int] = (101, 102)
+) -> Iterator[HeldOut]:
+    """Yield instances of each kind; the work of all takes about as long as the longest chain."""
+    for kind, make in KINDS.items():
+        for n in sizes:
+            for seed in seeds:
+                campaign = make(n, seed)
+                tight = tight_node if kind == "psplib" else tight_cluster
+                yield HeldOut(kind, campaign, tight(campaign))
+
+
+def tight_cluster(campaign: Campaign) -> Cluster:
+    """Return so many nodes that all of the work takes about as long as the longest chain."""
+    requests = [w.request for w in campaign.workflows.values()]
+    cores, memory = _demand(campaign)
+    widest = max(-(-r.ranks // min(CORES // r.threads, ranks_by_memory(r))) for r in requests)
+    return cluster_of(max(1, widest, round(cores / CORES), round(memory / MEMORY)))
+
+
+def tight_node(campaign: Campaign) -> Cluster:
+    """Return one node that is busy for about as long as the longest chain takes."""
+    requests = [w.request for w in campaign.workflows.values()]
+    cores, memory = _demand(campaign)
+    return cluster_of(
+        1,
+        cores=max(round(cores), *(r.ranks * r.threads for r in requests)),
+        memory=max(round(memory), *(r.memory for r in requests)),
+    )
+
+
+def ranks_by_memory(request: ResourceRequest) -> int:
+    """How many ranks the memory of an empty node holds."""
+    if not request.memory:
+        return request.ranks
+    return min(request.ranks, MEMORY * request.ranks // request.memory)
+
+
+def _demand(campaign: Campaign) -> tuple[float, float]:
+    """Cores and MB that are busy on average if all is done as fast as the longest chain."""
+    finish: dict[str, int] = {}
+    cores = memory = 0
+    for name in campaign.order:
+        workflow = campaign.workflows[name]
+        request = workflow.request
+        finish[name] = request.runtime + max((finish[d] for d in workflow.depends), default=0)
+        cores += request.ranks * request.threads * request.runtime
+        memory += request.memory * request.runtime
+    chain = max(finish.values())
+    return cores / chain, memory / chain

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Sequence
 
 from benchmarks.instances import cluster_of, layered_campaign, so_campaign
-from benchmarks.table import show
+from benchmarks.table import Figure, show, summarize
 from sim.backend import SimBackend
 from sim.stochastic import runtime_factors
 from socm.engine.backend import Job
@@ -20,22 +22,25 @@ TARGET = 100
 REPLICATIONS = 5
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> list[Figure]:
     """Print a row per workload and release rule."""
     campaigns = {
         "layered": layered_campaign(1_000, seed=1),
         "layered, ranks × 8": layered_campaign(1_000, seed=1, scale=8),
         "so": so_campaign(1_000, seed=1),
     }
-    rows = []
+    rows, slowest = [], 0.0
     for name, campaign in campaigns.items():
         plan = plan_campaign(campaign, cluster_of(30))
         for rule in RELEASES:
             seconds, events = replicate(plan, rule)
             each = 1000 * seconds / REPLICATIONS
+            slowest = max(slowest, each)
             rows.append((name, rule, f"{each:.0f}", f"{events / seconds:,.0f}"))
     title = f"1,000 workflows on 30 nodes, σ = 0.2 (target: {TARGET} ms per replication)"
     show(title, ("workload", "release", "ms", "events/s"), rows)
+    what = "a replication of 1,000 workflows, slowest, ms"
+    return [Figure(what, f"{slowest:.0f}", "", f"{TARGET}", slowest <= TARGET)]
 
 
 def replicate(plan: Plan, rule: str) -> tuple[float, int]:
@@ -57,4 +62,4 @@ def replicate(plan: Plan, rule: str) -> tuple[float, int]:
 
 
 if __name__ == "__main__":
-    main()
+    summarize(main(sys.argv[1:]))
