@@ -95,7 +95,7 @@ def plan_campaign(
     instance = instance_of(
         campaign, cluster, options, start=start, reservations=reservations, fixed=fixed
     )
-    instance = replace(instance, bound=_bound(instance, options))
+    instance = replace(instance, bound=_bound(instance, options, effort))
     workflows = policy(instance, effort).planned(instance, upward_rank(instance))
     workflows.sort(key=lambda w: (w.start, -w.rank))
     plan = Plan(
@@ -111,19 +111,20 @@ def plan_campaign(
     return plan
 
 
-def _bound(instance: Instance, options: Mapping[str, Sequence[Option]]) -> int:
+def _bound(instance: Instance, options: Mapping[str, Sequence[Option]], effort: Effort) -> int:
     """Bound the makespan of every schedule.
 
     The sharpest bound aims at a makespan that is known; for a small campaign one is quickly made.
+    It takes longer than a pass, and where that is all that is asked for, it is left out.
     """
-    small = len(instance) <= MOST
+    sharp = len(instance) <= MOST and not effort.is_none
     return lower_bound(
         instance.campaign,
         instance.cluster,
         options,
         start=instance.start,
         fixed=instance.fixed,
-        known=serial(instance, by_rank(instance)).makespan if small else None,
+        known=serial(instance, by_rank(instance)).makespan if sharp else None,
     )
 
 
