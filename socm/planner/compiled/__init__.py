@@ -56,7 +56,7 @@ class Loader:
         If it is so long that compiled code pays, that is loaded now.
         """
         self._work += round(seconds * PACE)
-        compiled = self._pays() and _arrays(instance) and all(map(self._module, SCHEMES))
+        compiled = self._pays() and all(map(self._module, SCHEMES)) and _arrays(instance)
         return SPEED * PACE if compiled else PACE
 
     def schedule(
@@ -72,9 +72,12 @@ class Loader:
             What the plain scheme would take for it, roughly.
         """
         self._work += work
-        arrays = _arrays(instance) if self._pays() else None
-        module = self._module(scheme) if arrays is not None else None
-        return module.schedule(arrays, priority) if module is not None else None
+        module = self._module(scheme) if self._pays() else None
+        arrays = _arrays(instance) if module is not None else None
+        if module is None or arrays is None:
+            return None
+        schedule: Schedule = module.schedule(arrays, priority)
+        return schedule
 
     def _pays(self) -> bool:
         """Whether it is time to load what is compiled."""
@@ -94,7 +97,7 @@ class Loader:
 
 
 def _arrays(instance: Instance) -> Arrays | None:
-    # They need the schemes, and these need this module.
+    # These need the schemes, and the schemes need this module.
     from socm.planner.compiled.arrays import arrays_of
 
     return arrays_of(instance)
