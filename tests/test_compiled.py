@@ -27,6 +27,7 @@ from socm.planner.compiled import LOADING, SWITCH, Loader, entry
 from socm.planner.compiled import parallel as compiled_parallel
 from socm.planner.compiled import serial as compiled_serial
 from socm.planner.compiled.arrays import arrays_of
+from socm.planner.effort import PACE
 from socm.planner.instance import Instance, instance_of
 from socm.planner.parallel import plain as plain_parallel
 from socm.planner.ranking import PRIORITIES, Priority, by_rank, upward_rank
@@ -230,10 +231,12 @@ def test_it_is_loaded_once_that_pays_and_never_if_it_is_switched_off() -> None:
         assert loader.schedule("serial", here, priority, LOADING // 2) is not None
         loader = Loader()
         assert loader.schedule("serial", here, priority, 1) is None
-        loader.expect(LOADING)
+        assert loader.pace(here, 0.1) == PACE
+        assert loader.pace(here, LOADING / PACE) > PACE
         assert loader.schedule("serial", here, priority, 1) is not None
     with switched("0"):
         assert loader.schedule("serial", here, priority, LOADING) is None
+        assert loader.pace(here, LOADING) == PACE
     with switched("1"):
         assert Loader().schedule("serial", here, priority, 0) is not None
 

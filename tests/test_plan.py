@@ -279,6 +279,17 @@ def test_every_violation_is_listed_at_once() -> None:
     assert len(complaints(plan).splitlines()) >= 3
 
 
+def test_amounts_beyond_64_bits_are_added_up_like_others() -> None:
+    wide = ResourceRequest(ranks=10**10, memory=10**10, runtime=100)
+    node = Partition(name="p", nodes=10, cores=10**9, memory=10**9)
+    workflows = [Workflow(name=name, request=wide) for name in "ab"]
+    plan = plan_campaign(Campaign.of("pair", workflows), Cluster(name="large", partitions=(node,)))
+    assert [w.start for w in plan.workflows] == [0, 100]
+    spoilt = complaints(changed(plan, 1, start=99, finish=199))
+    assert "p node 0: 2000000000 cores in use at 99 s, it has 1000000000" in spoilt
+    assert "p node 9" in spoilt
+
+
 def test_at_one_instant_what_ends_makes_room_for_what_starts() -> None:
     later = spoilt("f", placements=ranks_on((1, 1)))
     assert later.workflows[-1].start == 200

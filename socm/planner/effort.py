@@ -58,6 +58,11 @@ class Effort:
 class Meter:
     """What has been spent of an effort.
 
+    Parameters
+    ----------
+    pace
+        Nodes looked at in a second.
+
     Examples
     --------
     >>> meter = Meter(Effort(part=0.5))
@@ -68,8 +73,8 @@ class Meter:
     False
     """
 
-    def __init__(self, effort: Effort) -> None:
-        self._effort = effort
+    def __init__(self, effort: Effort, pace: int = PACE) -> None:
+        self._effort, self._pace = effort, pace
         self._work = 0
         self._begun = time.perf_counter()
 
@@ -81,7 +86,7 @@ class Meter:
         """Whether so much more work is within the effort."""
         seconds, iterations = self._effort.seconds, self._effort.iterations
         if seconds is not None:
-            return time.perf_counter() - self._begun + work / PACE <= seconds
+            return time.perf_counter() - self._begun + work / self._pace <= seconds
         return iterations is not None or self._work + work <= USUAL_WORK * self._effort.part
 
 

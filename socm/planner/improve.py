@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from socm.planner.compiled import LOADER
 from socm.planner.effort import Effort, Meter
 from socm.planner.instance import Instance
 from socm.planner.parallel import parallel
@@ -43,7 +44,8 @@ class _Search:
     """What was found so far, and whether to go on."""
 
     def __init__(self, instance: Instance, effort: Effort) -> None:
-        self._instance, self._effort, self._meter = instance, effort, Meter(effort)
+        self._instance, self._effort = instance, effort
+        self._meter = Meter(effort, LOADER.pace(instance, effort.seconds or 0))
         nodes = sum(p.nodes for p in instance.cluster.partitions)
         if instance.campaign.budget.nodes is not None:
             nodes = min(nodes, instance.campaign.budget.nodes)

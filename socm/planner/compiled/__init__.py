@@ -11,7 +11,7 @@ import importlib
 import os
 from collections.abc import Callable
 from types import ModuleType
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
@@ -20,10 +20,17 @@ from socm.planner.instance import Instance
 from socm.planner.ranking import Priority
 from socm.planner.schedule import Schedule
 
+SCHEMES = ("serial", "parallel")
+"""Modules of this package."""
 SWITCH = "SOCM_COMPILED"
 """Of the environment: 0 is never, 1 is from the beginning."""
 LOADING = PACE
 """What it takes to load compiled code, in nodes looked at: about a second."""
+SPEED = 5
+"""How many times sooner compiled schedules are made, at the least."""
+
+if TYPE_CHECKING:
+    from socm.planner.compiled.arrays import Arrays
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -43,9 +50,14 @@ class Loader:
         self._work = work
         self._modules: dict[str, ModuleType | None] = {}
 
-    def expect(self, work: int) -> None:
-        """Note that schedules will take so much work."""
-        self._work += work
+    def pace(self, instance: Instance, seconds: float) -> int:
+        """Return how many nodes are looked at in a second, at the least, by a search for so long.
+
+        If it is so long that compiled code pays, that is loaded now.
+        """
+        self._work += round(seconds * PACE)
+        compiled = self._pays() and all(map(self._module, SCHEMES)) and _arrays(instance)
+        return SPEED * PACE if compiled else PACE
 
     def schedule(
         self, scheme: str, instance: Instance, priority: Priority, work: int
@@ -55,20 +67,22 @@ class Loader:
         Parameters
         ----------
         scheme
-            Its module's name in this package.
+            One of `SCHEMES`.
         work
             What the plain scheme would take for it, roughly.
         """
-        # It needs the schemes, and they need this module.
-        from socm.planner.compiled.arrays import arrays_of
-
-        self.expect(work)
-        switch = os.environ.get(SWITCH)
-        if switch == "0" or (switch != "1" and self._work < LOADING):
+        self._work += work
+        module = self._module(scheme) if self._pays() else None
+        arrays = _arrays(instance) if module is not None else None
+        if module is None or arrays is None:
             return None
-        arrays = arrays_of(instance)
-        module = self._module(scheme) if arrays is not None else None
-        return module.schedule(arrays, priority) if module is not None else None
+        schedule: Schedule = module.schedule(arrays, priority)
+        return schedule
+
+    def _pays(self) -> bool:
+        """Whether it is time to load what is compiled."""
+        switch = os.environ.get(SWITCH)
+        return switch == "1" or (switch != "0" and self._work >= LOADING)
 
     def _module(self, scheme: str) -> ModuleType | None:
         """Load a scheme; `None` where Numba is missing, or cannot keep what it compiles."""
@@ -80,6 +94,13 @@ class Loader:
             else:
                 self._modules[scheme] = module
         return self._modules[scheme]
+
+
+def _arrays(instance: Instance) -> Arrays | None:
+    # These need the schemes, and the schemes need this module.
+    from socm.planner.compiled.arrays import arrays_of
+
+    return arrays_of(instance)
 
 
 LOADER = Loader()
