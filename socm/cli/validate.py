@@ -56,9 +56,10 @@ def validate(
 
     from socm.config import load_campaign
     from socm.planner import plan_campaign
+    from socm.planner.effort import NONE
 
     loaded = load_campaign(file, cluster=cluster, explain=show or json, assume_splits=assume_splits)
-    plan = plan_campaign(loaded.campaign, loaded.cluster)
+    plan = plan_campaign(loaded.campaign, loaded.cluster, effort=NONE)
     warnings = [*loaded.warnings, *plan.warnings]
     if json:
         print_json(
