@@ -115,7 +115,7 @@ def _bound(instance: Instance, options: Mapping[str, Sequence[Option]], effort: 
     """Bound the makespan of every schedule.
 
     The sharpest bound aims at a makespan that is known; for a small campaign one is quickly made.
-    It takes longer than a pass, and where that is all that is asked for, it is left out.
+    Where no more than one pass is asked for, bounds that take longer than that are left out.
     """
     sharp = len(instance) <= MOST and not effort.is_none
     return lower_bound(
@@ -125,6 +125,7 @@ def _bound(instance: Instance, options: Mapping[str, Sequence[Option]], effort: 
         start=instance.start,
         fixed=instance.fixed,
         known=serial(instance, by_rank(instance)).makespan if sharp else None,
+        quick=effort.is_none,
     )
 
 

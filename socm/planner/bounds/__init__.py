@@ -33,6 +33,7 @@ def lower_bound(
     start: int = 0,
     fixed: Iterable[PlannedWorkflow] = (),
     known: int | None = None,
+    quick: bool = False,
 ) -> int:
     """Return the largest of the bounds, in seconds since the campaign's start.
 
@@ -47,6 +48,8 @@ def lower_bound(
     known
         Makespan of a plan. With it the destructive bound is tried, too, for up to a few hundred
         workflows; once a bound reaches it, no other is.
+    quick
+        Whether only the critical path, and the areas with heads and tails along it, are wanted.
     """
     named = bounds_by_name(
         campaign,
@@ -55,6 +58,7 @@ def lower_bound(
         start=start,
         fixed=fixed,
         known=known,
+        quick=quick,
     )
     return max(named.values())
 
@@ -67,6 +71,7 @@ def bounds_by_name(
     start: int = 0,
     fixed: Iterable[PlannedWorkflow] = (),
     known: int | None = None,
+    quick: bool = False,
 ) -> dict[str, int]:
     """Return each bound; parameters are those of `lower_bound`.
 
@@ -88,12 +93,12 @@ def bounds_by_name(
         return known is None or max(bounds.values()) < known
 
     add("critical path", float((work.head + work.duration + work.tail).max()))
-    if len(work.duration) <= MOST:
+    if len(work.duration) <= MOST and not quick:
         work = work.lifted(step)
     chains = float((work.head + work.duration + work.tail).max())
     areas = max(head_tail_bound(work.head, work.tail, t) for t in work.time.T)
     add("heads and tails", max(chains, areas))
-    if open_still():
+    if open_still() and not quick:
         add("pigeonholes", pigeonhole_bound(work.head, work.tail, work.duration, work.share))
     if known is not None and open_still() and len(work.duration) <= MOST:
         low = max(bounds.values()) - start
