@@ -214,6 +214,20 @@ def test_windows_that_overlap_reserve_no_more_than_there_is() -> None:
     assert plan.by_name["first"].start == 150
 
 
+@pytest.mark.parametrize("compiled", ["0", "1"])
+@pytest.mark.parametrize("what", [{"memory": 60}, {"memory": 0, "gpus": 1}])
+def test_windows_that_reserve_too_much_of_what_a_workflow_does_not_use_are_none_of_its(
+    what: dict[str, int], compiled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOCM_COMPILED", compiled)
+    part = {"cores": 0, "memory": 0, "gpus": 0} | what
+    windows = [
+        Reservation(partition="cpu", node=0, start=start, finish=500, **part) for start in (0, 10)
+    ]
+    plan = plan_campaign(PAIR, ONE_CORE, reservations=windows)
+    assert [w.start for w in plan.workflows] == [0, 100]
+
+
 def test_a_window_is_waited_for_or_used_before_it_begins() -> None:
     window = Reservation(partition="cpu", start=150, finish=400)
     plan = plan_campaign(PAIR, ONE_CORE, reservations=[window])

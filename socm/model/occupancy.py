@@ -63,16 +63,18 @@ def overfull_nodes(plan: Plan, workflows: list[PlannedWorkflow]) -> Iterator[str
 
 
 def _first_overload(events: list[_Change], have: tuple[int, int, int]) -> str | None:
-    """Say what of a node is first used too much, if a workflow has part in it.
+    """Say what of a node is first used too much, if workflows use some of it.
 
+    Windows that overlap may reserve more than there is: that is no fault of who uses none of it.
     At one instant, ends come before starts.
     """
-    workflows, used = 0, [0, 0, 0]
+    used, by_workflows = [0, 0, 0], [0, 0, 0]
     for time, _, joins, *deltas in sorted(events):
-        workflows += joins
         used = [u + d for u, d in zip(used, deltas, strict=True)]
-        for what, u, h in zip(("cores", "MB", "GPUs"), used, have, strict=True):
-            if workflows and u > h:
+        if joins:
+            by_workflows = [u + d for u, d in zip(by_workflows, deltas, strict=True)]
+        for what, u, mine, h in zip(("cores", "MB", "GPUs"), used, by_workflows, have, strict=True):
+            if mine and u > h:
                 return f"{u} {what} in use at {time} s, it has {h}"
     return None
 

@@ -217,7 +217,7 @@ class Timelines:
             column = self._memory[position]
             for segment in range(first, end):
                 column[segment] -= memory
-        if gpus:
+        if gpus and self._gpus:  # a window may reserve what there is not
             column = self._gpus[position]
             for segment in range(first, end):
                 column[segment] -= gpus
