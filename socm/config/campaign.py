@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from socm.config.settings import Setting, Settings, load_settings
 from socm.config.source import read
 from socm.config.workflows import WorkflowReader
 from socm.errors import ConfigError, did_you_mean
+from socm.garbage import no_collection
 from socm.model.campaign import Budget, Campaign, Workflow
 from socm.model.cluster import Cluster
 
@@ -80,14 +80,9 @@ def load_campaign(
     """
     path = Path(path)
     settings = load_settings()
-    collects = gc.isenabled()
-    gc.disable()  # a long file makes a million objects, and none of them is garbage
-    try:
+    with no_collection():  # a long file makes a million objects
         findings = Findings(source=read(path), explain=explain)
         return _CampaignReader(findings, settings, path, cluster, assume_splits).load()
-    finally:
-        if collects:
-            gc.enable()
 
 
 class _CampaignReader:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from socm.errors import ConfigError, Infeasible, Problem
+from socm.garbage import no_collection
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster, Option
 from socm.model.plan import Plan, PlannedWorkflow, Reservation
@@ -22,6 +23,7 @@ from socm.units import format_walltime
 __all__ = ["POLICIES", "Effort", "admitted", "plan_campaign"]
 
 
+@no_collection()
 def plan_campaign(
     campaign: Campaign,
     cluster: Cluster,

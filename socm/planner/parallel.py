@@ -17,6 +17,8 @@ WORK_OF_PLACING = 1000
 """What it takes to place a workflow, in nodes looked at one by one."""
 DEPTH = 32
 """How many workflows may be found not to fit at one instant before the rest must wait."""
+VERY_LARGE = 30_000
+"""Workflows from which on half as many may."""
 
 
 def parallel(instance: Instance, priority: Priority) -> Schedule:
@@ -51,7 +53,7 @@ def plain(instance: Instance, priority: Priority) -> Schedule:
     held: list[Held | None] = [None] * n
     waits = [len(parents) for parents in instance.parents]
     ready = instance.release.copy()
-    group_of = groups(instance)
+    group_of, most_misfits = groups(instance), depth(n)
     queues: dict[Group, list[tuple[tuple[float, ...], int]]] = {}
     events = [(ready[k], k) for k in range(n) if not waits[k]]
     events += [(has.finish, k) for k, has in machine.running.items()]
@@ -72,7 +74,7 @@ def plain(instance: Instance, priority: Priority) -> Schedule:
                     heappush(events, (ready[child], child))
         heads = [(queue[0], group) for group, queue in queues.items()]
         heapify(heads)
-        while heads and len(machine.misfits) < DEPTH:
+        while heads and len(machine.misfits) < most_misfits:
             (_, k), group = heappop(heads)
             found = machine.fit(instance.ways[k], k)
             if found is None:
@@ -89,6 +91,11 @@ def plain(instance: Instance, priority: Priority) -> Schedule:
     rooms = [machine.rooms(has) for has in held if has is not None]
     assert len(rooms) == n  # each fits once nothing else runs
     return Schedule(start=start, ways=ways, rooms=rooms, work=WORK_OF_PLACING * n)
+
+
+def depth(workflows: int) -> int:
+    """Return how many workflows may be found not to fit before the rest must wait."""
+    return DEPTH if workflows < VERY_LARGE else DEPTH // 2
 
 
 def groups(instance: Instance) -> list[Group]:

@@ -26,7 +26,7 @@ from socm.planner.compiled.arrays import (
     order_and_rank,
     record,
 )
-from socm.planner.parallel import DEPTH, WORK_OF_PLACING
+from socm.planner.parallel import WORK_OF_PLACING, depth
 from socm.planner.ranking import Priority
 from socm.planner.schedule import Schedule
 
@@ -48,7 +48,7 @@ def schedule(arrays: Arrays, priority: Priority) -> Schedule:
     order, rank = order_and_rank(priority)
     start, held, rooms = kernel(
         arrays.workflows, arrays.children, arrays.ways, arrays.partitions, arrays.limits,
-        arrays.begun, arrays.rooms, arrays.start, DEPTH, order, rank,
+        arrays.begun, arrays.rooms, arrays.start, depth(len(order)), order, rank,
     )  # fmt: skip
     rooms["node"] = arrays.names[rooms["node"]]
     of_way = arrays.of_way
