@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from socm.model.cluster import Partition
@@ -279,13 +279,15 @@ class Capacity:
             )
             for partition in cluster.partitions
         ]
-        self._cores = Limit(budget.cores, start) if budget.cores is not None else None
-        self._jobs_of = [
-            Limit(q.running_jobs, start) if q.running_jobs is not None else None
+        # Of each tier: what limits it, and whether that counts cores or jobs.
+        cores = [(Limit(budget.cores, start), True)] if budget.cores is not None else []
+        self._limits: list[list[tuple[Limit, bool]]] = [
+            [
+                *([(Limit(q.running_jobs, start), False)] if q.running_jobs is not None else []),
+                *([(Limit(q.cores, start), True)] if q.cores is not None else []),
+                *cores,
+            ]
             for q in cluster.tiers
-        ]
-        self._cores_of = [
-            Limit(q.cores, start) if q.cores is not None else None for q in cluster.tiers
         ]
         by_name = {t.partition.name: t for t in self._timelines}
         for r in instance.reservations:
@@ -326,20 +328,13 @@ class Capacity:
         """How many nodes were looked at."""
         return sum(timelines.visits for timelines in self._timelines)
 
-    def _limits(self, tier: int, cores: int) -> Iterator[tuple[Limit, int]]:
-        """Yield the limits that count what runs under a tier, and how much it counts."""
-        for limit, amount in (
-            (self._jobs_of[tier], 1), (self._cores_of[tier], cores), (self._cores, cores),
-        ):  # fmt: skip
-            if limit is not None:
-                yield limit, amount
-
     def _allowed(self, way: Way, ready: int) -> int:
         """Find the first start that every counted limit allows."""
-        start, before = ready, -1
-        while start != before:
+        start, before, limits = ready, -1, self._limits[way.tier]
+        while limits and start != before:
             before = start
-            for limit, amount in self._limits(way.tier, way.cores):
+            for limit, counts_cores in limits:
+                amount = way.cores if counts_cores else 1
                 start = limit.earliest(amount, way.duration, start)
         return start
 
@@ -378,8 +373,8 @@ class Capacity:
         start: int,
         finish: int,
     ) -> None:
-        for limit, amount in self._limits(tier, counted):
-            limit.take(amount, start, finish)
+        for limit, counts_cores in self._limits[tier]:
+            limit.take(counted if counts_cores else 1, start, finish)
         timelines = self._timelines[partition]
         if self._busy is not None:
             for node, _ in rooms:
