@@ -280,12 +280,12 @@ class Capacity:
             for partition in cluster.partitions
         ]
         # Of each tier: what limits it, and whether that counts cores or jobs.
-        cores = [(Limit(budget.cores, start), True)] if budget.cores is not None else []
+        of_budget = [(Limit(budget.cores, start), True)] if budget.cores is not None else []
         self._limits: list[list[tuple[Limit, bool]]] = [
             [
                 *([(Limit(q.running_jobs, start), False)] if q.running_jobs is not None else []),
                 *([(Limit(q.cores, start), True)] if q.cores is not None else []),
-                *cores,
+                *of_budget,
             ]
             for q in cluster.tiers
         ]
