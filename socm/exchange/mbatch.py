@@ -3,7 +3,7 @@
 References
 ----------
 https://github.com/simonsobs/mbatch (its README, ``example/example.yml`` and ``mbatch/mbatch.py``);
-options become arguments as by https://pypi.org/project/argunparse
+options become arguments as by the package argunparse
 """
 
 from __future__ import annotations

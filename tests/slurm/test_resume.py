@@ -118,8 +118,8 @@ def test_status_tells_why_a_job_waits_and_cancel_ends_only_this_run(
 ) -> None:
     """More nodes than are free: SLURM says so."""
     bystander = world.slurm.run(
-        "sbatch", "--parsable", "--qos=vshort", "--time=5", "--nodes=4", "--exclusive",
-        "--wrap=sleep 100",
+        "sbatch", "--parsable", "--output=/dev/null", "--qos=vshort", "--time=5", "--nodes=4",
+        "--exclusive", "--wrap=sleep 100",
     ).strip()  # fmt: skip
     try:
         world.slurm.wait_for(

@@ -225,7 +225,14 @@ def test_a_drained_node_whose_reason_has_spaces_blinds_nobody(world: World) -> N
     """A job of somebody else waits for it, with a reason that is not one word."""
     world.slurm.run("scontrol", "update", "nodename=n4", "state=drain", "reason=a bad disk, again")
     waits = world.slurm.run(
-        "sbatch", "--parsable", "-w", "n4", "--qos=vshort", "--time=5", "--wrap=true"
+        "sbatch",
+        "--parsable",
+        "--output=/dev/null",
+        "-w",
+        "n4",
+        "--qos=vshort",
+        "--time=5",
+        "--wrap=true",
     ).strip()
     try:
         world.slurm.wait_for(
