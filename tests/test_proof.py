@@ -17,7 +17,7 @@ from test_cli import socm
 
 from benchmarks.instances import Instance, quality_instances
 from socm.errors import ConfigError
-from socm.model.campaign import Campaign
+from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
 from socm.model.document import plan_document, read_plan
 from socm.model.plan import Plan
@@ -25,7 +25,8 @@ from socm.planner import plan_campaign
 from socm.planner.bounds import lower_bound, proof
 from socm.planner.bounds.proof import prove
 from socm.planner.bounds.relaxation import Relaxation
-from socm.report.verdict import proof_verdict
+from socm.planner.sizing.allocation import plan_allocation
+from socm.report.verdict import plan_verdict, proof_verdict
 
 NEVER = 10**7
 
@@ -203,3 +204,30 @@ def test_the_command_line_says_what_is_missing(file: Path, monkeypatch: pytest.M
     done = socm("plan", file, "--prove", "--time-limit", "1")
     assert done.returncode == 2
     assert "pip install 'socm[prove]'" in done.stderr
+
+
+def test_steps_in_allocations_are_not_proved_by_the_limits_of_jobs() -> None:
+    """They need not keep to these, so that a bound of theirs would be none."""
+    minute = ResourceRequest(runtime=60)
+    campaign = Campaign.of("steps", [Workflow(name=f"w{k}", request=minute) for k in range(4)])
+    node = Partition(name="p", nodes=1, cores=4, memory=1)
+    one_at_a_time = Qos(name="q", running_jobs=1)
+    cluster = Cluster(name="one", partitions=(node,), qos=(one_at_a_time,))
+    plan = plan_allocation(campaign, cluster, plan_campaign)
+    assert plan.makespan == plan.lower_bound == 60
+    assert not plan.optimal
+    with pytest.raises(ConfigError, match="each workflow is a job"):
+        prove(plan)
+
+
+def test_a_late_allocation_does_not_say_that_no_plan_can_meet_the_deadline() -> None:
+    """Its bound is that of its nodes; each workflow a job, all of this would be in time."""
+    hour = ResourceRequest(threads=4, runtime=3600)
+    work = [Workflow(name=f"w{k}", request=hour) for k in range(4)]
+    campaign = Campaign.of("late", work, deadline=3600)
+    node = Partition(name="p", nodes=4, cores=4, memory=1)
+    cluster = Cluster(name="c", partitions=(node,), qos=(Qos(name="q", nodes_per_job=2),))
+    plan = plan_allocation(campaign, cluster, plan_campaign)
+    assert plan_campaign(campaign, cluster).feasible
+    assert plan.lower_bound > 3600
+    assert "no plan can" not in plan_verdict(plan)

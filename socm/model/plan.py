@@ -125,7 +125,7 @@ class Plan:
     workflows
         In order of start, then of falling upward rank.
     lower_bound
-        Seconds below which no plan can end.
+        Seconds below which no plan can end; of shape ``"allocation"``, none on as many nodes.
     start
         When the plan begins, in seconds since the campaign's start.
     reservations
@@ -174,8 +174,11 @@ class Plan:
 
     @property
     def optimal(self) -> bool:
-        """Whether it is proved that no plan can be shorter."""
-        return self.makespan <= self.lower_bound
+        """Whether it is proved that no plan can be shorter; of allocations it never is.
+
+        Their bound is that of the nodes that they have, and more nodes may do better.
+        """
+        return self.shape == "jobs" and self.makespan <= self.lower_bound
 
     @property
     def core_hours(self) -> float:

@@ -38,7 +38,7 @@ def plan_verdict(plan: Plan) -> str:
         )
     why = (
         "no plan can meet it on this cluster and budget"
-        if plan.lower_bound > deadline
+        if plan.shape == "jobs" and plan.lower_bound > deadline
         else "a better plan might, but was not found"
     )
     return (

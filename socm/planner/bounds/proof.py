@@ -74,7 +74,8 @@ def prove(plan: Plan, *, seconds: float = 60.0, workers: int = WORKERS, seed: in
     Raises
     ------
     ConfigError
-        If OR-Tools is not installed.
+        If OR-Tools is not installed, or workflows are steps in allocations: what is proved here
+        rests on the limits of jobs.
 
     References
     ----------
@@ -82,6 +83,12 @@ def prove(plan: Plan, *, seconds: float = 60.0, workers: int = WORKERS, seed: in
     https://doi.org/10.4230/LIPIcs.CP.2023.3
     """
     begin = time.monotonic()
+    if plan.shape != "jobs":
+        problem = Problem(
+            message="a proof is for plans in which each workflow is a job",
+            hint="`socm plan CAMPAIGN --prove` makes such a plan, and looks for a shorter one",
+        )
+        raise ConfigError(problem)
     try:
         import ortools  # noqa: F401
     except ImportError as error:
