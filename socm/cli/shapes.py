@@ -10,7 +10,7 @@ from socm.errors import Infeasible
 if TYPE_CHECKING:
     from socm.config import LoadedCampaign
     from socm.model.plan import Plan
-    from socm.planner.sizing.budgets import Planner
+    from socm.planner.policies import Planner
     from socm.report.shapes import Shapes
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from socm.model.campaign import Budget, Campaign
     from socm.model.cluster import Cluster
     from socm.model.plan import Plan
+    from socm.planner.policies import Planner
     from socm.planner.sizing import Objective, Sizing
-    from socm.planner.sizing.budgets import Planner
 
 
 def minimize(

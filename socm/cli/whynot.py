@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from socm.cli.common import waiting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,15 +20,12 @@ if TYPE_CHECKING:
 
 def explain(plan: Plan) -> WhyNot | None:
     """Say why a plan is late and what would do; `None` if it is in time, or not of jobs."""
-    from rich.console import Console
-
     from socm.planner import plan_campaign
     from socm.planner.effort import LITTLE, NONE
     from socm.planner.whynot import why_not
 
     if plan.feasible or plan.shape != "jobs":
         return None
-    errors = Console(stderr=True)
     again = partial(
         plan_campaign,
         start=plan.start,
@@ -40,7 +38,7 @@ def explain(plan: Plan) -> WhyNot | None:
         first = again(campaign, cluster, effort=NONE)
         return first if first.feasible else again(campaign, cluster, effort=LITTLE)
 
-    with errors.status("late; planning what would do") if errors.is_terminal else nullcontext():
+    with waiting("late; planning what would do"):
         return why_not(plan, planner)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from socm.model.cluster import Partition, Qos
+from socm.model.cluster import longest
 
 if TYPE_CHECKING:
     from socm.model.plan import Plan, PlannedWorkflow
@@ -46,11 +46,6 @@ class Allocation:
     def holds(self, w: PlannedWorkflow) -> bool:
         """Whether a workflow runs while it lasts."""
         return self.start <= w.start and w.finish <= self.finish
-
-
-def longest(partition: Partition, qos: Qos) -> float:
-    """Return the seconds that a job may ask for; infinite without a limit."""
-    return min(limit for limit in (qos.walltime, partition.walltime, math.inf) if limit)
 
 
 def bad_step(plan: Plan, w: PlannedWorkflow) -> Iterator[str]:

@@ -304,11 +304,11 @@ class Cluster:
             if limit is not None and need > limit:
                 return f"needs {format_count(need)} {what}, {owner} {format_count(limit)}"
         duration = math.ceil(request.runtime / partition.speed)
-        walltime = request.walltime or _whole_minutes(WALLTIME_FACTOR * duration)
-        longest = min(limit for limit in (qos.walltime, partition.walltime, math.inf) if limit)
-        capped = walltime > longest
-        if capped and (request.walltime is not None or duration > longest):
-            return f"walltime {format_walltime(walltime)} > {format_walltime(int(longest))}"
+        walltime = request.walltime or usual_walltime(duration)
+        at_most = longest(partition, qos)
+        capped = walltime > at_most
+        if capped and (request.walltime is not None or duration > at_most):
+            return f"walltime {format_walltime(walltime)} > {format_walltime(int(at_most))}"
         if duration > walltime:
             return (
                 f"takes {format_walltime(duration)} there, longer than its walltime "
@@ -323,13 +323,25 @@ class Cluster:
             exclusive=exclusive,
             cores=cores,
             duration=duration,
-            walltime=int(longest) if capped else walltime,
+            walltime=int(at_most) if capped else walltime,
             capped=capped,
         )
 
 
-def _whole_minutes(seconds: float) -> int:
-    return math.ceil(seconds / MINUTE) * MINUTE
+def longest(partition: Partition, qos: Qos) -> float:
+    """Return the seconds that a job may ask for; infinite without a limit."""
+    return min(limit for limit in (qos.walltime, partition.walltime, math.inf) if limit)
+
+
+def usual_walltime(duration: int) -> int:
+    """Return the walltime to ask for, in seconds: whole minutes, and room for what is slow.
+
+    Examples
+    --------
+    >>> usual_walltime(100)
+    180
+    """
+    return math.ceil(WALLTIME_FACTOR * duration / MINUTE) * MINUTE
 
 
 def _why_no_rank_fits(request: ResourceRequest, partition: Partition, threads: int) -> str:

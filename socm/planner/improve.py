@@ -98,7 +98,7 @@ class _Search:
                     other = parallel(self._instance, priority(self._instance))
                     self._improve(self._schedule([(start,) for start in other.start]))
 
-    def _improve(self, schedule: Schedule) -> Schedule:
+    def _improve(self, schedule: Schedule) -> None:
         """Schedule backward from the end and forward again, as long as that is shorter.
 
         Forward-backward improvement, or double justification: going back, what ends last comes
@@ -112,9 +112,8 @@ class _Search:
         while self._goes_on():
             better = self._justified(schedule)
             if better.makespan >= schedule.makespan:
-                return schedule
+                return
             schedule = better
-        return schedule
 
     def _justified(self, schedule: Schedule) -> Schedule:
         backward = self._scheme(self._instance.mirrored, [(-f,) for f in schedule.finish])

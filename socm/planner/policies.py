@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from socm.model.campaign import Campaign
+from socm.model.cluster import Cluster
+from socm.model.plan import Plan
 from socm.planner.effort import Effort
 from socm.planner.instance import Instance
 from socm.planner.schedule import Schedule
@@ -15,6 +18,9 @@ from socm.planner.serial import serial
 from socm.registry import Registry
 
 Policy = Callable[[Instance, Effort], Schedule]
+
+Planner = Callable[[Campaign, Cluster], Plan]
+"""What plans a campaign that was changed, or on another cluster; may raise `Infeasible`."""
 
 POLICIES: Registry[Policy] = Registry(
     "policy",

@@ -12,7 +12,7 @@ from socm.model.plan import Plan
 from socm.planner.bounds import lower_bound
 from socm.planner.bounds.machines import Options
 from socm.planner.bounds.relaxation import Relaxation
-from socm.planner.instance import instance_of
+from socm.planner.instance import admitted, instance_of
 from socm.planner.serial import serial
 
 MOST = 10_000
@@ -97,10 +97,7 @@ def prove(plan: Plan, *, seconds: float = 60.0, workers: int = WORKERS, seed: in
             hint="pip install 'socm[prove]'",
         )
         raise ConfigError(problem) from error
-    options = {
-        name: plan.cluster.admit(w.request, plan.campaign.budget)[0]
-        for name, w in plan.campaign.workflows.items()
-    }
+    options = {name: ways for name, (ways, _) in admitted(plan.campaign, plan.cluster).items()}
     own = lower_bound(
         plan.campaign,
         plan.cluster,

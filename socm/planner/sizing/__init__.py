@@ -11,7 +11,8 @@ from socm.errors import ConfigError, Problem
 from socm.model.campaign import Budget, Campaign
 from socm.model.cluster import Cluster
 from socm.model.plan import Plan
-from socm.planner.sizing.budgets import Planner, Search, Size, growing, size_of
+from socm.planner.policies import Planner
+from socm.planner.sizing.budgets import Search, Size, growing, size_of
 from socm.planner.sizing.costs import Costs
 
 Objective = Literal["nodes", "core-hours", "charge"]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, product
 
 from socm.model.allocation import Allocation
 from socm.model.campaign import Budget, Campaign
-from socm.model.cluster import WALLTIME_FACTOR, Cluster, Partition
+from socm.model.cluster import WALLTIME_FACTOR, Cluster, Partition, usual_walltime
 from socm.model.plan import Plan, PlannedWorkflow
-from socm.planner.sizing.budgets import Planner
+from socm.planner.policies import Planner
 from socm.planner.sizing.frames import Cut, Frame, frames_of, inside
-from socm.units import MINUTE, format_walltime
+from socm.units import format_walltime
 
 MOST_SIZES = 100
 """So many sizes are planned for each goal; those left then are not tried."""
@@ -214,8 +213,7 @@ class _Maker:
         allocations, workflows, warnings = [], [], []
         begin = 0
         for steps, length in zip(batches.steps, batches.lengths, strict=True):
-            wanted = math.ceil(WALLTIME_FACTOR * length / MINUTE) * MINUTE
-            walltime = int(min(wanted, frame.limit))
+            walltime = int(min(usual_walltime(length), frame.limit))
             allocation = Allocation(
                 partition=frame.partition.name,
                 qos=qos,

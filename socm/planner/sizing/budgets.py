@@ -11,7 +11,7 @@ R. L. Graham, SIAM J. Appl. Math. 17 (1969) 416, https://doi.org/10.1137/0117039
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from socm.errors import Infeasible
@@ -19,9 +19,7 @@ from socm.model.campaign import Budget, Campaign, ResourceRequest
 from socm.model.cluster import Cluster, Option
 from socm.model.plan import Plan
 from socm.planner.bounds import lower_bound
-
-Planner = Callable[[Campaign, Cluster], Plan]
-"""Makes a plan within the campaign's budget, or raises `Infeasible`."""
+from socm.planner.policies import Planner
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from socm.errors import Infeasible
-from socm.model.allocation import longest
 from socm.model.campaign import Campaign
-from socm.model.cluster import WALLTIME_FACTOR, Cluster, Option, Partition, Qos
+from socm.model.cluster import WALLTIME_FACTOR, Cluster, Option, Partition, Qos, longest
 from socm.planner.bounds import heads_and_tails
 from socm.units import format_count, format_walltime
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from socm.model.campaign import Campaign
 from socm.model.plan import Plan
+from socm.planner.policies import Planner
 from socm.planner.whynot.binding import Binding, proven
 from socm.planner.whynot.levers import (
     Case,
@@ -18,7 +19,7 @@ from socm.planner.whynot.levers import (
     more_nodes,
     with_qos,
 )
-from socm.planner.whynot.trials import UNTRIED, Planner, Trials
+from socm.planner.whynot.trials import UNTRIED, Trials
 from socm.planner.whynot.words import names_in_words
 from socm.units import HOUR, duration_text, format_core_hours, format_duration
 

@@ -6,15 +6,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from socm.errors import Infeasible
-from socm.model.campaign import Campaign
-from socm.model.cluster import Cluster
 from socm.model.plan import Plan
 from socm.planner.bounds import lower_bound
 from socm.planner.instance import admitted
+from socm.planner.policies import Planner
 from socm.planner.whynot.levers import Case
 
-Planner = Callable[[Campaign, Cluster], Plan]
-"""Plans a changed campaign, or on a changed cluster."""
 MOST_PLANS = 60
 """So often is planned at the most."""
 MOST_WORKFLOWS = 36_000
