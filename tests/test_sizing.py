@@ -441,7 +441,7 @@ def test_pictures_without_a_deadline_in_sight(deadline: str, tmp_path: Path) -> 
     ("arguments", "said"),
     [
         (["--minimize", "nodes", "--plot", "x.html"], "a sizing is not drawn as HTML"),
-        (["--minimize", "nodes", "--plot", "x.gif"], "names no format of pictures"),
+        (["--minimize", "nodes", "--plot", "x.gif"], "does not end in a format of pictures"),
         (["--plot", "x.svg"], "--plot draws what --minimize finds"),
         (["--minimize", "money"], "money"),
     ],

@@ -24,8 +24,9 @@ from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
 from socm.model.outcome import Outcome, Simulation, WorkflowOutcome
 from socm.model.plan import Placement, Plan, PlannedWorkflow
-from socm.report.plot import draw, usage
+from socm.report.picture import draw
 from socm.report.timeline import MOST_BINS, MOST_WARNINGS, histogram, page
+from socm.report.usage import usage
 
 CPU = Partition(name="cpu", nodes=100, cores=300, memory=2_000_000)
 TIERS = (Qos(name="short"), Qos(name="long"))
@@ -319,8 +320,8 @@ def test_page_is_written_whole_or_not_at_all(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(ConfigError, match="No space left"):
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(ConfigError, match="no space left"):
         draw(simulated(3), path)
     assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]
 

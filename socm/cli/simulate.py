@@ -91,7 +91,7 @@ def simulate(
         return value
 
     if plot is not None:
-        from socm.report.plot import picture_format
+        from socm.report.picture import picture_format
 
         picture_format(plot)  # a wrong suffix is told before the work, not after
     plan = load_plan(file, cluster, assume_splits=assume_splits, effort=effort_of(effort))
@@ -108,7 +108,7 @@ def simulate(
     if output is not None:
         write_json(document, output)
     if plot is not None:
-        from socm.report.plot import draw
+        from socm.report.picture import draw
 
         draw(simulation, plot)
     if json:

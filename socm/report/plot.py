@@ -1,59 +1,42 @@
-"""A picture of a simulation: who runs when, and how much of the cluster is in use."""
+"""A chart of a simulation: when each workflow runs, and how much of the cluster is in use."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from heapq import heappop, heappush
-from importlib.util import find_spec
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from textwrap import fill, shorten
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from socm.errors import ConfigError, Problem
 from socm.model.document import quantile
 from socm.model.outcome import Outcome, Simulation
-from socm.model.plan import Plan
+from socm.report.style import (
+    ALARM,
+    BAND,
+    COLOURS,
+    CORES,
+    GRID,
+    INK,
+    MEMORY,
+    OTHERS,
+    PALE,
+    STEPS,
+    drawn,
+)
+from socm.report.usage import available_memory, lanes, usage
 from socm.report.verdict import simulation_verdict
-from socm.units import DAY, HOUR, MINUTE, format_count, format_duration, format_memory
+from socm.units import format_count, format_duration, format_memory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS: Mapping[str, Mapping[str, None]] = {
-    "svg": {"Date": None}, "png": {}, "pdf": {"CreationDate": None}, "html": {}
-}  # fmt: skip
-"""What can be written, each without the metadata that change from one second to the next."""
 MOST_ROWS = 60
-"""With more workflows than these, they share lanes and go without their names."""
-MOST_SHAPES = 3000
-"""With more shapes than these, an SVG or a PDF holds them as pixels."""
+"""With more workflows than this, they share lanes and go without their names."""
+MOST_PATHS = 3000
+"""With more bars or steps than this, an SVG or a PDF holds them as pixels."""
 
 WIDTH, HEADER, ROW, LANES, USAGE, MARGINS = 12.0, 0.8, 0.22, 5.5, 1.4, 1.3  # inches
-INK, PALE, GRID, BAND = "#333333", "#f4f5f7", "#d0d4da", "#dfe3e8"
-CORES, MEMORY, ALARM = "#9db4c8", "#882255", "#d55e00"
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#f0e442")
-"""Of M. Okabe and K. Ito, who chose them so that the colour-blind can tell them apart."""
-OTHERS = "#a6a6a6"
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text: it can be searched
-    "svg.hashsalt": "socm",  # the same picture is the same file
-    "text.parse_math": False,  # a dollar in a name is a dollar
-    "font.size": 9,
-    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
-    **{f"axes.spines.{side}": False for side in ("left", "right", "top")},
-}
-STEPS = (
-    *(1, 2, 5, 10, 15, 30),
-    *(k * MINUTE for k in (1, 2, 5, 10, 15, 30)),
-    *(k * HOUR for k in (1, 2, 3, 6, 12)),
-    *(k * 10**power * DAY for power in range(8) for k in (1, 2, 5)),
-)
-"""Seconds that may lie between two ticks of the time axis."""
 
 
 class _Bar(NamedTuple):
@@ -66,105 +49,15 @@ class _Bar(NamedTuple):
     height: float = 0.0
 
 
-def draw(simulation: Simulation, path: Path) -> None:
+def plot(simulation: Simulation, picture: str) -> bytes:
     """Draw the exact run of a simulation as a Gantt chart, with the use of the cluster beneath.
-
-    As HTML it is a page to look around in, and needs no matplotlib.
 
     Parameters
     ----------
-    path
-        Of the picture; it ends in the name of one of `FORMATS`.
-
-    Raises
-    ------
-    ConfigError
-        If matplotlib is missing, the format is unknown or the file can not be written.
+    picture
+        The format: svg, png or pdf.
     """
-    picture = picture_format(path)
-    if picture == "html":
-        from socm.report.timeline import draw_html
-
-        draw_html(simulation, path)
-        return
-    from matplotlib import rc_context
-
-    with rc_context(STYLE):
-        figure, metadata = _figure(simulation), FORMATS[picture]
-        write_whole(
-            path, lambda file: figure.savefig(file, format=picture, dpi=160, metadata=metadata)
-        )
-
-
-def picture_format(path: Path) -> str:
-    """Return the format that a path asks for by its suffix.
-
-    Whoever works long before drawing asks this first.
-
-    Raises
-    ------
-    ConfigError
-        If it is none of `FORMATS`, or matplotlib is needed for it and missing.
-
-    Examples
-    --------
-    >>> picture_format(Path("week.SVG"))
-    'svg'
-    """
-    picture = path.suffix.lower().removeprefix(".")
-    if picture not in FORMATS:
-        known = ", ".join(f".{name}" for name in FORMATS)
-        message = f"{str(path)!r} names no format of pictures"
-        raise ConfigError(Problem(message=message, hint=f"end it in one of {known}"))
-    if picture != "html" and find_spec("matplotlib") is None:
-        hint = "pip install 'socm[plot]', or a name that ends in .html, which needs nothing"
-        raise ConfigError(Problem(message=f"drawing .{picture} needs matplotlib", hint=hint))
-    return picture
-
-
-def usage(simulation: Simulation) -> dict[float, tuple[int, int]]:
-    """Return the cores and the MB that the exact run holds from each time on.
-
-    A workflow that was retried counts from its first start to its last end.
-    """
-    plan = simulation.plan
-    changes: list[tuple[float, int, int]] = []
-    for bar in _ran(simulation.exact):
-        w, memory = plan.by_name[bar.name], held_memory(plan, bar.name)
-        changes += [(bar.start, w.cores, memory), (bar.finish, -w.cores, -memory)]
-    held: dict[float, tuple[int, int]] = {}
-    cores = memory = 0
-    for time, more_cores, more_memory in sorted(changes):
-        cores, memory = cores + more_cores, memory + more_memory
-        held[time] = (cores, memory)
-    return held
-
-
-def held_memory(plan: Plan, name: str) -> int:
-    """MB that a workflow holds while it runs: what its ranks ask for, or whole nodes."""
-    w, request = plan.by_name[name], plan.campaign.workflows[name].request
-    of_node = plan.cluster.by_partition[w.partition].memory
-    return sum(of_node if w.exclusive else request.memory_of(p.ranks) for p in w.placements)
-
-
-def lanes(spans: Iterable[tuple[float, float]]) -> list[int]:
-    """Give each span, in order of start, the first lane that is free for it.
-
-    Examples
-    --------
-    >>> lanes([(0, 4), (0, 2), (2, 3), (3, 9), (3, 5)])
-    [0, 1, 1, 1, 2]
-    """
-    busy: list[tuple[float, int]] = []
-    free: list[int] = []
-    chosen = []
-    for start, finish in spans:
-        while busy and busy[0][0] <= start:
-            heappush(free, heappop(busy)[1])
-        lane = heappop(free) if free else len(busy)
-        heappush(busy, (finish, lane))
-        chosen.append(lane)
-    return chosen
+    return drawn(lambda: _figure(simulation), picture)
 
 
 def _ran(exact: Outcome) -> list[_Bar]:
@@ -302,7 +195,7 @@ def _add(axes: Axes, bars: Sequence[_Bar], **style: Any) -> None:
         list(zip((a, b, b, a), (top, top, top + height, top + height), strict=True))
         for _, a, b, top, height in bars
     ]
-    pixels = len(bars) > MOST_SHAPES
+    pixels = len(bars) > MOST_PATHS
     axes.add_collection(PolyCollection(corners, rasterized=pixels, zorder=2, **style))
 
 
@@ -331,23 +224,13 @@ def _draw_usage(simulation: Simulation, axes: Axes) -> None:
         area.set_label(f"cores: {mean} of {format_count(cores)} on average")
         line.set_label(f"memory: 100 % is {format_memory(memory)}")
         for steps in (area, line):
-            steps.set_rasterized(len(held) > MOST_SHAPES)
+            steps.set_rasterized(len(held) > MOST_PATHS)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderpad=0)
     # What needs little of a large cluster would be a line on the ground.
     peak = max([*of_cores, *of_memory], default=100)
     axes.set_ylim(0, 1.04 * next((top for top in (1, 2, 5, 10, 20, 50, 100) if peak <= top), peak))
     axes.yaxis.set_major_formatter("{x:g} %")
     axes.locator_params(axis="y", nbins=4)
-
-
-def available_memory(simulation: Simulation) -> int:
-    """MB of the nodes whose cores are `Simulation.available_cores`."""
-    cores, memory = simulation.available_cores, 0
-    for partition in sorted(simulation.plan.cluster.partitions, key=lambda p: -p.cores):
-        nodes = min(partition.nodes, -(-cores // partition.cores))
-        memory += nodes * partition.memory
-        cores -= min(cores, nodes * partition.cores)
-    return max(memory, 1)
 
 
 def _draw_times(simulation: Simulation, upper: Axes, lower: Axes) -> None:
@@ -387,24 +270,3 @@ def _draw_deadline(simulation: Simulation, upper: Axes, lower: Axes) -> None:
     side = "right" if deadline > end / 2 else "left"
     above = upper.get_xaxis_transform()
     upper.text(min(deadline, end), 1.0, text, ha=side, va="bottom", color=ALARM, transform=above)
-
-
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write beside the path and rename: nobody sees half a picture.
-
-    Raises
-    ------
-    ConfigError
-        If the file can not be written.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            write(file)
-        part.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(Problem(message=f"cannot write {str(path)!r}: {reason}")) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)

@@ -8,20 +8,9 @@ from typing import TYPE_CHECKING
 
 from socm.errors import ConfigError, Problem
 from socm.planner.sizing import Sizing
-from socm.report.plot import (
-    ALARM,
-    BAND,
-    CORES,
-    FORMATS,
-    GRID,
-    INK,
-    OTHERS,
-    STEPS,
-    STYLE,
-    picture_format,
-    write_whole,
-)
+from socm.report.picture import picture_format, write_picture
 from socm.report.sizing import sizing_verdict
+from socm.report.style import ALARM, BAND, CORES, GRID, INK, OTHERS, STEPS, drawn
 from socm.units import format_core_hours, format_duration
 
 if TYPE_CHECKING:
@@ -56,13 +45,7 @@ def draw_sizing(sizing: Sizing, path: Path) -> None:
         If matplotlib is missing, the format is unknown or the file can not be written.
     """
     picture = sizing_format(path)
-    from matplotlib import rc_context
-
-    with rc_context(STYLE):
-        figure, metadata = _figure(sizing), FORMATS[picture]
-        write_whole(
-            path, lambda file: figure.savefig(file, format=picture, dpi=160, metadata=metadata)
-        )
+    write_picture(path, drawn(lambda: _figure(sizing), picture))
 
 
 def _figure(sizing: Sizing) -> Figure:

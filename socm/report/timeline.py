@@ -10,31 +10,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 from socm.model.document import quantile
 from socm.model.outcome import Simulation, WorkflowOutcome
-from socm.report.plot import COLOURS, OTHERS, STEPS, available_memory, held_memory, write_whole
+from socm.report.style import COLOURS, OTHERS, STEPS
+from socm.report.usage import available_memory, held_memory
 from socm.report.verdict import SURE, simulation_facts, simulation_verdict
 from socm.units import format_count
 
 MOST_BINS, MOST_WARNINGS = 40, 20
 PROSE = {"at risk", "assumed"}
 """Facts that are sentences; each of the others begins with what is to catch the eye."""
-
-
-def draw_html(simulation: Simulation, path: Path) -> None:
-    """Write a simulation as a page that any browser shows, offline too.
-
-    Raises
-    ------
-    ConfigError
-        If the file can not be written.
-    """
-    # A name may hold half a character: what no file can hold is replaced.
-    content = page(simulation).encode("utf-8", "replace")
-    write_whole(path, lambda file: file.write(content))
 
 
 def page(simulation: Simulation) -> str:
