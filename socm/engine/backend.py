@@ -1,4 +1,4 @@
-"""The seam between the two worlds: what a cluster, emulated or real, must be able to do."""
+"""What a cluster, emulated or real, must be able to do: the seam between the two worlds."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Job:
     memory
         MB of all ranks.
     exclusive
-        Whether its nodes are to be its own.
+        Whether its nodes are shared with no other job.
     placements
-        Where the plan has it. Nodes of a plan are virtual: honour them where that is possible.
+        Its nodes in the plan. They are virtual: a backend honours them where that is possible.
     priority
-        Its place in the plan; of two jobs that wait, the smaller goes first.
+        Its position in the plan; of two jobs that wait, the smaller goes first.
     """
 
     name: str
@@ -53,9 +53,18 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobUpdate:
-    """What a backend reports of a job: a state it has reached, and when.
+    """A state that a job has reached, and when, as a backend reports it.
 
-    `peak_memory` is the most MB that it had in use, where that was measured.
+    Parameters
+    ----------
+    time
+        Seconds since the campaign's start.
+    exit_code
+        Of its command, where it ended by itself.
+    reason
+        Why it waits, or why it ended, in words.
+    peak_memory
+        The most MB that it had in use, where that was measured.
     """
 
     job: Job
@@ -67,35 +76,75 @@ class JobUpdate:
 
 
 class Backend(Protocol):
-    """A cluster that takes jobs. It owns time: whoever drives it never reads a clock."""
+    """A cluster that runs jobs, and the contract between it and its driver.
+
+    A backend owns time: its driver never reads a clock. The driver submits or attaches jobs, and
+    `wait` reports what becomes of each. `socm.testing.check_backend` holds a backend to this.
+
+    **What is reported**
+
+    - Only jobs that were submitted to or attached to this object are reported, each as the `Job`
+      that was handed in.
+    - A job gets exactly one update with a final state, whatever becomes of it; a job that the
+      cluster has lost is reported as failed, never as completed.
+    - Before it, QUEUED and RUNNING are reported once at the most, in this order, and nothing
+      comes after it. A job that the cluster starts again by itself is not reported again.
+    - RUNNING is reported for each job that ran, in the same `wait` as its end if need be.
+    - The times of a job's updates never decrease, and none is later than `now`.
+    """
 
     def now(self) -> float:
-        """Seconds since the campaign's start."""
+        """Seconds since the campaign's start; it never goes back."""
         ...
 
     def submit(self, job: Job) -> str:
-        """Hand in a job and return its native id, or raise `SubmitError`."""
+        """Submit a job and return its native id, which no other job has.
+
+        Raises
+        ------
+        SubmitError
+            If it was refused: there is no job.
+        BackendUnavailable
+            If there was no answer: there may be a job, and `find` has to tell.
+        """
         ...
 
     def attach(self, job: Job, native_id: str) -> None:
-        """Track a job that was submitted in an earlier life."""
+        """Follow a job that an earlier process submitted, from now on as if submitted here.
+
+        If it is over, its final update comes from one of the next calls of `wait`.
+        """
         ...
 
     def find(self, job: Job) -> str | None:
-        """Return the native id of a job by its name; `None` proves that there is none.
+        """Return the native id of a job by its name, whether it waits, runs or is over.
 
-        Raises `BackendUnavailable` where that cannot be told: never submit on that.
+        `None` proves that there is no such job and that none will appear: it may be submitted.
+
+        Raises
+        ------
+        BackendUnavailable
+            If that cannot be told; nothing follows from it.
         """
         ...
 
     def cancel(self, native_id: str) -> None:
-        """End a job."""
+        """Ask for the end of a job; `wait` reports it once the job is over.
+
+        To ask twice is to ask once. A job that is over or unknown is left alone.
+
+        Raises
+        ------
+        BackendUnavailable
+            If there was no answer: the job is not cancelled, and has to be asked for again.
+        """
         ...
 
     def wait(self, until: float = math.inf) -> Sequence[JobUpdate]:
         """Let time pass to the next updates, but not beyond `until`.
 
-        Returns no updates when it got to `until` without any; or, when `until` is infinite, when
-        none will ever come.
+        Returns before `until` only with updates, and without any only at `until`; or at once if
+        `until` is infinite and nothing is left to report. An outage of the cluster is not an
+        error here: it passes like time.
         """
         ...
