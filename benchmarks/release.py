@@ -136,11 +136,8 @@ def _job(plan: Plan, w: PlannedWorkflow, attempt: int, priority: int) -> Job:
         partition=w.partition,
         qos=w.qos,
         walltime=w.walltime,
-        ranks=workflow.request.ranks,
-        threads=w.threads,
-        gpus=workflow.request.gpus,
-        memory=workflow.request.memory,
-        exclusive=w.exclusive,
+        demand=plan.demand(w),
+        cores=w.cores,
         placements=w.placements,
         priority=priority,
     )

@@ -142,7 +142,7 @@ class SimBackend:
     def _end(self, job: Job, state: JobState) -> None:
         if job.name in self._running:
             self._running.remove(job.name)
-            self._scheduler.over(job.name)
+            self._scheduler.release(job.name)
         elif state is not JobState.CANCELLED:
             return  # it was cancelled while it ran
         self._changed = True

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from socm.config import load_campaign, load_cluster
     from socm.engine.driver import run_plan
     from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-    from socm.model.cluster import Cluster, Partition, Qos, Resource
+    from socm.model.cluster import Cluster, Partition, Qos
     from socm.model.plan import Plan
     from socm.planner import plan_campaign
 
@@ -46,7 +46,7 @@ _HOMES = {
     "Partition": "socm.model.cluster",
     "Plan": "socm.model.plan",
     "Qos": "socm.model.cluster",
-    "Resource": "socm.model.cluster",
+    "Resource": "socm.model.resource",
     "ResourceRequest": "socm.model.campaign",
     "Workflow": "socm.model.campaign",
     "load_campaign": "socm.config",

@@ -292,11 +292,12 @@ def simulate(
             job = by_attempt[key].job
             nodes = by_attempt[key].placements
             size = plan.cluster.by_partition[job.partition].cores
+            ranks = job.demand.ranks
             ran.append(
                 Ran(
                     job=job,
                     nodes=tuple(nodes),
-                    cores=len(nodes) * size if job.exclusive else job.ranks * job.threads,
+                    cores=len(nodes) * size if job.demand.exclusive else ranks * job.demand.threads,
                     submitted=submitted[key],
                     start=begun[key],
                     end=event.time,
@@ -329,11 +330,11 @@ def excesses(world: World) -> Iterator[str]:
             (
                 r,
                 has
-                if r.job.exclusive
+                if r.job.demand.exclusive
                 else (
-                    ranks * r.job.threads,
-                    math.ceil(ranks * r.job.memory / r.job.ranks),
-                    ranks * r.job.gpus,
+                    ranks * r.job.demand.threads,
+                    math.ceil(ranks * r.job.demand.memory / r.job.demand.ranks),
+                    ranks * r.job.demand.gpus,
                 ),
             )
             for r, ranks in here

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from strategies import campaigns, clusters, share
 
 from socm.errors import ConfigError
@@ -48,20 +47,6 @@ def test_logical_cpus_share_cores_and_physical_ones_do_not(
     cpus: Any, threads_per_core: int, cores: int
 ) -> None:
     assert ResourceRequest(threads=5, cpus=cpus, runtime=1).cores(threads_per_core) == cores
-
-
-@given(st.integers(1, 20), st.integers(0, 5000))
-def test_ranks_take_their_part_of_the_memory_rounded_up(ranks: int, memory: int) -> None:
-    request = ResourceRequest(ranks=ranks, memory=memory, runtime=1)
-    parts = [request.memory_of(k) for k in range(ranks + 1)]
-    assert parts[0] == 0
-    assert parts[-1] == memory
-    assert all(k * memory <= part * ranks < k * memory + ranks for k, part in enumerate(parts))
-
-
-def test_three_ranks_of_100_mb_take_34_67_and_100() -> None:
-    request = ResourceRequest(ranks=3, memory=100, runtime=1)
-    assert [request.memory_of(k) for k in (1, 2, 3)] == [34, 67, 100]
 
 
 def test_a_name_used_twice_is_named_and_refused() -> None:

@@ -35,6 +35,7 @@ from socm.engine.state import CampaignState, Status, apply
 from socm.errors import BackendUnavailable, Stalled, SubmitError
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.demand import Demand
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
 
@@ -386,8 +387,8 @@ def test_a_job_asks_for_what_was_planned() -> None:
     planned = plan.by_name["a"]
     assert sent.workflow is plan.campaign.workflows["a"]
     assert (sent.partition, sent.qos, sent.walltime) == ("cpu", "day", planned.walltime)
-    assert (sent.ranks, sent.threads, sent.gpus, sent.memory) == (3, 2, 0, 90)
-    assert (sent.exclusive, sent.placements) == (False, planned.placements)
+    assert sent.demand == Demand(ranks=3, threads=2, gpus=0, memory=90)
+    assert (sent.cores, sent.placements) == (6, planned.placements)
 
 
 def test_what_may_go_at_once_is_submitted_in_the_order_of_the_plan() -> None:
@@ -498,7 +499,7 @@ def test_after_a_timeout_a_longer_limit_is_asked_for_in_the_next_tier() -> None:
 def test_after_running_out_of_memory_more_is_asked_for() -> None:
     plan = plan_of([job("a", memory=200)])
     _, backend, _ = run(plan, a_1=(5.0, JobState.OUT_OF_MEMORY))
-    assert [sent.memory for _, sent in backend.submitted] == [200, 300]
+    assert [sent.demand.memory for _, sent in backend.submitted] == [200, 300]
 
 
 @pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED])

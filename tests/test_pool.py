@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -11,25 +10,14 @@ from hypothesis import strategies as st
 from strategies import partitions
 
 from socm.model.cluster import Cluster, Partition
+from socm.model.demand import Amounts, Demand
 from socm.model.plan import Placement
-from socm.model.pool import NodePool, load_on
+from socm.model.pool import NodePool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Load:
-    """A job as far as nodes are concerned."""
-
-    ranks: int = 1
-    threads: int = 1
-    memory: int = 0
-    gpus: int = 0
-    exclusive: bool = False
-    partition: str = "p0"
-
-
-def loads() -> st.SearchStrategy[Load]:
+def demands() -> st.SearchStrategy[Demand]:
     return st.builds(
-        Load,
+        Demand,
         ranks=st.integers(1, 6),
         threads=st.integers(1, 4),
         memory=st.just(0) | st.integers(0, 600),
@@ -47,13 +35,13 @@ def on(*pairs: tuple[int, int]) -> tuple[Placement, ...]:
     return tuple(Placement("p0", node, ranks) for node, ranks in pairs)
 
 
-@given(partitions(), st.lists(loads(), min_size=1, max_size=12), st.data())
+@given(partitions(), st.lists(demands(), min_size=1, max_size=12), st.data())
 def test_what_is_given_fits_and_none_is_given_only_where_none_is(
-    partition: Partition, jobs: list[Load], data: st.DataObject
+    partition: Partition, jobs: list[Demand], data: st.DataObject
 ) -> None:
     """Against free capacity that is counted anew, from what runs, for each question."""
     pool = NodePool(Cluster(name="one", partitions=(partition,)))
-    running: list[tuple[Load, tuple[Placement, ...]]] = []
+    running: list[tuple[Demand, tuple[Placement, ...]]] = []
 
     def used(node: int) -> Counter[str]:
         total: Counter[str] = Counter()
@@ -72,7 +60,7 @@ def test_what_is_given_fits_and_none_is_given_only_where_none_is(
                     total.update(cores=cores, memory=memory, gpus=gpus)
         return total
 
-    def most_ranks(job: Load, node: int) -> int:
+    def most_ranks(job: Demand, node: int) -> int:
         """Count up as long as one more rank has room."""
         taken, ranks = used(node), 0
         if job.exclusive and taken["cores"]:
@@ -91,9 +79,9 @@ def test_what_is_given_fits_and_none_is_given_only_where_none_is(
     for job in jobs:
         if data.draw(st.booleans(), label="one ends") and running:
             index = data.draw(st.integers(0, len(running) - 1), label="which")
-            pool.give(*running.pop(index))
+            pool.release(*running.pop(index))
         most = data.draw(st.none() | st.integers(1, 3), label="most nodes")
-        placements = pool.fit(job, most_nodes=most)
+        placements = pool.fit(job, partition.name, most_nodes=most)
         rooms = sorted((most_ranks(job, n) for n in range(partition.nodes)), reverse=True)
         if placements is None:
             assert sum(rooms[:most]) < job.ranks
@@ -101,75 +89,98 @@ def test_what_is_given_fits_and_none_is_given_only_where_none_is(
         assert sum(p.ranks for p in placements) == job.ranks
         assert len({p.node for p in placements}) == len(placements) <= (most or len(rooms))
         assert all(1 <= p.ranks <= most_ranks(job, p.node) for p in placements)
-        pool.take(job, placements)
+        pool.allocate(job, placements)
         running.append((job, placements))
 
 
 def test_ranks_go_to_the_first_nodes_that_have_room() -> None:
     pool = small(nodes=3, cores=4)
-    pool.take(Load(threads=3), on((0, 1)))
-    assert pool.fit(Load(ranks=3, threads=2)) == on((1, 2), (2, 1))
+    pool.allocate(Demand(threads=3), on((0, 1)))
+    assert pool.fit(Demand(ranks=3, threads=2), "p0") == on((1, 2), (2, 1))
 
 
 def test_with_a_limit_on_nodes_the_emptiest_come_first() -> None:
     pool = small(nodes=3, cores=4)
-    pool.take(Load(threads=3), on((0, 1)))
-    assert pool.fit(Load(ranks=4), most_nodes=1) == on((1, 4))
-    assert pool.fit(Load(ranks=9), most_nodes=2) is None
-    assert pool.fit(Load(ranks=8), most_nodes=2) == on((1, 4), (2, 4))
+    pool.allocate(Demand(threads=3), on((0, 1)))
+    assert pool.fit(Demand(ranks=4), "p0", most_nodes=1) == on((1, 4))
+    assert pool.fit(Demand(ranks=9), "p0", most_nodes=2) is None
+    assert pool.fit(Demand(ranks=8), "p0", most_nodes=2) == on((1, 4), (2, 4))
 
 
 def test_preferred_nodes_are_honoured_where_they_have_room() -> None:
     pool = small(nodes=2, cores=4)
-    job = Load(ranks=2)
-    assert pool.fit(job, preferred=on((1, 2))) == on((1, 2))
-    pool.take(Load(threads=3), on((1, 1)))
-    assert pool.fit(job, preferred=on((1, 2))) == on((0, 2))
+    job = Demand(ranks=2)
+    assert pool.fit(job, "p0", preferred=on((1, 2))) == on((1, 2))
+    pool.allocate(Demand(threads=3), on((1, 1)))
+    assert pool.fit(job, "p0", preferred=on((1, 2))) == on((0, 2))
 
 
 def test_barred_nodes_are_not_used_even_if_preferred() -> None:
     pool = small(nodes=2, cores=4)
     barred = frozenset({1})
-    assert pool.fit(Load(ranks=2), preferred=on((1, 2)), barred=barred) == on((0, 2))
-    assert pool.fit(Load(ranks=5), barred=barred) is None
+    assert pool.fit(Demand(ranks=2), "p0", preferred=on((1, 2)), barred=barred) == on((0, 2))
+    assert pool.fit(Demand(ranks=5), "p0", barred=barred) is None
 
 
 def test_an_exclusive_job_needs_nodes_that_nobody_is_on() -> None:
     pool = small(nodes=2, cores=4)
-    pool.take(Load(), on((0, 1)))
-    assert pool.fit(Load(ranks=2, exclusive=True)) == on((1, 2))
-    assert pool.fit(Load(ranks=5, exclusive=True)) is None
+    pool.allocate(Demand(), on((0, 1)))
+    assert pool.fit(Demand(ranks=2, exclusive=True), "p0") == on((1, 2))
+    assert pool.fit(Demand(ranks=5, exclusive=True), "p0") is None
 
 
 def test_beside_an_exclusive_job_nothing_fits() -> None:
     pool = small(nodes=1, cores=4)
-    pool.take(Load(exclusive=True), on((0, 1)))
-    assert pool.fit(Load()) is None
+    pool.allocate(Demand(exclusive=True), on((0, 1)))
+    assert pool.fit(Demand(), "p0") is None
 
 
 @pytest.mark.parametrize(
     ("job", "fits"),
     [
-        (Load(ranks=3, memory=3000), True),
-        (Load(ranks=3, memory=3001), False),
-        (Load(ranks=3, gpus=1), True),
-        (Load(ranks=4, gpus=1), False),
+        (Demand(ranks=3, memory=3000), True),
+        (Demand(ranks=3, memory=3001), False),
+        (Demand(ranks=3, gpus=1), True),
+        (Demand(ranks=4, gpus=1), False),
     ],
 )
-def test_memory_and_gpus_bind_as_cores_do(job: Load, fits: bool) -> None:
-    assert (small(nodes=3, gpus=1).fit(job) is not None) is fits
+def test_memory_and_gpus_bind_as_cores_do(job: Demand, fits: bool) -> None:
+    assert (small(nodes=3, gpus=1).fit(job, "p0") is not None) is fits
 
 
 def test_a_copy_is_changed_alone() -> None:
     pool = small(nodes=1, cores=4)
     other = pool.copy()
-    other.take(Load(threads=4), on((0, 1)))
-    assert other.fit(Load()) is None
-    assert pool.fit(Load(threads=4)) == on((0, 1))
+    other.allocate(Demand(threads=4), on((0, 1)))
+    assert other.fit(Demand(), "p0") is None
+    assert pool.fit(Demand(threads=4), "p0") == on((0, 1))
 
 
-def test_what_a_job_puts_on_a_node_is_the_whole_node_if_exclusive() -> None:
-    node = Partition(name="p0", nodes=1, cores=8, memory=1000, gpus=4)
-    job = Load(ranks=3, threads=2, memory=100, gpus=1)
-    assert load_on(job, 2, node) == (4, 67, 2)
-    assert load_on(Load(exclusive=True), 1, node) == (8, 1000, 4)
+def test_what_a_job_takes_of_a_node_is_the_whole_node_if_exclusive() -> None:
+    node = Partition(name="p0", nodes=1, cores=8, memory=1000, gpus=4).node
+    assert Demand(ranks=3, threads=2, memory=100, gpus=1).load(2, node) == Amounts(4, 67, 2)
+    assert Demand(exclusive=True).load(1, node) == Amounts(8, 1000, 4)
+
+
+@given(st.integers(1, 20), st.integers(0, 5000))
+def test_ranks_take_their_part_of_the_memory_rounded_up(ranks: int, memory: int) -> None:
+    demand, node = Demand(ranks=ranks, memory=memory), Amounts(ranks, memory, 0)
+    parts = [demand.load(k, node).memory for k in range(ranks + 1)]
+    assert parts[0] == 0
+    assert parts[-1] == memory
+    assert all(k * memory <= part * ranks < k * memory + ranks for k, part in enumerate(parts))
+
+
+@given(demands(), st.integers(0, 30), st.integers(0, 3000), st.integers(0, 9))
+def test_as_many_ranks_fit_as_take_no_more_than_there_is(
+    demand: Demand, cores: int, memory: int, gpus: int
+) -> None:
+    shared = demand._replace(exclusive=False)
+    most = shared.ranks_within(cores, memory, gpus)
+
+    def within(ranks: int) -> bool:
+        load = shared.load(ranks, Amounts(cores, memory, gpus))
+        return load.cores <= cores and load.memory <= memory and load.gpus <= gpus
+
+    assert within(most)
+    assert not within(most + 1)

@@ -14,6 +14,7 @@ from socm.engine.events import JobState, Retrying
 from socm.engine.retry import RetryPolicy
 from socm.model.campaign import ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.demand import Demand
 from socm.model.plan import Placement
 
 HOUR = 3600
@@ -22,7 +23,9 @@ SHORT, LONG = Qos(name="short", walltime=HOUR), Qos(name="long", walltime=4 * HO
 CLUSTER = Cluster(name="c", partitions=(CPU,), qos=(LONG, SHORT))
 
 
-def job(qos: str | None = "short", *, pinned: str | None = None, **changes: Any) -> Job:
+def job(
+    qos: str | None = "short", *, pinned: str | None = None, memory: int = 400, **changes: Any
+) -> Job:
     request = ResourceRequest(ranks=4, memory=400, runtime=600, qos=pinned)
     usual: dict[str, Any] = {
         "name": "run-w-1",
@@ -30,11 +33,8 @@ def job(qos: str | None = "short", *, pinned: str | None = None, **changes: Any)
         "attempt": 1,
         "partition": "cpu",
         "walltime": 900,
-        "ranks": 4,
-        "threads": 2,
-        "gpus": 0,
-        "memory": 400,
-        "exclusive": False,
+        "demand": Demand(ranks=4, threads=2, memory=memory),
+        "cores": 8,
         "placements": (Placement("cpu", 0, 3), Placement("cpu", 1, 1)),
         "priority": 0,
     }

@@ -18,22 +18,21 @@ from socm.engine.events import JobState
 from socm.errors import SubmitError
 from socm.model.campaign import ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.demand import Demand
 
 CPU = Partition(name="cpu", nodes=2, cores=4, memory=400)
 CLUSTER = Cluster(name="c", partitions=(CPU,))
 
 
 def job(name: str, priority: int = 0, *, walltime: int = 600, **changes: Any) -> Job:
+    demand = Demand(**{f: changes.pop(f) for f in Demand._fields if f in changes})
     usual: dict[str, Any] = {
         "workflow": Workflow(name=name, request=ResourceRequest(runtime=1)),
         "attempt": 1,
         "partition": "cpu",
         "qos": None,
-        "ranks": 1,
-        "threads": 1,
-        "gpus": 0,
-        "memory": 0,
-        "exclusive": False,
+        "demand": demand,
+        "cores": demand.ranks * demand.threads,
         "placements": (),
     }
     return Job(name=name, priority=priority, walltime=walltime, **{**usual, **changes})
@@ -106,7 +105,7 @@ def test_when_the_kept_time_comes_the_job_that_waited_goes_first() -> None:
     scheduler.submit(job("wide", 1, ranks=8))
     scheduler.submit(job("small", 2, walltime=601))
     assert started(scheduler) == []
-    scheduler.over("running")
+    scheduler.release("running")
     assert started(scheduler, 300) == ["wide"]
 
 
@@ -134,7 +133,7 @@ def test_no_more_jobs_of_a_tier_run_than_it_lets_and_others_pass_them() -> None:
         TIERS, job("a", 0, qos="one"), job("b", 1, qos="one"), job("c", 2, qos="open")
     )
     assert started(scheduler) == ["a", "c"]
-    scheduler.over("a")
+    scheduler.release("a")
     assert started(scheduler, 1) == ["b"]
 
 
@@ -146,7 +145,7 @@ def test_no_more_cores_of_a_tier_are_in_use_than_it_lets() -> None:
         job("c", 2, qos="narrow"),
     )
     assert started(scheduler) == ["a", "c"]
-    scheduler.over("a")
+    scheduler.release("a")
     assert started(scheduler, 1) == ["b"]
 
 
@@ -161,7 +160,7 @@ def test_a_tier_of_one_node_per_job_finds_the_emptiest() -> None:
     [
         (job("w", qos="none"), "no partition cpu with QOS none"),
         (job("w", qos="open", partition="gpu"), "no partition gpu"),
-        (job("w", qos="open", walltime=3601), "1:00:01 is over the 1:00:00 of QOS open"),
+        (job("w", qos="open", walltime=3601), "1:00:01 is over the 1:00:00 of QOS open on cpu"),
     ],
 )
 def test_what_slurm_would_refuse_is_refused_for_good(wrong: Job, said: str) -> None:
@@ -196,8 +195,11 @@ def queues(draw: st.DrawFn) -> tuple[Partition, list[Job]]:
     # Those that no empty partition could hold are left out.
     fitting = []
     for j in jobs:
-        per_node = min(partition.cores, 100 * j.ranks // j.memory if j.memory else partition.cores)
-        if per_node * partition.nodes >= j.ranks:
+        per_node = min(
+            partition.cores,
+            100 * j.demand.ranks // j.demand.memory if j.demand.memory else partition.cores,
+        )
+        if per_node * partition.nodes >= j.demand.ranks:
             fitting.append(j)
     return partition, fitting
 
@@ -218,11 +220,15 @@ def soonest(partition: Partition, running: Iterable[Runs], of: Job, now: float) 
         for node in range(partition.nodes):
             here = [r for r in running if r.limit > instant and node in r.ranks]
             cores = partition.cores - sum(r.ranks[node] for r in here)
-            taken = sum(-(-r.ranks[node] * r.job.memory // r.job.ranks) for r in here)
-            if any(r.job.exclusive for r in here) or (of.exclusive and here):
+            taken = sum(-(-r.ranks[node] * r.job.demand.memory // r.job.demand.ranks) for r in here)
+            if any(r.job.demand.exclusive for r in here) or (of.demand.exclusive and here):
                 continue
-            room += min(cores, (100 - taken) * of.ranks // of.memory) if of.memory else cores
-        if room >= of.ranks:
+            room += (
+                min(cores, (100 - taken) * of.demand.ranks // of.demand.memory)
+                if of.demand.memory
+                else cores
+            )
+        if room >= of.demand.ranks:
             return instant
     raise AssertionError("it fits when nothing runs")
 
@@ -254,7 +260,7 @@ def test_the_first_job_that_waits_starts_no_later_than_it_could_by_the_walltimes
             promised[head.name] = min(could, promised.get(head.name, could))
         now = min(ends[name] for name in running)
         for name in [name for name in running if ends[name] == now]:
-            scheduler.over(name)
+            scheduler.release(name)
             del running[name]
 
 

@@ -20,6 +20,7 @@ from socm.engine.backend import Job, JobUpdate
 from socm.errors import BackendError, ConfigError
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.demand import Demand
 from socm.model.plan import Placement
 from socm.planner import plan_campaign
 
@@ -27,17 +28,15 @@ CLUSTER = Cluster(name="c", partitions=(Partition(name="cpu", nodes=1, cores=4, 
 
 
 def job(name: str, priority: int = 0, **changes: Any) -> Job:
+    demand = Demand(**{f: changes.pop(f) for f in Demand._fields if f in changes})
     usual: dict[str, Any] = {
         "workflow": Workflow(name=name, request=ResourceRequest(runtime=1)),
         "attempt": 1,
         "partition": "cpu",
         "qos": None,
         "walltime": 600,
-        "ranks": 1,
-        "threads": 1,
-        "gpus": 0,
-        "memory": 0,
-        "exclusive": False,
+        "demand": demand,
+        "cores": demand.ranks * demand.threads,
         "placements": (Placement("cpu", 0, 1),),
     }
     return Job(name=name, priority=priority, **{**usual, **changes})

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from socm.engine.events import JobState
 from socm.model.campaign import Workflow
+from socm.model.demand import Demand
 from socm.model.plan import Placement
 
 
@@ -24,16 +25,14 @@ class Job:
         What to run.
     partition, qos, walltime
         To submit with.
-    ranks, threads, gpus
-        Processes, and physical cores and GPUs of each.
-    memory
-        MB of all ranks.
-    exclusive
-        Whether its nodes are shared with no other job.
+    demand
+        Its ranks, and what they need of nodes.
+    cores
+        Cores that count against limits: of the ranks, or of whole nodes where it is exclusive.
     placements
         Its nodes in the plan. They are virtual: a backend honours them where that is possible.
     priority
-        Its position in the plan; of two jobs that wait, the smaller goes first.
+        Its position in the plan; of two jobs that wait, the one with the smaller starts first.
     """
 
     name: str
@@ -42,11 +41,8 @@ class Job:
     partition: str
     qos: str | None
     walltime: int
-    ranks: int
-    threads: int
-    gpus: int
-    memory: int
-    exclusive: bool
+    demand: Demand
+    cores: int
     placements: tuple[Placement, ...]
     priority: int
 

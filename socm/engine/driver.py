@@ -30,6 +30,7 @@ from socm.engine.events import (
     Submitting,
 )
 from socm.engine.journal import Journal, MemoryJournal
+from socm.engine.limits import InUse
 from socm.engine.release import Release, hand_over_or_due
 from socm.engine.retry import RetryPolicy
 from socm.engine.state import CampaignState, Progress, Status, apply
@@ -153,11 +154,8 @@ def job_of(plan: Plan, name: str, progress: Progress, run: str, priority: int) -
         partition=planned.partition,
         qos=progress.qos,
         walltime=progress.walltime,
-        ranks=workflow.request.ranks,
-        threads=planned.threads,
-        gpus=workflow.request.gpus,
-        memory=progress.memory,
-        exclusive=planned.exclusive,
+        demand=plan.demand(planned)._replace(memory=progress.memory),
+        cores=planned.cores,
         placements=planned.placements,
         priority=priority,
     )
@@ -207,9 +205,7 @@ class _Driver:
         self._held: dict[str, Job] = {}  # submitted and not over
         self._to_cancel: set[str] = set()
         self._in_doubt: dict[str, float] = {}  # of those, without an answer: when to look
-        self._cores = 0
-        self._qos_use: dict[str | None, tuple[int, int]] = {}  # jobs and cores
-        self._nodes: dict[tuple[str, int], int] = {}
+        self._in_use = InUse(plan.cluster, plan.campaign.budget)  # whether it runs or waits
 
     def run(self) -> CampaignState:
         if self._state.started is None:
@@ -328,11 +324,11 @@ class _Driver:
                 waiting.append(heappop(self._ready))
                 continue
             job = self._job(name)
-            if not self._within_qos(job):
+            if not self._in_use.qos_admits(job):
                 full.add(job.qos)
                 waiting.append(heappop(self._ready))
                 continue
-            if not self._within_budget(job):
+            if not self._in_use.budget_admits(job):
                 break
             heappop(self._ready)
             if job.workflow.skip_if_outputs_exist and self._reusable(job.workflow):
@@ -404,53 +400,16 @@ class _Driver:
             attempt=job.attempt,
             qos=job.qos,
             walltime=job.walltime,
-            memory=job.memory,
+            memory=job.demand.memory,
             reason=reason,
         )
 
-    # Limits: what is submitted counts, whether it runs or waits.
-
-    def _within_qos(self, job: Job) -> bool:
-        qos = self._plan.cluster.by_qos[job.qos or ""]
-        jobs, cores = self._qos_use.get(job.qos, (0, 0))
-        more = self._plan.by_name[job.workflow.name].cores
-        return (qos.running_jobs is None or jobs < qos.running_jobs) and (
-            qos.cores is None or cores + more <= qos.cores
-        )
-
-    def _count_in_qos(self, job: Job, sign: int) -> None:
-        jobs, cores = self._qos_use.get(job.qos, (0, 0))
-        more = self._plan.by_name[job.workflow.name].cores
-        self._qos_use[job.qos] = (jobs + sign, cores + sign * more)
-
-    def _within_budget(self, job: Job) -> bool:
-        budget = self._plan.campaign.budget
-        if budget.cores is not None:
-            cores = self._cores + self._plan.by_name[job.workflow.name].cores
-            if cores > budget.cores:
-                return False
-        if budget.nodes is not None:
-            more = {(p.partition, p.node) for p in job.placements}.difference(self._nodes)
-            return len(self._nodes) + len(more) <= budget.nodes
-        return True
-
     def _hold(self, job: Job) -> None:
         self._held[job.workflow.name] = job
-        self._count_in_qos(job, +1)
-        self._cores += self._plan.by_name[job.workflow.name].cores
-        for p in job.placements:
-            node = (p.partition, p.node)
-            self._nodes[node] = self._nodes.get(node, 0) + 1
+        self._in_use.add(job)
 
     def _let_go(self, name: str) -> None:
-        job = self._held.pop(name)
-        self._count_in_qos(job, -1)
-        self._cores -= self._plan.by_name[name].cores
-        for p in job.placements:
-            node = (p.partition, p.node)
-            self._nodes[node] -= 1
-            if not self._nodes[node]:
-                del self._nodes[node]
+        self._in_use.remove(self._held.pop(name))
 
     # What comes back
 

@@ -11,6 +11,7 @@ from bisect import insort
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from socm.model.demand import Amounts
 from socm.model.plan import Plan, PlannedWorkflow
 
 
@@ -122,19 +123,15 @@ def _takeovers(plan: Plan) -> Iterator[tuple[PlannedWorkflow, set[Owner]]]:
         while reservations and reservations[0].start <= w.start:
             r = reservations.pop(0)
             partition = plan.cluster.by_partition[r.partition]
-            have = (partition.cores, partition.memory, partition.gpus)
             for node, load in r.loads(partition):
-                list(pass_on(_on_node(r.partition, node, load, have), r.finish, r.finish))
+                uses = _on_node(r.partition, node, load, partition.node)
+                list(pass_on(uses, r.finish, r.finish))
         before = set(pass_on(_uses(plan, w), w.name, w.finish)) | groups.get(w.name, set())
         yield w, before - {w.name, None}
 
 
-_Amounts = tuple[int, int, int]
-"""Cores, MB and GPUs."""
-
-
 def _on_node(
-    partition: str, node: int, load: _Amounts, have: _Amounts
+    partition: str, node: int, load: Amounts, have: Amounts
 ) -> Iterator[tuple[Hashable, int, int]]:
     for resource, amount, limit in zip(("cores", "memory", "gpus"), load, have, strict=True):
         if amount:
@@ -144,15 +141,10 @@ def _on_node(
 def _uses(plan: Plan, w: PlannedWorkflow) -> Iterator[tuple[Hashable, int, int]]:
     """Yield each resource that a workflow uses, how much of it, and how much there is."""
     partition = plan.cluster.by_partition[w.partition]
-    request = plan.campaign.workflows[w.name].request
-    have = (partition.cores, partition.memory, partition.gpus)
+    demand = plan.demand(w)
     for p in w.placements:
-        load = (
-            have
-            if w.exclusive
-            else (p.ranks * w.threads, request.memory_of(p.ranks), p.ranks * request.gpus)
-        )
-        yield from _on_node(p.partition, p.node, load, have)
+        load = demand.load(p.ranks, partition.node)
+        yield from _on_node(p.partition, p.node, load, partition.node)
     qos = plan.cluster.by_qos[w.qos or ""]
     if qos.running_jobs is not None:
         yield (qos.name, "jobs"), 1, qos.running_jobs

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState, Retrying
-from socm.model.cluster import Cluster, Qos
+from socm.model.cluster import Cluster, Qos, longest
 from socm.units import MINUTE, format_memory, format_walltime
 
 
@@ -47,7 +47,7 @@ class RetryPolicy:
     def _longer(self, update: JobUpdate, cluster: Cluster) -> Retrying | None:
         job = update.job
         wanted = -(-round(job.walltime * self.growth) // MINUTE) * MINUTE
-        qos, limit = _tier_for(job, wanted, cluster)
+        qos, limit = _qos_for(job, wanted, cluster)
         if limit <= job.walltime:
             return None
         reason = f"timeout: walltime {format_walltime(limit)} instead of "
@@ -60,12 +60,13 @@ class RetryPolicy:
         partition = cluster.by_partition[job.partition]
         ranks_on_a_node = max(p.ranks for p in job.placements)
         # What the fullest of its nodes can give to each of the ranks there.
-        most = partition.memory * job.ranks // ranks_on_a_node
-        wanted = round(max(job.memory, update.peak_memory or 0) * self.growth)
+        most = partition.memory * job.demand.ranks // ranks_on_a_node
+        asked = job.demand.memory
+        wanted = round(max(asked, update.peak_memory or 0) * self.growth)
         memory = min(wanted, most)
-        if memory <= job.memory:
+        if memory <= asked:
             return None
-        reason = f"out of memory: {format_memory(memory)} instead of {format_memory(job.memory)}"
+        reason = f"out of memory: {format_memory(memory)} instead of {format_memory(asked)}"
         return _again(update, reason, memory=memory)
 
 
@@ -84,30 +85,28 @@ def _again(
         attempt=job.attempt + 1,
         qos=qos or job.qos,
         walltime=walltime or job.walltime,
-        memory=memory or job.memory,
+        memory=memory or job.demand.memory,
         reason=reason,
     )
 
 
-def _tier_for(job: Job, walltime: int, cluster: Cluster) -> tuple[str, int]:
-    """Return the job's QOS if it holds the walltime, else the next that does, else the longest."""
+def _qos_for(job: Job, walltime: int, cluster: Cluster) -> tuple[str, int]:
+    """Return the job's QOS if it allows the walltime, else the next that does, else the longest."""
     partition = cluster.by_partition[job.partition]
-    nodes = len(job.placements)
-    cores = nodes * partition.cores if job.exclusive else job.ranks * job.threads
     own = cluster.by_qos[job.qos or ""]
 
     def limit(qos: Qos) -> int:
-        """The most of the wanted walltime that a job may have here."""
-        return min(x for x in (qos.walltime, partition.walltime, walltime) if x is not None)
+        """Return the most of the wanted walltime that a job may have here."""
+        return int(min(walltime, longest(partition, qos)))
 
-    def fits(qos: Qos) -> bool:
-        limits = ((cores, qos.cores_per_job), (cores, qos.cores), (nodes, qos.nodes_per_job))
-        usable = not qos.partitions or partition.name in qos.partitions
-        same = qos.exclusive == own.exclusive and not qos.debug
-        return usable and same and all(most is None or need <= most for need, most in limits)
+    def admits(qos: Qos) -> bool:
+        alike = qos.usable_on(partition) and qos.exclusive == own.exclusive and not qos.debug
+        return alike and not any(
+            qos.refusals(partition, nodes=len(job.placements), cores=job.cores)
+        )
 
     if job.workflow.request.qos is not None:
         return own.name, limit(own)  # the user chose it
-    tiers = [own, *(q for q in cluster.tiers if q.name != own.name and fits(q))]
-    best = max(tiers, key=limit)  # of equals the first: its own, then the smallest
+    candidates = [own, *(q for q in cluster.tiers if q.name != own.name and admits(q))]
+    best = max(candidates, key=limit)  # of equals the first: its own, then the smallest
     return best.name, limit(best)

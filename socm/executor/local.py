@@ -68,7 +68,7 @@ class LocalBackend(Tracker):
         if folder.result.exists():
             return
         if self._supervisor(folder) or folder.started.exists():
-            self._take(tracked, self._pool.fit(job) or job.placements)
+            self._take(tracked, self._pool.fit(job.demand, job.partition) or job.placements)
         else:
             folder.make(self.script(job)[1], job.workflow.files)
             self._queue.append(tracked)
@@ -112,14 +112,14 @@ class LocalBackend(Tracker):
     def _start_what_fits(self) -> None:
         """Start jobs in the order of the plan; a smaller one may go before one that has no room."""
         for tracked in sorted(self._queue, key=lambda t: t.job.priority):
-            placements = self._pool.fit(tracked.job)
+            placements = self._pool.fit(tracked.job.demand, tracked.job.partition)
             if placements is not None:
                 self._queue.remove(tracked)
                 self._take(tracked, placements)
                 self._launch(tracked)
 
     def _take(self, tracked: Tracked, placements: tuple[Placement, ...]) -> None:
-        self._pool.take(tracked.job, placements)
+        self._pool.allocate(tracked.job.demand, placements)
         self._taken[tracked.native_id] = placements
 
     def _launch(self, tracked: Tracked) -> None:
@@ -152,7 +152,7 @@ class LocalBackend(Tracker):
     def _let_go(self, tracked: Tracked) -> None:
         placements = self._taken.pop(tracked.native_id, None)
         if placements is not None:
-            self._pool.give(tracked.job, placements)
+            self._pool.release(tracked.job.demand, placements)
 
     def _miss(self) -> Iterator[JobUpdate]:
         """Say which jobs are gone without a word, as after a reboot."""

@@ -393,7 +393,7 @@ class _SlurmExecutor(SlurmJobExecutor):
 
 def _ranks(job: Job) -> int:
     """How many ranks the job's script starts."""
-    return 1 if job.workflow.launcher == "none" else job.ranks
+    return 1 if job.workflow.launcher == "none" else job.demand.ranks
 
 
 def refuse_what_cannot_run(job: Job) -> None:
@@ -452,8 +452,8 @@ class OtherBackend(Tracker):
             launcher="single",
             resources=psij.ResourceSpecV1(
                 process_count=1,
-                cpu_cores_per_process=job.ranks * job.threads,
-                memory=job.memory * 2**20 or None,
+                cpu_cores_per_process=job.demand.ranks * job.demand.threads,
+                memory=job.demand.memory * 2**20 or None,
             ),
             attributes=psij.JobAttributes(
                 duration=timedelta(seconds=job.walltime), queue_name=job.partition

@@ -23,7 +23,7 @@ def sbatch_options(
     however the ranks are spread.
     """
     partition = cluster.by_partition[job.partition]
-    cpus = job.threads * partition.threads_per_core
+    cpus = job.demand.threads * partition.threads_per_core
     yield "job-name", job.name
     yield "comment", f"socm:{job.workflow.name}:{job.attempt}"
     yield "partition", partition.slurm_name or partition.name
@@ -32,15 +32,15 @@ def sbatch_options(
     if job.workflow.request.account:
         yield "account", job.workflow.request.account
     yield "nodes", len(job.placements)
-    yield "ntasks", job.ranks
+    yield "ntasks", job.demand.ranks
     yield "cpus-per-task", cpus
-    if job.exclusive:
+    if job.demand.exclusive:
         yield "exclusive", None
         yield "mem", 0
-    elif job.memory:
-        yield "mem-per-cpu", f"{-(-job.memory // (job.ranks * cpus))}M"
-    if job.gpus:
-        yield "gpus-per-task", job.gpus
+    elif job.demand.memory:
+        yield "mem-per-cpu", f"{-(-job.demand.memory // (job.demand.ranks * cpus))}M"
+    if job.demand.gpus:
+        yield "gpus-per-task", job.demand.gpus
     yield "time", slurm_time(job.walltime)
     yield "chdir", str(folder.path)
     yield "output", str(folder.stdout)
@@ -182,13 +182,13 @@ def _launch(job: Job, *, local: bool) -> Iterator[str]:
     command = join(job.workflow.command)
     launcher = job.workflow.launcher
     if launcher == "mpirun":
-        yield f'mpirun -n {job.ranks} "${{rank[@]}}" {command}'
-    elif launcher == "none" or (local and job.ranks == 1):
+        yield f'mpirun -n {job.demand.ranks} "${{rank[@]}}" {command}'
+    elif launcher == "none" or (local and job.demand.ranks == 1):
         yield f'"${{rank[@]}}" {command}'
     elif local:
-        yield f"export SLURM_NTASKS={job.ranks}"
+        yield f"export SLURM_NTASKS={job.demand.ranks}"
         yield "socm_ranks=()"
-        yield f"for ((SLURM_PROCID = 0; SLURM_PROCID < {job.ranks}; SLURM_PROCID++)); do"
+        yield f"for ((SLURM_PROCID = 0; SLURM_PROCID < {job.demand.ranks}; SLURM_PROCID++)); do"
         yield "    export SLURM_PROCID"
         yield f'    "${{rank[@]}}" {command} &'
         yield "    socm_ranks+=($!)"

@@ -71,16 +71,6 @@ class ResourceRequest:
         """Physical cores of one rank on nodes with so many hardware threads per core."""
         return -(-self.threads // threads_per_core) if self.cpus == "logical" else self.threads
 
-    def memory_of(self, ranks: int) -> int:
-        """MB that so many of the ranks need on one node.
-
-        Examples
-        --------
-        >>> ResourceRequest(ranks=3, memory=100, runtime=60).memory_of(2)
-        67
-        """
-        return -(-ranks * self.memory // self.ranks)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Workflow:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, NamedTuple
 
 from socm.errors import did_you_mean
 from socm.model.campaign import Budget, ResourceRequest
+from socm.model.demand import Amounts, Demand
 from socm.units import MINUTE, format_count, format_walltime
 
 WALLTIME_FACTOR = 1.5
@@ -67,14 +69,27 @@ class Partition:
         if self.walltime is not None and self.walltime < 1:
             raise ValueError(f"partition {self.name!r}: walltime is at least a second")
 
+    @cached_property
+    def node(self) -> Amounts:
+        """What each node has."""
+        return Amounts(self.cores, self.memory, self.gpus)
+
+    def demand(self, request: ResourceRequest, *, exclusive: bool = False) -> Demand:
+        """Return what a request needs of these nodes."""
+        threads = request.cores(self.threads_per_core)
+        return Demand(request.ranks, threads, request.memory, request.gpus, exclusive)
+
     def ranks_per_node(self, request: ResourceRequest) -> int:
         """How many of its ranks an empty node holds; 0 when not even one fits."""
-        fitting = self.cores // request.cores(self.threads_per_core)
-        if request.memory:
-            fitting = min(fitting, self.memory * request.ranks // request.memory)
-        if request.gpus:
-            fitting = min(fitting, self.gpus // request.gpus)
-        return fitting
+        return self.demand(request).ranks_within(*self.node)
+
+
+class JobLimit(NamedTuple):
+    """The most nodes or cores of one job, and who says so."""
+
+    what: Literal["nodes", "cores"]
+    most: int
+    owner: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +140,32 @@ class Qos:
         if not 0 <= self.charge <= 1000:
             raise ValueError(f"QOS {self.name!r}: charge lies between 0 and 1000")
 
+    def usable_on(self, partition: Partition) -> bool:
+        """Whether jobs of this QOS may run on a partition."""
+        return not self.partitions or partition.name in self.partitions
+
+    def limits(self, partition: Partition, budget: Budget | None = None) -> list[JobLimit]:
+        """List what bounds the size of one job on a partition: nodes there, QOS, budget."""
+        budget = budget or Budget()
+        limits: list[tuple[Literal["nodes", "cores"], int | None, str]] = [
+            ("nodes", partition.nodes, f"{partition.name} has"),
+            ("nodes", self.nodes_per_job, "a job may have"),
+            ("nodes", budget.nodes, "the budget is"),
+            ("cores", self.cores_per_job, "a job may have"),
+            ("cores", self.cores, "its jobs may have"),
+            ("cores", budget.cores, "the budget is"),
+        ]
+        return [JobLimit(what, most, owner) for what, most, owner in limits if most is not None]
+
+    def refusals(
+        self, partition: Partition, *, nodes: int, cores: int, budget: Budget | None = None
+    ) -> Iterator[str]:
+        """Yield why a job of this size is too large here; nothing if it is admitted."""
+        for what, most, owner in self.limits(partition, budget):
+            need = nodes if what == "nodes" else cores
+            if need > most:
+                yield f"needs {format_count(need)} {what}, {owner} {format_count(most)}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
@@ -132,12 +173,10 @@ class Option:
 
     Parameters
     ----------
-    threads
-        Physical cores of a rank on this partition.
+    demand
+        What it needs of the nodes of this partition.
     ranks_per_node, fewest_nodes
         How many ranks an empty node holds, and so the fewest nodes for all of them.
-    exclusive
-        Whether it gets whole nodes.
     cores
         Cores that count against QOS limits, budget and charge.
     duration, walltime
@@ -148,14 +187,23 @@ class Option:
 
     partition: Partition
     qos: Qos
-    threads: int
+    demand: Demand
     ranks_per_node: int
     fewest_nodes: int
-    exclusive: bool
     cores: int
     duration: int
     walltime: int
     capped: bool = False
+
+    @property
+    def threads(self) -> int:
+        """Physical cores of a rank on this partition."""
+        return self.demand.threads
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it gets whole nodes."""
+        return self.demand.exclusive
 
 
 Admission = tuple[tuple[Option, ...], tuple[str, ...]]
@@ -215,7 +263,7 @@ class Cluster:
         """Each partition with each QOS that may be used there, smallest tier first."""
         for qos in self.tiers:
             for partition in self.partitions:
-                if not qos.partitions or partition.name in qos.partitions:
+                if qos.usable_on(partition):
                     yield partition, qos
 
     def admit(self, request: ResourceRequest, budget: Budget | None = None) -> Admission:
@@ -286,23 +334,15 @@ class Cluster:
         self, request: ResourceRequest, partition: Partition, qos: Qos, budget: Budget
     ) -> Option | str:
         """Return the option, or the reason why it is none."""
-        ranks_per_node = partition.ranks_per_node(request)
-        threads = request.cores(partition.threads_per_core)
+        demand = partition.demand(request, exclusive=partition.exclusive or qos.exclusive)
+        ranks_per_node = demand.ranks_within(*partition.node)
         if ranks_per_node == 0:
-            return _why_no_rank_fits(request, partition, threads)
+            return _why_no_rank_fits(demand, partition)
         nodes = -(-request.ranks // ranks_per_node)
-        exclusive = partition.exclusive or qos.exclusive
-        cores = nodes * partition.cores if exclusive else request.ranks * threads
-        for what, need, limit, owner in (
-            ("nodes", nodes, partition.nodes, f"{partition.name} has"),
-            ("nodes", nodes, qos.nodes_per_job, "a job may have"),
-            ("nodes", nodes, budget.nodes, "the budget is"),
-            ("cores", cores, qos.cores_per_job, "a job may have"),
-            ("cores", cores, qos.cores, "its jobs may have"),
-            ("cores", cores, budget.cores, "the budget is"),
-        ):
-            if limit is not None and need > limit:
-                return f"needs {format_count(need)} {what}, {owner} {format_count(limit)}"
+        cores = demand.cores(nodes, partition.node)
+        refusals = qos.refusals(partition, nodes=nodes, cores=cores, budget=budget)
+        if (refusal := next(refusals, None)) is not None:
+            return refusal
         duration = math.ceil(request.runtime / partition.speed)
         walltime = request.walltime or usual_walltime(duration)
         at_most = longest(partition, qos)
@@ -317,10 +357,9 @@ class Cluster:
         return Option(
             partition=partition,
             qos=qos,
-            threads=threads,
+            demand=demand,
             ranks_per_node=ranks_per_node,
             fewest_nodes=nodes,
-            exclusive=exclusive,
             cores=cores,
             duration=duration,
             walltime=int(at_most) if capped else walltime,
@@ -344,50 +383,9 @@ def usual_walltime(duration: int) -> int:
     return math.ceil(WALLTIME_FACTOR * duration / MINUTE) * MINUTE
 
 
-def _why_no_rank_fits(request: ResourceRequest, partition: Partition, threads: int) -> str:
-    for what, need, have in (
-        ("cores", threads, partition.cores),
-        ("MB", request.memory_of(1), partition.memory),
-        ("GPUs", request.gpus, partition.gpus),
-    ):
+def _why_no_rank_fits(demand: Demand, partition: Partition) -> str:
+    rank = demand._replace(exclusive=False).load(1, partition.node)
+    for what, need, have in zip(("cores", "MB", "GPUs"), rank, partition.node, strict=True):
         if need > have:
             return f"one rank needs {format_count(need)} {what}, a node has {format_count(have)}"
     raise AssertionError("a rank that fits in cores, memory and GPUs fits")
-
-
-def Resource(
-    *,
-    name: str,
-    nodes: int,
-    cores_per_node: int,
-    memory_per_node: int,
-    default_queue: str | None = None,
-    maximum_walltime: int | None = None,
-) -> Cluster:
-    """Return a cluster of equal nodes, as the user guide describes one.
-
-    Parameters
-    ----------
-    memory_per_node
-        In MB. (The guide's comment says bytes, but its example, 100000000, would be 100 MB a
-        node, less than any of its workflows asks for.)
-    default_queue
-        The QOS to submit to.
-    maximum_walltime
-        Longest limit of a job, in seconds.
-
-    Examples
-    --------
-    >>> tiger3 = Resource(
-    ...     name="tiger3", nodes=4, cores_per_node=112, memory_per_node=1_000_000,
-    ...     default_queue="tiger-test", maximum_walltime=3_600_000,
-    ... )
-    >>> tiger3.qos[0].name, tiger3.partitions[0].nodes
-    ('tiger-test', 4)
-    """
-    partition = Partition(name="cpu", nodes=nodes, cores=cores_per_node, memory=memory_per_node)
-    if default_queue is None:
-        partition = replace(partition, walltime=maximum_walltime)
-        return Cluster(name=name, partitions=(partition,))
-    queue = Qos(name=default_queue, walltime=maximum_walltime)
-    return Cluster(name=name, partitions=(partition,), qos=(queue,))

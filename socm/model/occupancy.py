@@ -1,4 +1,8 @@
-"""What workflows and reservations have in use on nodes, and where that is more than there is."""
+"""What workflows and reservations have in use on nodes, and where that is more than there is.
+
+This is part of the check of a plan, so it works out for itself what ranks take of a node and shares
+no code with `socm.model.demand`, by which plans are made and carried out.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +47,11 @@ def overfull_nodes(plan: Plan, workflows: list[PlannedWorkflow]) -> Iterator[str
             cores, memory, gpus = (
                 (partition.cores, partition.memory, partition.gpus)
                 if w.exclusive
-                else (p.ranks * w.threads, request.memory_of(p.ranks), p.ranks * request.gpus)
+                else (
+                    p.ranks * w.threads,
+                    -(-p.ranks * request.memory // request.ranks),
+                    p.ranks * request.gpus,
+                )
             )
             changes[p.partition, p.node] += [
                 (w.start, 1, 1, cores, memory, gpus),

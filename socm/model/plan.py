@@ -13,6 +13,7 @@ from socm.errors import InvalidPlan
 from socm.model.allocation import Allocation, bad_allocations, bad_step
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster, Partition
+from socm.model.demand import Amounts, Demand
 from socm.model.occupancy import overfull_nodes
 from socm.units import HOUR
 
@@ -53,13 +54,13 @@ class Reservation:
         if any(x is not None and x < 0 for x in (self.node, self.cores, self.memory, self.gpus)):
             raise ValueError("a reservation takes no less than nothing")
 
-    def loads(self, partition: Partition) -> Iterator[tuple[int, tuple[int, int, int]]]:
-        """Each node that it touches, with the cores, MB and GPUs it takes there."""
+    def loads(self, partition: Partition) -> Iterator[tuple[int, Amounts]]:
+        """Yield each node that it concerns, with what it reserves there."""
         cores = partition.cores if self.cores is None else self.cores
         memory = partition.memory if self.memory is None else self.memory
         gpus = partition.gpus if self.gpus is None else self.gpus
         for node in range(partition.nodes) if self.node is None else (self.node,):
-            yield node, (cores, memory, gpus)
+            yield node, Amounts(cores, memory, gpus)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +157,11 @@ class Plan:
     def by_name(self) -> Mapping[str, PlannedWorkflow]:
         """Planned workflows by name."""
         return {w.name: w for w in self.workflows}
+
+    def demand(self, w: PlannedWorkflow) -> Demand:
+        """Return what a workflow of the plan needs of its nodes."""
+        request = self.campaign.workflows[w.name].request
+        return Demand(request.ranks, w.threads, request.memory, request.gpus, w.exclusive)
 
     @cached_property
     def makespan(self) -> int:

@@ -5,44 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from socm.model.cluster import Cluster, Partition
+from socm.model.cluster import Cluster
+from socm.model.demand import Demand
 from socm.model.plan import Placement, Reservation
-
-
-class Load(Protocol):
-    """What a job puts on nodes; a job of any backend has these."""
-
-    @property
-    def partition(self) -> str:
-        """Where it is to run."""
-        ...
-
-    @property
-    def ranks(self) -> int:
-        """Processes."""
-        ...
-
-    @property
-    def threads(self) -> int:
-        """Physical cores of each."""
-        ...
-
-    @property
-    def memory(self) -> int:
-        """MB of all of them."""
-        ...
-
-    @property
-    def gpus(self) -> int:
-        """GPUs of each."""
-        ...
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether it needs its nodes for itself."""
-        ...
 
 
 @dataclass(slots=True)
@@ -60,17 +26,15 @@ class NodePool:
 
     Examples
     --------
-    >>> from types import SimpleNamespace
+    >>> from socm.model.cluster import Partition
     >>> cpu = Partition(name="cpu", nodes=2, cores=8, memory=1000)
     >>> pool = NodePool(Cluster(name="small", partitions=(cpu,)))
-    >>> job = SimpleNamespace(
-    ...     partition="cpu", ranks=3, threads=4, memory=300, gpus=0, exclusive=False
-    ... )
-    >>> placements = pool.fit(job)
+    >>> demand = Demand(ranks=3, threads=4, memory=300)
+    >>> placements = pool.fit(demand, "cpu")
     >>> [(p.node, p.ranks) for p in placements]
     [(0, 2), (1, 1)]
-    >>> pool.take(job, placements)
-    >>> pool.fit(job) is None
+    >>> pool.allocate(demand, placements)
+    >>> pool.fit(demand, "cpu") is None
     True
     """
 
@@ -99,7 +63,8 @@ class NodePool:
 
     def fit(
         self,
-        job: Load,
+        demand: Demand,
+        partition: str,
         preferred: Sequence[Placement] = (),
         barred: frozenset[int] = frozenset(),
         most_nodes: int | None = None,
@@ -112,59 +77,54 @@ class NodePool:
         preferred
             Placements to honour where they are free.
         barred
-            Nodes of the job's partition that may not be used.
+            Nodes of the partition that may not be used.
         most_nodes
-            The most nodes that it may span; then the emptiest come first.
+            The most nodes that the job may span; then the emptiest come first.
         idle_nodes
-            The most nodes without a job that it may take; then busy nodes come first.
+            The most nodes without a job that it may use; then busy nodes come first.
 
         Returns
         -------
         tuple of Placement or None
             `None` if there is no room now.
         """
-        cores, memory = self._free[job.partition]
-        if job.ranks * job.threads > cores or job.memory > memory:
+        cores, memory = self._free[partition]
+        if demand.ranks * demand.threads > cores or demand.memory > memory:
             return None
-        nodes = self._nodes[job.partition]
+        nodes = self._nodes[partition]
         if (
             preferred
             and all(
-                p.partition == job.partition
+                p.partition == partition
                 and p.node not in barred
-                and self._room(job, nodes[p.node]) >= p.ranks
+                and self._room(demand, partition, nodes[p.node]) >= p.ranks
                 for p in preferred
             )
-            and self._idle(job, preferred) <= (math.inf if idle_nodes is None else idle_nodes)
+            and _idle(nodes, preferred) <= (math.inf if idle_nodes is None else idle_nodes)
         ):
             return tuple(preferred)
-        rooms = self._rooms(job, barred)
+        rooms = self._rooms(demand, partition, barred)
         if most_nodes is not None and most_nodes < len(nodes):
             rooms = sorted(rooms, key=lambda x: -x[1])[:most_nodes]
         if idle_nodes is not None:
             rooms = sorted(rooms, key=lambda x: not nodes[x[0]].jobs)
-        placements = _deal(job, rooms)
+        placements = _distributed(demand.ranks, partition, rooms)
         if placements is None or idle_nodes is None:
             return placements
-        return placements if self._idle(job, placements) <= idle_nodes else None
+        return placements if _idle(nodes, placements) <= idle_nodes else None
 
-    def _idle(self, job: Load, placements: Iterable[Placement]) -> int:
-        """How many of the placements are on nodes without a job."""
-        nodes = self._nodes[job.partition]
-        return sum(not nodes[p.node].jobs for p in placements)
+    def allocate(self, demand: Demand, placements: Iterable[Placement]) -> None:
+        """Allocate nodes to a job."""
+        self._change(demand, placements, -1)
 
-    def take(self, job: Load, placements: Iterable[Placement]) -> None:
-        """Let a job have its nodes."""
-        self._change(job, placements, -1)
-
-    def give(self, job: Load, placements: Iterable[Placement]) -> None:
-        """Take back what a job had."""
-        self._change(job, placements, +1)
+    def release(self, demand: Demand, placements: Iterable[Placement]) -> None:
+        """Free what was allocated to a job that is over."""
+        self._change(demand, placements, +1)
 
     def reserve(self, reservation: Reservation, sign: int = 1) -> None:
-        """Take what is reserved, or give it back with a sign of -1.
+        """Reserve capacity; with a sign of -1, free it again.
 
-        What runs there stays; until it is over, less than nothing is free.
+        Jobs that run there go on; until they are over, the free amounts may be negative.
         """
         name = reservation.partition
         for index, (cores, memory, gpus) in reservation.loads(self._partitions[name]):
@@ -178,54 +138,49 @@ class NodePool:
         free_cores, free_memory = self._free[partition]
         self._free[partition] = (free_cores + cores, free_memory + memory)
 
-    def _rooms(self, job: Load, barred: frozenset[int]) -> Iterable[tuple[int, int]]:
-        """Yield the nodes with room for the job now, and the ranks that fit on each."""
-        threads = job.threads
-        for index, node in enumerate(self._nodes[job.partition]):
+    def _rooms(
+        self, demand: Demand, partition: str, barred: frozenset[int]
+    ) -> Iterable[tuple[int, int]]:
+        """Yield the nodes that have room for ranks now, and for how many."""
+        threads = demand.threads
+        for index, node in enumerate(self._nodes[partition]):
             if node.cores >= threads and index not in barred:
-                room = self._room(job, node)
+                room = self._room(demand, partition, node)
                 if room > 0:
                     yield index, room
 
-    def _room(self, job: Load, node: _Node) -> int:
-        """Ranks of the job that fit on the node now."""
-        if job.exclusive and (node.jobs or node.cores < self._partitions[job.partition].cores):
+    def _room(self, demand: Demand, partition: str, node: _Node) -> int:
+        """Return how many ranks fit on a node now."""
+        if demand.exclusive and (node.jobs or node.cores < self._partitions[partition].cores):
             return 0
-        room = node.cores // job.threads
-        if job.memory:
-            room = min(room, node.memory * job.ranks // job.memory)
-        if job.gpus:
-            room = min(room, node.gpus // job.gpus)
-        return room
+        return demand.ranks_within(node.cores, node.memory, node.gpus)
 
-    def _change(self, job: Load, placements: Iterable[Placement], sign: int) -> None:
-        partition = self._partitions[job.partition]
-        for placement in placements:
-            cores, memory, gpus = load_on(job, placement.ranks, partition)
-            node = self._nodes[placement.partition][placement.node]
+    def _change(self, demand: Demand, placements: Iterable[Placement], sign: int) -> None:
+        for partition, index, ranks in placements:
+            cores, memory, gpus = demand.load(ranks, self._partitions[partition].node)
+            node = self._nodes[partition][index]
             node.cores += sign * cores
             node.memory += sign * memory
             node.gpus += sign * gpus
             before = node.jobs
             node.jobs -= sign
             self.busy += (node.jobs > 0) - (before > 0)
-            self._add_free(placement.partition, sign * cores, sign * memory)
+            self._add_free(partition, sign * cores, sign * memory)
 
 
-def load_on(job: Load, ranks: int, partition: Partition) -> tuple[int, int, int]:
-    """Cores, MB and GPUs that so many ranks of a job take on one node."""
-    if job.exclusive:
-        return partition.cores, partition.memory, partition.gpus
-    return ranks * job.threads, -(-ranks * job.memory // job.ranks), ranks * job.gpus
+def _idle(nodes: Sequence[_Node], placements: Iterable[Placement]) -> int:
+    """Count the placements that are on nodes without a job."""
+    return sum(not nodes[p.node].jobs for p in placements)
 
 
-def _deal(job: Load, rooms: Iterable[tuple[int, int]]) -> tuple[Placement, ...] | None:
-    """Fill nodes in the order given until every rank has a place."""
-    placements, left = [], job.ranks
+def _distributed(
+    ranks: int, partition: str, rooms: Iterable[tuple[int, int]]
+) -> tuple[Placement, ...] | None:
+    """Fill nodes in the order given until every rank has a node; `None` if some have none."""
+    placements = []
     for node, room in rooms:
-        ranks = min(room, left)
-        placements.append(Placement(job.partition, node, ranks))
-        left -= ranks
-        if not left:
+        placements.append(Placement(partition, node, min(room, ranks)))
+        ranks -= room
+        if ranks <= 0:
             return tuple(placements)
     return None

@@ -31,9 +31,9 @@ def usage(simulation: Simulation) -> dict[float, tuple[int, int]]:
 
 def held_memory(plan: Plan, name: str) -> int:
     """MB that a workflow holds while it runs: what its ranks ask for, or whole nodes."""
-    w, request = plan.by_name[name], plan.campaign.workflows[name].request
-    of_node = plan.cluster.by_partition[w.partition].memory
-    return sum(of_node if w.exclusive else request.memory_of(p.ranks) for p in w.placements)
+    w = plan.by_name[name]
+    demand, node = plan.demand(w), plan.cluster.by_partition[w.partition].node
+    return sum(demand.load(p.ranks, node).memory for p in w.placements)
 
 
 def lanes(spans: Iterable[tuple[float, float]]) -> list[int]:

@@ -111,19 +111,10 @@ def _frame_of(
     limit = longest(partition, qos)
     slowest = max((o.duration for o in options.values()), default=1)
     fewest = max((o.fewest_nodes for o in options.values()), default=1)
-    budget, cores = campaign.budget, partition.cores
     most, owner = min(
         (
-            (have // size, owner)
-            for have, size, owner in (
-                (partition.nodes, 1, f"{partition.name} has"),
-                (qos.nodes_per_job, 1, "a job may have"),
-                (qos.cores_per_job, cores, "a job may have"),
-                (qos.cores, cores, "its jobs may have"),
-                (budget.nodes, 1, "the budget is"),
-                (budget.cores, cores, "the budget is"),
-            )
-            if have is not None
+            (most // (1 if what == "nodes" else partition.cores), owner)
+            for what, most, owner in qos.limits(partition, campaign.budget)
         ),
         key=lambda pair: pair[0],
     )

@@ -47,8 +47,9 @@ def _changes(request: ResourceRequest, cluster: Cluster, budget: Budget) -> Iter
     if memory := _largest(1, request.memory, lambda m: fits(replace(request, memory=m))):
         yield f"at most {format_count(memory)} MB of memory"
     for ranks in sorted({-(-request.memory // p.memory) for p in cluster.partitions}):
-        if ranks > request.ranks and fits(more := replace(request, ranks=ranks)):
-            yield f"{format_count(ranks)} ranks of {format_count(more.memory_of(1))} MB each"
+        if ranks > request.ranks and fits(replace(request, ranks=ranks)):
+            each = -(-request.memory // ranks)
+            yield f"{format_count(ranks)} ranks of {format_count(each)} MB each"
             break
     if threads := _largest(1, request.threads, lambda n: fits(replace(request, threads=n))):
         yield f"at most {threads} threads"
