@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from socm.cli.intake import refuse_unready, take_in
 from socm.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def take_in_changes(run: Run, *, accept: bool) -> None:
     differences = [*_differences(run.plan.campaign, changed)]
     if not differences:
         return
+    refuse_unready(changed, file)
     if not accept:
         problems = [Problem(file=str(file), message=what) for _, what in differences]
         hint = (
@@ -51,14 +53,10 @@ def take_in_changes(run: Run, *, accept: bool) -> None:
 
 
 def _as_it_is_now(run: Run, file: Path) -> Campaign:
-    from socm.config import load_campaign
     from socm.config.cluster import LOCAL
-    from socm.model.document import read_plan
 
-    if file.suffix == ".json":
-        return read_plan(file).campaign
-    local = run.plan.cluster.name == LOCAL
-    return load_campaign(file, cluster=LOCAL if local else None).campaign
+    local = run.plan.cluster.name == LOCAL and file.suffix != ".json"
+    return take_in(file, LOCAL if local else None).campaign
 
 
 def _differences(before: Campaign, after: Campaign) -> Iterator[tuple[str, str]]:
@@ -69,10 +67,12 @@ def _differences(before: Campaign, after: Campaign) -> Iterator[tuple[str, str]]
         old, new = getattr(before, key), getattr(after, key)
         if old != new:
             yield "", f"{key} was {old}, and is {new}"
-    for name in before.workflows.keys() - after.workflows.keys():
-        yield name, f"{name} was in the campaign, and is not any more"
-    for name in after.workflows.keys() - before.workflows.keys():
-        yield "", f"{name} is new in the campaign"
+    for name in before.workflows:
+        if name not in after.workflows:
+            yield name, f"{name} was in the campaign, and is not any more"
+    for name in after.workflows:
+        if name not in before.workflows:
+            yield "", f"{name} is new in the campaign"
     for name, workflow in after.workflows.items():
         known = before.workflows.get(name)
         for change in workflow_changes(known, workflow) if known is not None else ():

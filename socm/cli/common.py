@@ -18,8 +18,6 @@ from socm.errors import ConfigError, Problem
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from socm.config import LoadedCampaign
-    from socm.model.plan import Plan
     from socm.planner.effort import Effort
 
 CampaignFile = Annotated[
@@ -56,54 +54,6 @@ OutputOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="FILE", help="Write the JSON document to a file."),
 ]
-
-
-def load(
-    file: Path, cluster: str | None, *, assume_splits: bool, policy: str | None
-) -> LoadedCampaign:
-    """Read a campaign, to be planned by a policy other than its own if one is given."""
-    from dataclasses import replace
-
-    from socm.config import load_campaign
-
-    loaded = load_campaign(file, cluster=cluster, assume_splits=assume_splits)
-    if policy is None:
-        return loaded
-    return replace(loaded, campaign=replace(loaded.campaign, policy=policy))
-
-
-def load_plan(
-    file: Path,
-    cluster: str | None,
-    *,
-    assume_splits: bool = False,
-    policy: str | None = None,
-    effort: Effort | None = None,
-) -> Plan:
-    """Read a plan, or read a campaign and plan it; the warnings of both are in the plan."""
-    from dataclasses import replace
-
-    from socm.model.document import read_plan
-
-    if file.suffix == ".json":
-        for name, given in (("cluster", cluster), ("policy", policy), ("effort", effort)):
-            if given is not None:
-                problem = Problem(
-                    file=str(file),
-                    message="a plan is made already"
-                    if name == "effort"
-                    else f"a plan has its {name} already",
-                    hint=f"plan the campaign again with --{name}",
-                )
-                raise ConfigError(problem)
-        return read_plan(file)
-
-    from socm.planner import plan_campaign
-    from socm.planner.effort import USUAL
-
-    loaded = load(file, cluster, assume_splits=assume_splits, policy=policy)
-    plan = plan_campaign(loaded.campaign, loaded.cluster, effort=effort or USUAL)
-    return replace(plan, warnings=(*loaded.warnings, *plan.warnings))
 
 
 def effort_of(

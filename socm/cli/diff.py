@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from socm.cli.common import AssumeSplits, ClusterOption, JsonOption, console, print_json, warn
+from socm.cli.intake import take_in
 from socm.cli.plan import EXCEPTIONS, ROWS
 
 if TYPE_CHECKING:
@@ -69,21 +70,15 @@ def diff(
 
 
 def _side(file: Path, cluster: str | None, *, assume_splits: bool, quiet: bool) -> Side:
-    """Read a plan, or plan a campaign; that it fits nowhere is no error here, but a difference."""
-    from socm.config import load_campaign
+    """Read a plan, or plan a campaign; that it fits nowhere is not an error but a difference."""
     from socm.errors import Infeasible
     from socm.model.difference import Side
-    from socm.model.document import read_plan
-    from socm.planner import plan_campaign
 
-    if file.suffix == ".json":
-        plan = read_plan(file)
-        return Side(plan.campaign, plan.cluster, plan)
-    loaded = load_campaign(file, cluster=cluster, assume_splits=assume_splits)
+    planned = file.suffix == ".json"  # and so for a cluster of its own
+    taken = take_in(file, None if planned else cluster, assume_splits=assume_splits)
     if not quiet:
-        warn(f"{file}: {warning}" for warning in loaded.warnings)
+        warn(f"{file}: {warning}" for warning in taken.warnings)
     try:
-        plan = plan_campaign(loaded.campaign, loaded.cluster)
+        return Side(taken.campaign, taken.cluster, taken.plan())
     except Infeasible as error:
-        return Side(loaded.campaign, loaded.cluster, None, error.reasons)
-    return Side(loaded.campaign, loaded.cluster, plan)
+        return Side(taken.campaign, taken.cluster, None, error.reasons)

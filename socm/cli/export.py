@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,15 +11,15 @@ from socm.cli.common import (
     ClusterOption,
     JsonOption,
     OutputOption,
-    load_plan,
     print_json,
     warn,
     write_json,
 )
+from socm.cli.intake import take_in
 from socm.errors import ConfigError, Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from socm.model.campaign import Campaign
+    from socm.model.plan import Plan
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -53,8 +52,8 @@ def export(
     if kind not in FORMATS:
         hint = did_you_mean(kind, FORMATS) or f"known are {', '.join(FORMATS)}"
         raise ConfigError(Problem(message=f"unknown format {kind!r}", hint=hint))
-    campaign, run = _simulated(file, cluster) if simulated else (_campaign(file, cluster), None)
-    document = instance(campaign, run)
+    taken = take_in(file, cluster)
+    document = instance(taken.campaign, _simulated(taken.plan()) if simulated else None)
     if output is not None:
         write_json(document, output)
     if output is None or json:
@@ -62,21 +61,12 @@ def export(
     return 0
 
 
-def _campaign(file: Path, cluster: str | None) -> Campaign:
-    """Read a campaign, or that of a plan; what a run would lack does not matter here."""
-    from socm.config import load_campaign
-
-    if file.suffix == ".json":
-        return load_plan(file, cluster).campaign
-    return load_campaign(file, cluster=cluster).campaign
-
-
-def _simulated(file: Path, cluster: str | None) -> tuple[Campaign, dict[str, object]]:
+def _simulated(plan: Plan) -> dict[str, object]:
+    """Return the execution of a plan in the exact simulation."""
     from sim.montecarlo import simulate
     from socm.exchange.wfformat_writer import execution
 
-    plan = load_plan(file, cluster)
     outcome = simulate(plan, replications=0).exact
     if not outcome.completed:
         warn(["not all workflows complete in the simulation: those that do not run have no record"])
-    return plan.campaign, execution(plan, outcome)
+    return execution(plan, outcome)

@@ -19,13 +19,12 @@ from socm.cli.common import (
     OutputOption,
     console,
     effort_of,
-    load,
-    load_plan,
     print_json,
     waiting,
     warn,
     write_json,
 )
+from socm.cli.intake import take_in
 from socm.errors import ConfigError, Problem
 
 EXAMPLES = """
@@ -130,6 +129,7 @@ def plan(
     Exit code 0 if the deadline is met or there is none, 3 if it is missed or no plan exists.
     """
     from socm.cli import whynot
+    from socm.config import load_campaign
     from socm.model.document import plan_document
     from socm.planner import plan_campaign
     from socm.planner.effort import USUAL
@@ -146,19 +146,17 @@ def plan(
     if plot is not None and minimize is None:
         sizing.refuse_plot(file)
     planner = partial(plan_campaign, effort=wanted or USUAL)
+    load = partial(load_campaign, file, cluster=cluster, policy=policy, assume_splits=assume_splits)
     if minimize is not None:
-        loaded = load(file, cluster, assume_splits=assume_splits, policy=policy)
         return sizing.minimize(
-            loaded, planner, minimize.value, plot=plot, output=output, json=json, file=file
+            load(), planner, minimize.value, plot=plot, output=output, json=json, file=file
         )
     compared = None
     if shape is not None:
-        loaded = load(file, cluster, assume_splits=assume_splits, policy=policy)
-        planned, compared = shapes.plan_shapes(loaded, planner, shape.value)
+        planned, compared = shapes.plan_shapes(load(), planner, shape.value)
     else:
-        planned = load_plan(
-            file, cluster, assume_splits=assume_splits, policy=policy, effort=wanted
-        )
+        taken = take_in(file, cluster, policy=policy, assume_splits=assume_splits)
+        planned = taken.plan(wanted)
     proof = None
     if prove:
         from socm.planner.bounds.proof import prove as ask

@@ -17,6 +17,7 @@ from socm.cli.common import (
     print_json,
     warn,
 )
+from socm.cli.intake import Intake, refuse_unready, take_in
 from socm.errors import BackendUnavailable, ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -100,14 +101,16 @@ def run(
     from socm.engine.run import Options, Run
     from socm.report.run import plan_preview
 
-    chosen, why = _executor(file, executor, cluster)
+    taken = _taken_in(file, cluster, executor)
+    chosen, why = _executor(taken, executor)
+    refuse_unready(taken.campaign, file)
     if chosen == "slurm" and not dry_run:
         _need_sbatch(file)
-    plan = _plan_for(file, cluster, chosen)
+    _check_place(taken, chosen, cluster)
+    plan = taken.plan()
     need_jobs(plan)
     if chosen == "slurm" and not dry_run:
         _check_partitions(file, plan)
-    _check_assumed(file, plan)
     options = Options(
         executor=chosen,
         file=str(file.absolute()),
@@ -169,41 +172,39 @@ def resume(
 # Where to
 
 
-def _executor(file: Path, asked: str | None, cluster: str | None) -> tuple[str, str]:
-    """Say which executor carries a campaign out, and why."""
-    schema, named = None, cluster
-    if file.suffix != ".json":
-        from socm.config import load_campaign
+def _taken_in(file: Path, cluster: str | None, executor: str | None) -> Intake:
+    """Read a campaign for the place where it is to run, or a plan, whose place is settled."""
+    from socm.config.cluster import LOCAL
 
-        loaded = load_campaign(file, cluster=cluster)
-        schema, named = loaded.execution_schema, loaded.cluster.name
-        if loaded.unset:
-            names = ", ".join(f"${name}" for name in loaded.unset)
-            message = f"not set in the environment: {names}"
-            raise ConfigError(
-                Problem(file=str(file), message=message, hint="set them and run again")
-            )
-    else:
-        from socm.model.document import read_plan
+    if executor == LOCAL and file.suffix != ".json":
+        # A file may describe a part of this machine; any other cluster is elsewhere.
+        cluster = cluster if cluster and cluster.endswith(".toml") else LOCAL
+    here = executor is None and shutil.which("sbatch") is None
+    return take_in(file, cluster, execution_schema=LOCAL if here else None)
 
-        named = read_plan(file).cluster.name
+
+def _executor(taken: Intake, asked: str | None) -> tuple[str, str]:
+    """Say which executor runs a campaign, and why."""
+    from socm.config.cluster import LOCAL
+
+    schema, named = taken.campaign.execution_schema, taken.cluster.name
     has_slurm = shutil.which("sbatch") is not None
     if asked is not None:
         chosen, why = asked, "as --executor says"
     elif schema == "batch":
         raise ConfigError(
             Problem(
-                file=str(file),
+                file=str(taken.file),
                 message="execution_schema 'batch' is not there yet",
                 hint="use 'remote' for jobs on the cluster, or 'local' for this machine",
             )
         )
-    elif schema == "local" or named == "local":
-        chosen, why = "local", "as the campaign says" if schema else "for which it was planned"
+    elif LOCAL in (schema, named):
+        chosen, why = LOCAL, "as the campaign says" if schema else "for which it was planned"
     elif schema == "remote":
         chosen, why = "slurm", "as the campaign says"
     else:
-        chosen = "slurm" if has_slurm else "local"
+        chosen = "slurm" if has_slurm else LOCAL
         why = "sbatch is here" if has_slurm else "there is no sbatch here"
     return chosen, why
 
@@ -217,25 +218,23 @@ def _need_sbatch(file: Path) -> None:
         )
 
 
-def _plan_for(file: Path, cluster: str | None, executor: str) -> Plan:
-    """Plan for where it is to be carried out; a plan for elsewhere is refused."""
-    from socm.cli.common import load_plan
+def _check_place(taken: Intake, executor: str, cluster: str | None) -> None:
+    """Refuse what is planned for another place than the executor's."""
     from socm.config.cluster import LOCAL, this_machine
 
-    if executor != LOCAL:
-        plan = load_plan(file, cluster)
-        if executor == "slurm" and plan.cluster.name == LOCAL:
-            _refuse(file, plan, "was planned for this machine, not for a cluster", "CLUSTER")
-        return plan
-    if file.suffix != ".json":
-        return load_plan(file, cluster if cluster and cluster.endswith(".toml") else LOCAL)
-    plan, machine = load_plan(file, cluster), this_machine().partitions[0]
-    here = plan.cluster.partitions[0]
-    if plan.cluster.name != LOCAL:
-        _refuse(file, plan, f"was planned for {plan.cluster.name}, not for this machine", LOCAL)
-    if here.cores > machine.cores or here.memory > machine.memory:
-        _refuse(file, plan, "was planned for a larger machine than this one", LOCAL)
-    return plan
+    name, planned, machine = taken.cluster.name, taken.cluster.partitions[0], None
+    if executor == LOCAL and not (cluster and cluster.endswith(".toml")):
+        machine = this_machine().partitions[0]
+    if executor == "slurm" and name == LOCAL:
+        _refuse(taken.file, "was planned for this machine, not for a cluster", "CLUSTER")
+    if machine is not None and cluster is not None and name != LOCAL:
+        message = f"--cluster is {cluster}, but this campaign would run on this machine"
+        hint = "leave --cluster out, or run on the cluster with --executor slurm"
+        raise ConfigError(Problem(file=str(taken.file), message=message, hint=hint))
+    if machine is not None and name != LOCAL:
+        _refuse(taken.file, f"was planned for {name}, not for this machine", LOCAL)
+    if machine is not None and (planned.cores > machine.cores or planned.memory > machine.memory):
+        _refuse(taken.file, "was planned for a larger machine than this one", LOCAL)
 
 
 def _check_partitions(file: Path, plan: Plan) -> None:
@@ -251,18 +250,10 @@ def _check_partitions(file: Path, plan: Plan) -> None:
             f"was planned for {plan.cluster.name}, but the SLURM here has no partition {names}; "
             f"it has {', '.join(sorted(there))}"
         )
-        _refuse(file, plan, message, "CLUSTER")
+        _refuse(file, message, "CLUSTER")
 
 
-def _check_assumed(file: Path, plan: Plan) -> None:
-    """Refuse splits that nobody has seen."""
-    if assumed := [w.name for w in plan.campaign.workflows.values() if w.assumed]:
-        message = f"{len(assumed)} workflows were assumed, not seen: {', '.join(assumed[:3])} …"
-        hint = "plan the campaign where its observations can be read, without --assume-splits"
-        raise ConfigError(Problem(file=str(file), message=message, hint=hint))
-
-
-def _refuse(file: Path, plan: Plan, message: str, cluster: str) -> None:
+def _refuse(file: Path, message: str, cluster: str) -> None:
     hint = f"`socm plan CAMPAIGN --cluster {cluster} --output {file.name}` plans it again"
     raise ConfigError(Problem(file=str(file), message=message, hint=hint))
 

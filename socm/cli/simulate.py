@@ -17,11 +17,11 @@ from socm.cli.common import (
     OutputOption,
     console,
     effort_of,
-    load_plan,
     print_json,
     warn,
     write_json,
 )
+from socm.cli.intake import take_in
 
 if TYPE_CHECKING:
     from socm.model.outcome import Simulation
@@ -94,7 +94,7 @@ def simulate(
         from socm.report.picture import picture_format
 
         picture_format(plot)  # a wrong suffix is told before the work, not after
-    plan = load_plan(file, cluster, assume_splits=assume_splits, effort=effort_of(effort))
+    plan = take_in(file, cluster, assume_splits=assume_splits).plan(effort_of(effort))
     if not json:
         warn(plan.warnings)
     simulation = _simulate(

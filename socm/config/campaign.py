@@ -15,7 +15,7 @@ from socm.config.source import read
 from socm.config.workflows import WorkflowReader
 from socm.errors import ConfigError, did_you_mean
 from socm.garbage import no_collection
-from socm.model.campaign import Budget, Campaign, Workflow
+from socm.model.campaign import Budget, Campaign, Schema, Workflow
 from socm.model.cluster import Cluster
 
 DEFAULT_CLUSTER = "tiger3"
@@ -29,23 +29,17 @@ class LoadedCampaign:
     ----------
     campaign, cluster
         What to do, and where.
-    execution_schema
-        ``"remote"``, ``"local"`` or ``"batch"``; `None` where the file does not say.
     warnings
-        What a run would stumble over, or what was assumed.
-    unset
-        Variables that the file names and the environment does not have: no run without them.
+        What would keep a run from working, and what was assumed.
     notes
-        What sections came to: the groups of null tests, and how many maps they make.
+        Results of sections: the groups of null tests, and the number of maps.
     resolved
-        Every value, and where it comes from; empty unless that was asked for.
+        Every value and its origin; empty unless `load_campaign` was asked to explain.
     """
 
     campaign: Campaign
     cluster: Cluster
-    execution_schema: str | None
     warnings: tuple[str, ...]
-    unset: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     resolved: tuple[Resolved, ...] = ()
 
@@ -54,6 +48,8 @@ def load_campaign(
     path: Path | str,
     *,
     cluster: str | None = None,
+    policy: str | None = None,
+    execution_schema: Schema | None = None,
     explain: bool = False,
     assume_splits: bool = False,
 ) -> LoadedCampaign:
@@ -64,14 +60,17 @@ def load_campaign(
     Parameters
     ----------
     path
-        Of the campaign file.
-    cluster
-        Name or file of a cluster to use instead of the one that the file names.
+        The campaign file.
+    cluster, policy
+        To use instead of those that the file names: a cluster's name or file, a policy's name.
+    execution_schema
+        Where to plan for if neither the campaign nor `cluster` says so; ``"local"`` is this
+        machine.
     explain
-        Whether to say in `LoadedCampaign.resolved` where each value comes from.
+        Whether `LoadedCampaign.resolved` lists the origin of each value.
     assume_splits
-        Whether to take every split of a null test as present where the observations cannot be
-        read; such a campaign can be planned and simulated, not run.
+        Whether to assume that every split of a null test exists where the observations cannot be
+        read; such a campaign can be planned and simulated, but not run.
 
     Raises
     ------
@@ -82,28 +81,32 @@ def load_campaign(
     settings = load_settings()
     with no_collection():  # a long file makes a million objects
         findings = Findings(source=read(path), explain=explain)
-        return _CampaignReader(findings, settings, path, cluster, assume_splits).load()
+        reader = _CampaignReader(
+            findings=findings,
+            settings=settings,
+            path=path,
+            override=cluster,
+            policy=policy,
+            default_schema=execution_schema,
+            assume_splits=assume_splits,
+        )
+        return reader.load()
 
 
+@dataclass(kw_only=True)
 class _CampaignReader:
-    def __init__(
-        self,
-        findings: Findings,
-        settings: Settings,
-        path: Path,
-        cluster: str | None,
-        assume_splits: bool,
-    ) -> None:
-        self._findings = findings
-        self._settings = settings
-        self._path = path
-        self._override = cluster
-        self._assume_splits = assume_splits
+    findings: Findings
+    settings: Settings
+    path: Path
+    override: str | None
+    policy: str | None
+    default_schema: Schema | None
+    assume_splits: bool
 
     def load(self) -> LoadedCampaign:
         from socm.planner.policies import POLICIES  # NumPy comes with the planner
 
-        findings, data = self._findings, self._findings.source.data
+        findings, data = self.findings, self.findings.source.data
         if "campaign" not in data and "stages" not in data:
             hints = (did_you_mean(name, ["campaign", "stages"]) for name in data)
             hint = next((h for h in hints if h), "begin with [campaign]")
@@ -143,9 +146,7 @@ class _CampaignReader:
         return LoadedCampaign(
             campaign=self._campaign(section, workflows, budget),
             cluster=cluster,
-            execution_schema=section.execution_schema,
             warnings=tuple(findings.warnings()),
-            unset=findings.unset,
             notes=tuple(findings.notes),
             resolved=tuple(findings.resolved),
         )
@@ -154,32 +155,35 @@ class _CampaignReader:
         self, section: CampaignSection, workflows: list[Workflow], budget: Budget
     ) -> Campaign:
         try:
-            campaign = Campaign.of(
-                section.name or self._path.stem,
+            return Campaign.of(
+                section.name or self.path.stem,
                 workflows,
                 deadline=section.deadline,
                 budget=budget,
+                policy=self.policy or section.policy,
+                retries=section.retries,
+                execution_schema=section.execution_schema,
+                source=str(self.path.absolute()),
             )
         except ConfigError as error:
-            key = "stages" if "stages" in self._findings.source.data else "campaign"
+            key = "stages" if "stages" in self.findings.source.data else "campaign"
             for p in error.problems:
                 subject = (key, p.subject or "", "depends")
-                self._findings.problem(subject, p.message, p.hint)
-            self._findings.raise_problems()
+                self.findings.problem(subject, p.message, p.hint)
+            self.findings.raise_problems()
             raise
-        return replace(campaign, policy=section.policy, retries=section.retries)
 
     def _for_this_machine(self, workflows: list[Workflow]) -> list[Workflow]:
         """Drop what only a cluster has; say so."""
         there = ("partition", "qos", "account")
         if any(getattr(w.request, what) for w in workflows for what in there):
-            self._findings.warn("partitions, QOS and accounts mean nothing on this machine")
+            self.findings.warn("partitions, QOS and accounts mean nothing on this machine")
         nothing: dict[str, Any] = dict.fromkeys(there)
         return [replace(w, request=replace(w.request, **nothing)) for w in workflows]
 
     def _section(self, own: Mapping[str, object]) -> CampaignSection | None:
         """Read the campaign's own keys, and put the environment over them, the user's under."""
-        findings = self._findings
+        findings = self.findings
         section = read_section(
             CampaignSection, own, findings.source, ("campaign",), findings.problems
         )
@@ -188,22 +192,22 @@ class _CampaignReader:
         spelled = {snake(name): name for name in own}
         update: dict[str, object] = {}
         for name in CampaignSection.model_fields:
-            setting = self._settings.over("campaign", name)
+            setting = self.settings.over("campaign", name)
             if setting is None and name in spelled:
                 line = findings.source.problem(("campaign", spelled[name]), "").line
                 setting = Setting(getattr(section, name), f"{findings.source.file}:{line}")
-            setting = setting or self._settings.under("campaign", name)
+            setting = setting or self.settings.under("campaign", name)
             value = setting.value if setting else getattr(section, name)
             if name == "environment":
-                under = self._settings.under("campaign", name)
+                under = self.settings.under("campaign", name)
                 shared = under.value if under else {}
                 assert isinstance(shared, dict)
                 value = shared | section.environment
-            if name == "resource" and self._override is not None:
-                value, setting = self._override, Setting(self._override, "--cluster")
+            if name == "resource" and self.override is not None:
+                value, setting = self.override, Setting(self.override, "--cluster")
             update[name] = value
             if name == "name" and value is None:
-                value, setting = self._path.stem, Setting(None, "the file's name")
+                value, setting = self.path.stem, Setting(None, "the file's name")
             if name == "resource" and value is None:
                 value = DEFAULT_CLUSTER
             if isinstance(value, BudgetSection):
@@ -215,28 +219,28 @@ class _CampaignReader:
         self, section: CampaignSection | None, own: Mapping[str, object]
     ) -> Cluster | None:
         resource = section.resource if section is not None else own.get("resource")
-        schema = section.execution_schema if section is not None else None
-        if LOCAL in (self._override, schema if self._override is None else None):
+        schema = (section.execution_schema if section else None) or self.default_schema
+        if LOCAL in (self.override, schema if self.override is None else None):
             named = own.get("resource")
             if named not in (None, LOCAL):
-                self._findings.warn(f"this machine is the cluster, not {named}")
+                self.findings.warn(f"this machine is the cluster, not {named}")
             return load_cluster(LOCAL)
-        if self._override is not None:
-            return load_cluster(self._override)
+        if self.override is not None:
+            return load_cluster(self.override)
         if resource is None:
-            self._findings.warn(f"no resource is named: taking {DEFAULT_CLUSTER}")
+            self.findings.warn(f"no resource is named: taking {DEFAULT_CLUSTER}")
             return load_cluster(DEFAULT_CLUSTER)
         if not isinstance(resource, str):
             return None  # the campaign section's own problem
-        folder = self._path.parent if own.get("resource") == resource else None
+        folder = self.path.parent if own.get("resource") == resource else None
         try:
             return load_cluster(resource, folder=folder)
         except ConfigError as error:
             for p in error.problems:
                 if p.file:
-                    self._findings.problems.append(p)
+                    self.findings.problems.append(p)
                 else:
-                    self._findings.problem(("campaign", "resource"), p.message, p.hint)
+                    self.findings.problem(("campaign", "resource"), p.message, p.hint)
             return None
 
     def _budget(self, section: CampaignSection, cluster: Cluster) -> Budget:
@@ -244,12 +248,12 @@ class _CampaignReader:
         per_node = section.resources.cores_per_node
         have = sorted({p.cores for p in cluster.partitions})
         if per_node is not None and per_node not in have:
-            self._findings.warn(
+            self.findings.warn(
                 f"cores-per-node is {per_node}, but nodes of {cluster.name} have "
                 f"{' or '.join(map(str, have))}: the cluster's figure counts"
             )
         if cores is not None and nodes is not None and cores > nodes * max(have):
-            self._findings.problem(
+            self.findings.problem(
                 ("campaign", "requested_resources"),
                 f"requested_resources = {cores} cores are more than {nodes} nodes of "
                 f"{max(have)} cores have",
@@ -265,12 +269,12 @@ class _CampaignReader:
         cluster: Cluster,
     ) -> list[Workflow]:
         reader = WorkflowReader(
-            findings=self._findings,
+            findings=self.findings,
             campaign=section,
             cluster=cluster,
-            settings=self._settings,
-            folder=self._path.parent,
-            assume_splits=self._assume_splits,
+            settings=self.settings,
+            folder=self.path.parent,
+            assume_splits=self.assume_splits,
         )
         if "stages" in data:
             reader.refuse(sections)
@@ -278,5 +282,5 @@ class _CampaignReader:
         for name in data:
             if name != "campaign":
                 hint = did_you_mean(name, ["campaign"]) or f"did you mean [campaign.{name}]?"
-                self._findings.problem((name,), f"unknown section [{name}]", hint)
+                self.findings.problem((name,), f"unknown section [{name}]", hint)
         return [*reader.typed(sections)]

@@ -6,14 +6,15 @@ import os
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 from socm.config.schema import ClusterFile, read_section
 from socm.config.source import Source, read
 from socm.errors import ConfigError, Problem, did_you_mean
 from socm.model.cluster import Cluster, Partition, Qos
 
-LOCAL = "local"
-"""What the cluster is called that is this machine."""
+LOCAL: Final = "local"
+"""Name of the cluster that is this machine."""
 
 
 def builtin_clusters() -> dict[str, Path]:

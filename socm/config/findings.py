@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,30 +73,9 @@ class Findings:
         """Note what a value was resolved to, and where it comes from."""
         self.resolved.append(Resolved(table=table, key=key, value=value, origin=origin))
 
-    def expand(self, text: str) -> str:
-        """Replace ``$VAR`` and ``${VAR}`` by their values, and ``$$`` by a dollar."""
-
-        def value(match: re.Match[str]) -> str:
-            if match[0] == "$$":
-                return "$"
-            name = match[1] or match[2]
-            if name not in os.environ:
-                self._unset[name] = None
-            return os.environ.get(name, match[0])
-
-        return re.sub(r"\$\$|\$(\w+)|\$\{(\w+)\}", value, text)
-
-    def expand_all(self, value: object) -> object:
-        """Expand every text in a value."""
-        if isinstance(value, str):
-            return self.expand(value)
-        if isinstance(value, tuple):
-            return tuple(self.expand_all(v) for v in value)
-        if isinstance(value, list):
-            return [self.expand_all(v) for v in value]
-        if isinstance(value, dict):
-            return {k: self.expand_all(v) for k, v in value.items()}
-        return value
+    def not_set(self, variables: Iterable[str]) -> None:
+        """Note which variables a section names that the environment does not have."""
+        self._unset.update(dict.fromkeys(variables))
 
     def raise_problems(self) -> None:
         """Raise a `ConfigError` with all problems, in the order of the file, if there are any."""
@@ -107,11 +84,6 @@ class Findings:
             # What sections of a group share is wrong once.
             problems = dict.fromkeys(self.problems)
             raise ConfigError(*sorted(problems, key=lambda p: (p.line or end, p.column or end)))
-
-    @property
-    def unset(self) -> tuple[str, ...]:
-        """Variables that are named and not set."""
-        return tuple(sorted(self._unset))
 
     def warnings_of_sections(self) -> Iterator[str]:
         """Yield what is to be known of sections."""

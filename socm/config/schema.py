@@ -21,6 +21,7 @@ from pydantic import (
 from socm.config.source import Source
 from socm.config.toml_positions import Key
 from socm.errors import Problem, did_you_mean
+from socm.model.campaign import Schema
 from socm.model.cluster import MOST_NODES
 from socm.units import parse_duration, parse_memory, seconds_until
 
@@ -139,7 +140,7 @@ class CampaignSection(Section):
     description: str | None = None
     deadline: Deadline | None = None
     resource: str | None = None
-    execution_schema: Literal["remote", "local", "batch"] | None = None
+    execution_schema: Schema | None = None
     requested_resources: Count | None = None
     resources: BudgetSection = BudgetSection()
     policy: str = "time"

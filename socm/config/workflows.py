@@ -21,11 +21,12 @@ from socm.config.schema import (
 )
 from socm.config.settings import ResourceDefaults, Settings
 from socm.config.toml_positions import Key
+from socm.config.variables import Variables
 from socm.errors import ConfigError, did_you_mean
 from socm.model.campaign import ResourceRequest, Workflow
 from socm.model.cluster import WALLTIME_FACTOR, Cluster
 from socm.workflows import WORKFLOW_TYPES, Context, groups_of
-from socm.workflows.base import Options, local_path
+from socm.workflows.base import local_path
 
 if TYPE_CHECKING:
     from socm.workflows.obsdb import Observations
@@ -241,28 +242,30 @@ class WorkflowReader:
         )
         if section is None or read_options is None or len(findings.problems) > before:
             return None
-        base = self._base(section)
+        variables = Variables()
+        base = self._base(section, variables)
+        given = {
+            n: variables.expand(v) for n, v in read_options if n in read_options.model_fields_set
+        }
+        expanded = read_options.model_copy(update=given).under(base)
+        environment = {**self.campaign.environment, **section.environment}
         workflow = Workflow(
             name=name,
             kind=kind,
             request=self._request(name, key, section.resources),
             depends=section.depends,
             priority=section.priority,
-            environment={
-                variable: findings.expand(_text(value))
-                for variable, value in {
-                    **self.campaign.environment,
-                    **section.environment,
-                }.items()
-            },
+            environment={k: variables.text(_text(value)) for k, value in environment.items()},
             modules=(*self.campaign.modules, *section.modules),
             setup=(*self.campaign.setup, *section.setup),
             launcher=section.launcher or self.campaign.launcher,
-            outputs=tuple(findings.expand(path) for path in section.outputs),
+            outputs=tuple(variables.text(path) for path in section.outputs),
             skip_if_outputs_exist=section.skip_if_outputs_exist,
             directory=str(base) if section.base_path or self.campaign.base_path else None,
             description=section.description or section.note,
+            unset=tuple(variables.unset),
         )
+        findings.not_set(variables.unset)
         context = Context(
             section=workflow,
             named="name" in item,
@@ -274,7 +277,7 @@ class WorkflowReader:
             tell=lambda message: findings.tell(f"{name}: {message}"),
         )
         try:
-            workflows = workflow_type.expand(self._expand_options(read_options, base), context)
+            workflows = workflow_type.expand(expanded, context)
         except ConfigError as error:
             for p in error.problems:
                 place = self._written_at(draft, (*key, p.subject) if p.subject else key)
@@ -304,19 +307,12 @@ class WorkflowReader:
     def _groups(self) -> dict[str, list[str]]:
         return groups_of(WORKFLOW_TYPES)
 
-    def _base(self, section: WorkflowSection) -> Path:
-        """Return what relative paths of a workflow are relative to."""
+    def _base(self, section: WorkflowSection, variables: Variables) -> Path:
+        """Return the folder that relative paths of a workflow start from."""
         base = section.base_path or self.campaign.base_path
         if base is None:
             return self.folder.absolute()
-        return (self.folder / local_path(self.findings.expand(base))).absolute()
-
-    def _expand_options(self, options: Options, base: Path) -> Options:
-        """Put in environment variables; make paths whole ones."""
-        values = {
-            n: self.findings.expand_all(v) for n, v in options if n in options.model_fields_set
-        }
-        return options.model_copy(update=values).under(base)
+        return (self.folder / local_path(variables.text(base))).absolute()
 
     def _request(self, name: str, key: Key, section: ResourcesSection) -> ResourceRequest:
         """Resolve a request: whatever way its memory is given, it is for the whole workflow."""

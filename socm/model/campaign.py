@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from socm.errors import ConfigError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     import networkx as nx
+
+Schema = Literal["remote", "local", "batch"]
+"""Where workflows run: as jobs of the cluster, or on this machine; ``"batch"`` is not there yet."""
 
 DEFAULT_SPREAD = 0.2
 """Standard deviation of the logarithm of a runtime, where nothing better is known."""
@@ -114,6 +117,9 @@ class Workflow:
         Whether it was taken as present, unseen: it can be planned, not run.
     description
         For people.
+    unset
+        Variables that its section names and that were not set when the file was read: it can be
+        planned, not run. Like every field that does not compare, it is no part of a fingerprint.
     """
 
     name: str
@@ -134,6 +140,7 @@ class Workflow:
     sizes: Mapping[str, int] = field(default_factory=dict)
     assumed: bool = False
     description: str | None = None
+    unset: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +177,10 @@ class Campaign:
         What the plan is made to achieve; ``"time"`` is the shortest makespan.
     retries
         How often a workflow that failed for a cause that may pass is tried again.
+    execution_schema
+        Where a run takes place; `None` leaves it to what is there.
+    source
+        Path of the file that it was read from.
 
     Raises
     ------
@@ -193,6 +204,8 @@ class Campaign:
     budget: Budget = Budget()
     policy: str = "time"
     retries: int = 2
+    execution_schema: Schema | None = field(default=None, compare=False)
+    source: str | None = field(default=None, compare=False)
 
     @classmethod
     def of(
@@ -202,8 +215,15 @@ class Campaign:
         *,
         deadline: int | None = None,
         budget: Budget | None = None,
+        **more: Any,
     ) -> Campaign:
-        """Build a campaign from workflows in order; a name that is used twice is refused."""
+        """Build a campaign from workflows in order; a name that is used twice is refused.
+
+        Parameters
+        ----------
+        more
+            Any other field.
+        """
         by_name: dict[str, Workflow] = {}
         doubled = {}
         for workflow in workflows:
@@ -214,7 +234,8 @@ class Campaign:
             by_name[workflow.name] = workflow
         if doubled:
             raise ConfigError(*doubled.values())
-        return cls(name=name, workflows=by_name, deadline=deadline, budget=budget or Budget())
+        budget = budget or Budget()
+        return cls(name=name, workflows=by_name, deadline=deadline, budget=budget, **more)
 
     def __post_init__(self) -> None:
         problems = [
@@ -265,6 +286,10 @@ class Campaign:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sixteen hex digits that change whenever anything in the campaign does."""
-        text = json.dumps(asdict(self))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """Sixteen hex digits that change whenever anything does that is planned or run."""
+        data = asdict(self)
+        for part in (data, *data["workflows"].values()):
+            for each in fields(Campaign if part is data else Workflow):
+                if not each.compare:
+                    del part[each.name]
+        return hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]

@@ -118,7 +118,7 @@ def campaign_changes(before: Campaign, after: Campaign) -> Iterator[Change]:
 
 def workflow_changes(before: Workflow, after: Workflow) -> Iterator[Change]:
     """Yield what differs of a workflow; what it asks for counts key by key."""
-    for field in fields(after):
+    for field in (f for f in fields(after) if f.compare):
         if field.name == "request":
             names = (f.name for f in fields(after.request))
             yield from _values(after.name, before.request, after.request, names)

@@ -1,0 +1,150 @@
+"""The one way from a file that was named on the command line to a campaign and its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from socm.errors import ConfigError, Problem
+from socm.words import count, listed
+
+if TYPE_CHECKING:
+    from socm.model.campaign import Campaign, Schema
+    from socm.model.cluster import Cluster
+    from socm.model.plan import Plan
+    from socm.planner.effort import Effort
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intake:
+    """The content of a campaign or plan file, read and proved once.
+
+    Parameters
+    ----------
+    file
+        The file.
+    campaign, cluster
+        What to do, and where.
+    warnings
+        Those of a campaign; those of a plan are in the plan.
+    made
+        The plan, if the file is one.
+    """
+
+    file: Path
+    campaign: Campaign
+    cluster: Cluster
+    warnings: tuple[str, ...] = ()
+    made: Plan | None = None
+
+    def plan(self, effort: Effort | None = None) -> Plan:
+        """Return the plan of the file, or plan its campaign; the warnings of both are in the plan.
+
+        Raises
+        ------
+        ConfigError
+            If a plan is given an effort.
+        Infeasible
+            If no plan exists.
+        """
+        if self.made is not None:
+            if effort is not None:
+                raise _made_already(self.file, "a plan is made already", "effort")
+            return self.made
+
+        from socm.planner import plan_campaign
+        from socm.planner.effort import USUAL
+
+        plan = plan_campaign(self.campaign, self.cluster, effort=effort or USUAL)
+        return replace(plan, warnings=(*self.warnings, *plan.warnings))
+
+
+def take_in(
+    file: Path,
+    cluster: str | None = None,
+    *,
+    policy: str | None = None,
+    execution_schema: Schema | None = None,
+    assume_splits: bool = False,
+) -> Intake:
+    """Read a campaign or a plan.
+
+    Parameters
+    ----------
+    file
+        A plan if it ends in ``.json``, else a campaign.
+    cluster, policy
+        To use instead of those of the campaign; a plan has its own.
+    execution_schema, assume_splits
+        As in `load_campaign`.
+
+    Raises
+    ------
+    ConfigError
+        With every problem in the file; or if a plan is given a cluster or a policy.
+    InvalidPlan
+        If it is a plan that breaks a rule.
+    """
+    if file.suffix == ".json":
+        from socm.model.document import read_plan
+
+        for name, given in (("cluster", cluster), ("policy", policy)):
+            if given is not None:
+                raise _made_already(file, f"a plan has its {name} already", name)
+        made = read_plan(file)
+        return Intake(file=file, campaign=made.campaign, cluster=made.cluster, made=made)
+
+    from socm.config import load_campaign
+
+    loaded = load_campaign(
+        file,
+        cluster=cluster,
+        policy=policy,
+        execution_schema=execution_schema,
+        assume_splits=assume_splits,
+    )
+    return Intake(
+        file=file, campaign=loaded.campaign, cluster=loaded.cluster, warnings=loaded.warnings
+    )
+
+
+def _made_already(file: Path, message: str, option: str) -> ConfigError:
+    hint = f"plan the campaign again with --{option}"
+    return ConfigError(Problem(file=str(file), message=message, hint=hint))
+
+
+def refuse_unready(campaign: Campaign, file: Path) -> None:
+    """Refuse to run a campaign in which something was missing when its file was read.
+
+    Raises
+    ------
+    ConfigError
+        With every variable that was not set, and the workflows that name it; and with workflows
+        that were assumed to exist, unseen.
+    """
+    if problems := [*_unready(campaign, file)]:
+        raise ConfigError(*problems)
+
+
+def _unready(campaign: Campaign, file: Path) -> Iterator[Problem]:
+    again = f"`socm plan {campaign.source or 'CAMPAIGN'} --output {file}`"
+    is_plan = file.suffix == ".json"
+    unset: dict[str, list[str]] = {}
+    for workflow in campaign.workflows.values():
+        for variable in workflow.unset:
+            unset.setdefault(variable, []).append(workflow.name)
+    for variable, names in unset.items():
+        yield Problem(
+            file=str(file),
+            message=f"${variable} is not set in the environment; {listed(names)} "
+            + ("needs it" if len(names) == 1 else "need it"),
+            hint=f"set it, then {again}" if is_plan else "set it and run again",
+        )
+    if assumed := [w.name for w in campaign.workflows.values() if w.assumed]:
+        yield Problem(
+            file=str(file),
+            message=f"{count(len(assumed), 'workflow')} assumed, not seen: {listed(assumed)}",
+            hint="plan the campaign where its observations can be read, without --assume-splits",
+        )
