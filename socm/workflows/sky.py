@@ -135,8 +135,8 @@ def separation(azimuth: ArrayLike, altitude: ArrayLike, az: ArrayLike, alt: Arra
 
     Examples
     --------
-    >>> float(separation(0.0, 0.0, 90.0, 0.0)), float(separation(10.0, 90.0, 200.0, 50.0).round(6))
-    (90.0, 40.0)
+    >>> separation([0.0, 10.0], [0.0, 90.0], [90.0, 200.0], [0.0, 50.0]).round(6).tolist()
+    [90.0, 40.0]
     """
     a1, h1 = np.radians(azimuth), np.radians(altitude)
     a2, h2 = np.radians(az), np.radians(alt)
