@@ -20,6 +20,7 @@ from socm.exchange.cluster_file import cluster_toml
 from socm.exchange.sacctmgr import Slot, read_table, tiers_of
 from socm.exchange.scontrol import read_node, read_records
 from socm.exchange.slurm import Answers, imported_cluster
+from socm.executor.slurm import client
 from socm.model.cluster import Cluster, Partition
 from socm.units import DAY, HOUR, MINUTE
 
@@ -544,6 +545,6 @@ def test_import_tells_what_scontrol_says_when_it_fails(commands: Path) -> None:
 
 def test_a_command_that_hangs_is_given_up(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _command(commands / "scontrol", "exec sleep 600")
-    monkeypatch.setattr(slurm, "PATIENCE", 0.2)
+    monkeypatch.setattr(client, "PATIENCE", 0.2)
     with pytest.raises(BackendUnavailable, match="gave no answer in 0"):
         slurm.ask()

@@ -22,9 +22,13 @@ from socm.engine.events import JobState
 from socm.engine.state import CampaignState
 from socm.errors import BackendUnavailable, SubmitError
 from socm.executor.folder import JobFolder, make_run_folder, reusable
-from socm.executor.psij import OtherBackend, SlurmBackend, refuse_what_cannot_run
+from socm.executor.psij import psij_type
 from socm.executor.script import job_script, option_lines, sbatch_options
-from socm.executor.slurm import Slurm, digits, parse_sacct, parse_squeue, slurm_environment
+from socm.executor.slurm.answers import parse_sacct, parse_squeue, submitted_id
+from socm.executor.slurm.client import slurm_environment
+from socm.executor.slurm.executor import SlurmExecutor
+from socm.executor.slurm.jobs import Slurm
+from socm.executor.tracker import refuse_what_cannot_run
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition
 from socm.planner import plan_campaign
@@ -56,7 +60,7 @@ def test_psij_is_the_version_whose_methods_are_overridden() -> None:
 def test_the_options_are_those_of_the_plan(tmp_path: Path) -> None:
     request = {"ranks": 130, "threads": 2, "memory": 1000, "account": "simonsobs"}
     job = job_for(a(request=request))
-    options = dict(sbatch_options(job, load_cluster("tiger3"), JobFolder.of(tmp_path, job)))
+    options = dict(sbatch_options(job, load_cluster("tiger3"), JobFolder(tmp_path, "a", 1)))
     assert options["nodes"] == 3
     assert options["ntasks"] == 130
     assert options["cpus-per-task"] == 2
@@ -72,7 +76,7 @@ def test_a_partition_is_called_what_slurm_calls_it(tmp_path: Path) -> None:
     fat = Partition(name="cpu-2", slurm_name="cpu", nodes=1, cores=8, threads_per_core=2, memory=99)
     cluster = Cluster(name="two", partitions=(fat,))
     job = job_for(a(request={"threads": 3, "memory": 10}), cluster)
-    options = dict(sbatch_options(job, cluster, JobFolder.of(tmp_path, job)))
+    options = dict(sbatch_options(job, cluster, JobFolder(tmp_path, "a", 1)))
     assert options["partition"] == "cpu"
     assert options["cpus-per-task"] == 6  # SLURM counts hardware threads
     assert options["mem-per-cpu"] == "2M"
@@ -81,7 +85,7 @@ def test_a_partition_is_called_what_slurm_calls_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ['a"b', "a'b", "a\\b", "50%", "a#b", "a\nb"])
 def test_what_slurm_would_take_apart_is_refused(value: str) -> None:
-    with pytest.raises(SubmitError, match="SLURM does not take"):
+    with pytest.raises(SubmitError, match="SLURM does not accept"):
         list(option_lines([("output", value)]))
     assert list(option_lines([("output", "a b")])) == ['#SBATCH --output="a b"']
 
@@ -100,7 +104,7 @@ def test_arguments_and_values_are_never_looked_into(words: list[str], value: str
         run = Path(folder)
         make_run_folder(run)
         job = job_for(a(sys.executable, "-c", code, *words, environment={"VALUE": value}))
-        place = JobFolder.of(run, job)
+        place = JobFolder(run, "a", 1)
         place.make(job_script(job, place, local=True), {})
         done = subprocess.run(["bash", place.script], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -113,13 +117,13 @@ def test_arguments_and_values_are_never_looked_into(words: list[str], value: str
 def test_a_script_runs_once_whoever_starts_it_again(tmp_path: Path) -> None:
     make_run_folder(tmp_path)
     job = job_for(a("sh", "-c", "exit 5"))
-    place = JobFolder.of(tmp_path, job)
+    place = JobFolder(tmp_path, "a", 1)
     place.make(job_script(job, place, local=True), {})
     assert subprocess.run(["bash", place.script], check=False).returncode == 5
     before = place.result.read_text()
     again = subprocess.run(["bash", place.script], capture_output=True, text=True, check=False)
     assert again.returncode == 125
-    assert "begun before" in again.stderr
+    assert "already started" in again.stderr
     assert place.result.read_text() == before
 
 
@@ -127,7 +131,7 @@ def test_what_cannot_run_is_refused_before_it_is_handed_in(tmp_path: Path) -> No
     for workflow, why in (
         (Workflow(name="a", request=ResourceRequest(runtime=60)), "no command"),
         (a(directory=str(tmp_path / "nowhere")), "there is no folder"),
-        (a(environment={"A B": "c"}), "is no name of a variable"),
+        (a(environment={"A B": "c"}), "is not a valid name of a variable"),
         (a("echo", "a\0b"), "NUL"),
     ):
         with pytest.raises(SubmitError, match=why) as raised:
@@ -173,10 +177,10 @@ def test_sacct_is_read_with_its_steps() -> None:
 
 
 def test_an_id_is_digits_and_nothing_else() -> None:
-    assert digits("4711\n") == "4711"
-    assert digits("4711;tiger3\n") == "4711"
+    assert submitted_id("4711\n") == "4711"
+    assert submitted_id("4711;tiger3\n") == "4711"
     with pytest.raises(BackendUnavailable):
-        digits("Submitted batch job\n")
+        submitted_id("Submitted batch job\n")
 
 
 def test_options_for_another_job_are_taken_out_of_the_environment() -> None:
@@ -188,13 +192,13 @@ def test_without_slurm_no_conclusion_is_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BackendUnavailable, match="sbatch cannot be run"):
+    with pytest.raises(BackendUnavailable, match="there is no sbatch here"):
         Slurm().sbatch("script")
-    backend = SlurmBackend(tmp_path, load_cluster("tiger3"), 0.0, poll_interval=0.01)
+    backend = SlurmExecutor(tmp_path, load_cluster("tiger3"), 0.0, poll_interval=0.01)
     job = job_for(a())
     backend.attach(job, "17")
     assert list(backend.wait(backend.now() + 0.1)) == []
-    assert backend.silent is not None
+    assert backend.outage is not None
     with pytest.raises(BackendUnavailable):
         backend.find(job)
 
@@ -209,7 +213,7 @@ def test_another_executor_of_psij_is_passed_through(tmp_path: Path) -> None:
     ]
     plan = plan_campaign(Campaign.of("test", work), load_cluster("tiger3"))
     make_run_folder(tmp_path)
-    backend = OtherBackend(tmp_path, plan.cluster, time.time(), name="local")
+    backend = psij_type("local")(tmp_path, plan.cluster, time.time())
     state = run_plan(plan, backend, run="test")
     found = {name: progress.status.value for name, progress in state.workflows.items()}
     assert found == {"a": "completed", "b": "failed", "c": "skipped"}

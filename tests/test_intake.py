@@ -191,7 +191,7 @@ def test_a_named_cluster_and_this_machine_exclude_each_other(tmp_path: Path) -> 
     campaign = _written(tmp_path, "yaml", {}, {})
     done = socm("run", campaign, "--cluster", "tiger3", "--yes")
     assert done.returncode == 2
-    assert "--cluster is tiger3, but this campaign would run on this machine" in done.stderr
+    assert "--cluster is tiger3, but the executor is local" in done.stderr
     assert socm("run", campaign, "--cluster", "local", "--dry-run").returncode == 0
 
 

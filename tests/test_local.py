@@ -398,7 +398,7 @@ def test_another_executor_of_psij_is_passed_through(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"local"', '"remote"'))
     done = socm(tmp_path, "run", path, "--yes", "--executor", "nobody")
     assert done.returncode == 2
-    assert "no executor 'nobody'" in done.stderr
+    assert "unknown executor 'nobody'" in done.stderr
 
 
 def fill(path: Path) -> None:

@@ -53,7 +53,7 @@ def take_in_changes(run: Run, *, accept: bool) -> None:
 
 
 def _as_it_is_now(run: Run, file: Path) -> Campaign:
-    from socm.config.cluster import LOCAL
+    from socm.executor.machine import LOCAL
 
     local = run.plan.cluster.name == LOCAL and file.suffix != ".json"
     return take_in(file, LOCAL if local else None).campaign

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on, and what somebody may tell it."""
+"""What a run prints while it is active, and what a user may ask of it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from socm.report.run import beginnings, event_line
 from socm.report.status import progress_line
 
 if TYPE_CHECKING:
-    from socm.cli.run import RunBackend
     from socm.engine.run import Run
+    from socm.executor import Executor
 
 GRACE = 3.0
 """Seconds after a Ctrl-C for a second one, which cancels the jobs."""
 REFRESH = 0.2
-"""Seconds between two counts of all workflows."""
+"""Seconds between two updates of the line of progress."""
 EVERY = 60.0
-"""Seconds between two lines on how far it is, where there is no terminal."""
+"""Seconds between two lines of progress where there is no terminal."""
 
 
 class Control:
@@ -105,21 +105,23 @@ def wish_for(run: Path, names: Sequence[str]) -> None:
     path.with_suffix(".new").rename(path)
 
 
-class Teller:
-    """A journal that also tells: on the terminal, and in the run's log.
+class Reporter:
+    """A journal that also prints progress, on the terminal and in the run's log.
 
     Parameters
     ----------
     journal
-        Where events are kept; they are told once they are safe.
+        Where events are kept; they are printed once they are safe.
     events
         What has happened before.
+    quiet
+        Whether to print nothing on the terminal.
     """
 
     def __init__(
         self,
         run: Run,
-        backend: RunBackend,
+        executor: Executor,
         journal: Journal,
         events: Sequence[Event],
         *,
@@ -127,7 +129,7 @@ class Teller:
     ) -> None:
         from rich.console import Console
 
-        self._plan, self._backend, self._journal = run.plan, backend, journal
+        self._plan, self._executor, self._journal = run.plan, executor, journal
         self._state = CampaignState.of(run.plan, events)
         self._epoch = run.epoch
         self._folder = run.path
@@ -135,7 +137,7 @@ class Teller:
         self._console = Console(quiet=quiet, highlight=False, markup=False, emoji=False)
         self._status = self._console.status("") if self._console.is_terminal else None
         self._next_line = time.monotonic() + EVERY
-        self._silent: str | None = None
+        self._outage: str | None = None
         self._next_refresh = 0.0
 
     def __enter__(self) -> Self:
@@ -153,7 +155,7 @@ class Teller:
         self._log.close()
 
     def write(self, event: Event) -> None:
-        """Keep an event, then tell it."""
+        """Keep an event, then print it."""
         self._journal.write(event)
         apply(self._state, event)
         line = event_line(event, self._plan, self._state)
@@ -162,21 +164,20 @@ class Teller:
         self.refresh(None)
 
     def refresh(self, message: str | None) -> None:
-        """Tell what is to be told, and how far it is."""
+        """Print a message, whether the cluster answers, and the progress of the run."""
         if message:
             self._say(message, time.time())
-        silent = getattr(self._backend, "silent", None)
-        if silent != self._silent:
-            self._silent = silent
-            told = f"no answer: {silent}; jobs run on, and it is asked again" if silent else None
-            self._say(told or "SLURM answers again", time.time())
+        if (outage := self._executor.outage) != self._outage:
+            self._outage = outage
+            line = f"the cluster is not answering ({outage}); jobs keep running, retrying"
+            self._say(line if outage else "the cluster answers again", time.time())
         if time.monotonic() < self._next_refresh:
             return
         self._next_refresh = time.monotonic() + REFRESH
-        now = self._backend.now()
+        now = self._executor.now()
         line = progress_line(self._plan, self._state, now)
         if self._status is not None:
-            waits = [f"{n} waits: {why}" for n, why in self._backend.waiting().items() if why]
+            waits = [f"{n} waits: {why}" for n, why in self._executor.waiting().items() if why]
             self._status.update("; ".join([line, *waits[:1]]))
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + EVERY
@@ -185,6 +186,6 @@ class Teller:
     def _say(self, line: str, moment: float) -> None:
         text = f"{datetime.fromtimestamp(moment).astimezone():%H:%M:%S}  {line}"
         self._console.print(text, soft_wrap=True)
-        with contextlib.suppress(OSError):  # a full disk is the journal's to tell
+        with contextlib.suppress(OSError):  # the journal reports a full disk
             self._log.write(text + "\n")
             self._log.flush()

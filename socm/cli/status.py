@@ -1,4 +1,4 @@
-"""``socm status``, ``socm logs`` and ``socm cancel``: a run, seen from elsewhere."""
+"""``socm status``, ``socm logs`` and ``socm cancel``: a run, seen from another process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from socm.cli.common import JsonOption, console, print_json
 from socm.cli.run import RunArgument
-from socm.errors import BackendUnavailable, ConfigError, Problem, did_you_mean
+from socm.errors import ConfigError, Problem, SocmError, did_you_mean
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -50,10 +50,12 @@ WATCH = 5.0
 
 def status(
     name: RunArgument = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on until it is over.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Refresh until the run ends.")
+    ] = False,
     json: JsonOption = False,
 ) -> int:
-    """Show how far a run is: what runs, what waits and why, what failed and why."""
+    """Show the progress of a run: what runs, what waits and why, what failed and why."""
     from socm.engine.run import Run
     from socm.report.status import status_document
 
@@ -89,7 +91,7 @@ def status(
 
 
 def _view(run: Run, width: int) -> Group:
-    """Everything about a run that fits on a screen."""
+    """Return the state of a run, as far as it fits on a screen."""
     from rich.console import Group
     from rich.text import Text
 
@@ -106,44 +108,54 @@ def _view(run: Run, width: int) -> Group:
     for failed, progress in failures(state):
         folder = JobFolder(run.path, failed, progress.attempt)
         if lines := tail(folder.stderr, 3):
-            parts.append(Text(f"{failed}, at the end of its stderr:", style="bold"))
+            parts.append(Text(f"{failed}, last lines of its stderr:", style="bold"))
             parts += [Text(f"  {line}", style="dim") for line in lines]
     if word == "stopped":
-        parts.append(Text(f"Nobody carries it on: `socm resume {run.name}` does.", style="yellow"))
+        parts.append(
+            Text(
+                f"No socm process is running it; `socm resume {run.name}` continues.",
+                style="yellow",
+            )
+        )
     elif word == "failed":
-        parts.append(Text(f"`socm resume {run.name} --retry-failed` tries again."))
+        parts.append(Text(f"`socm resume {run.name} --retry-failed` retries what failed."))
     return Group(*parts)
 
 
 def _reasons(run: Run, state: CampaignState) -> Mapping[str, str]:
-    """Say why those wait that were submitted, in SLURM's words."""
+    """Return why submitted workflows wait, in the words of the cluster."""
     from socm.engine.state import Status
-    from socm.executor.slurm import Slurm
+    from socm.executor import open_executor
 
-    queued = {n: p.native_id for n, p in state.workflows.items() if p.status is Status.QUEUED}
-    reasons: dict[str, str] = {}
-    if run.options.executor == "slurm" and queued:
-        with contextlib.suppress(BackendUnavailable):
-            listed = Slurm().listed()
-            for workflow, native_id in queued.items():
-                if native_id in listed:
-                    reasons[workflow] = listed[native_id].reason
-    return {name: reason for name, reason in reasons.items() if reason}
+    queued = {
+        p.native_id: name
+        for name, p in state.workflows.items()
+        if p.status is Status.QUEUED and p.native_id is not None
+    }
+    reasons: Mapping[str, str] = {}
+    if queued:
+        with contextlib.suppress(SocmError):  # a state without reasons is better than none
+            reasons = open_executor(run).why_queued(queued)
+    return {queued[native_id]: reason for native_id, reason in reasons.items()}
 
 
 def logs(
     workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of a workflow.")],
     run_name: Annotated[
-        str | None, typer.Option("--run", metavar="RUN", help="The last one if not given.")
+        str | None,
+        typer.Option(
+            "--run", metavar="RUN", help="Name or folder of a run (default: the last one started)."
+        ),
     ] = None,
     attempt: Annotated[
-        int | None, typer.Option("--attempt", min=1, help="The last one if not given.")
+        int | None,
+        typer.Option("--attempt", min=1, help="Number of the attempt (default: the last one)."),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until the workflow is over.")
+        bool, typer.Option("--follow", "-f", help="Print new output until the workflow ends.")
     ] = False,
 ) -> int:
-    """Print what a workflow printed: its stdout, then its stderr."""
+    """Print the output of a workflow: its stdout, then its stderr."""
     from socm.engine.run import Run
     from socm.executor.folder import JobFolder
 
@@ -232,9 +244,9 @@ def cancel(
 
 def _cancel_here(run: Run, names: list[str]) -> None:
     """Cancel what nobody carries out: take the run up, and end just that."""
-    from socm.cli.run import backend_of
     from socm.engine.driver import run_plan
     from socm.engine.journal import FileJournal
+    from socm.executor import open_executor
 
     class JustCancel:
         """Cancels, lets nothing new begin, and ends once the cancelled are over."""
@@ -258,7 +270,7 @@ def _cancel_here(run: Run, names: list[str]) -> None:
     with run.lock():
         journal = FileJournal(run.journal)
         plan = run.plan
-        backend = backend_of(run, plan, run.options)
+        backend = open_executor(run)
         events = [*journal.events]
         run_plan(plan, backend, journal, run=run.id, events=events, control=JustCancel())
         journal.close()

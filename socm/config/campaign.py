@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from socm.config.cluster import LOCAL, load_cluster
+from socm.config.cluster import load_cluster
 from socm.config.findings import BUILT_IN, Findings, Resolved
 from socm.config.schema import BudgetSection, CampaignSection, kebab, read_section, snake
 from socm.config.settings import Setting, Settings, load_settings
 from socm.config.source import read
 from socm.config.workflows import WorkflowReader
 from socm.errors import ConfigError, did_you_mean
+from socm.executor.machine import LOCAL
 from socm.garbage import no_collection
 from socm.model.campaign import Budget, Campaign, Schema, Workflow
 from socm.model.cluster import Cluster

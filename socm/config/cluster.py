@@ -6,15 +6,12 @@ import os
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
 
 from socm.config.schema import ClusterFile, read_section
 from socm.config.source import Source, read
 from socm.errors import ConfigError, Problem, did_you_mean
+from socm.executor.machine import LOCAL, this_machine
 from socm.model.cluster import Cluster, Partition, Qos
-
-LOCAL: Final = "local"
-"""Name of the cluster that is this machine."""
 
 
 def builtin_clusters() -> dict[str, Path]:
@@ -60,19 +57,6 @@ def load_cluster(name: str, *, folder: Path | None = None) -> Cluster:
     known = [*builtin, LOCAL]
     hint = did_you_mean(name, known) or f"known are {', '.join(known)}, or a path to a .toml"
     raise ConfigError(Problem(message=f"unknown cluster {name!r}", hint=hint))
-
-
-def this_machine() -> Cluster:
-    """Return this machine as a cluster: the cores and the memory that this process may use."""
-    import psutil
-
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    memory = max(1, psutil.virtual_memory().total // 2**20)
-    machine = Partition(name=LOCAL, nodes=1, cores=cores, memory=memory, note="this machine")
-    return Cluster(name=LOCAL, partitions=(machine,))
 
 
 def _from_source(source: Source) -> Cluster:

@@ -284,7 +284,11 @@ class _Driver:
                 self._record(Cancelled(time=self._backend.now(), workflow=name, reason="cancelled"))
                 self._over(name, completed=False)
             elif progress.native_id is not None and not progress.status.final:
-                self._backend.cancel(progress.native_id)
+                try:
+                    self._backend.cancel(progress.native_id)
+                except BackendUnavailable:
+                    self._to_cancel.add(name)  # asked for again at the next look
+                    break
         return control.stopped()
 
     # Release

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
-import subprocess
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from socm.errors import BackendError, BackendUnavailable, ConfigError, Problem, did_you_mean
+from socm.errors import BackendError, ConfigError, Problem, did_you_mean
 from socm.exchange import sacctmgr, scontrol
 from socm.exchange.sacctmgr import Slot, read_table, tiers_of, usable_qos
 from socm.exchange.scontrol import (
@@ -21,11 +20,9 @@ from socm.exchange.scontrol import (
     read_settings,
     why_closed,
 )
+from socm.executor.slurm.client import Client
 from socm.model.cluster import Cluster, Partition, Qos
 from socm.units import format_count, parse_duration
-
-PATIENCE = 60.0
-"""Seconds for one command: a controller that is busy answers late."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +52,16 @@ def ask() -> Answers:
 
     Raises
     ------
-    BackendError
-        If ``scontrol`` is not here, fails or gives no answer. What fails of accounting is no
+    BackendUnavailable
+        If ``scontrol`` is not here, fails or gives no answer. Accounting that fails is not an
         error: then there are no QOS.
     """
-    config = _run("scontrol", "show", "config")
+    ask = Client().ask
+    config = ask("scontrol", "show", "config")
     answers = Answers(
         config=config,
-        nodes=_run("scontrol", "show", "node", "--oneliner"),
-        partitions=_run("scontrol", "show", "partition", "--oneliner"),
+        nodes=ask("scontrol", "show", "node", "--oneliner"),
+        partitions=ask("scontrol", "show", "partition", "--oneliner"),
     )
     settings = read_settings(config)
     if not settings.get("AccountingStorageType", "").endswith("/slurmdbd"):
@@ -74,34 +72,13 @@ def ask() -> Answers:
         return replace(
             answers,
             # All columns with their names: what one version lacks another may not know at all.
-            qos=_run("sacctmgr", "-P", "show", "qos"),
-            associations=_run(
+            qos=ask("sacctmgr", "-P", "show", "qos"),
+            associations=ask(
                 "sacctmgr", "-P", "show", "assoc", user, cluster, "format=Account,QOS"
             ),
         )
     except BackendError as error:
         return replace(answers, no_qos=error.message)
-
-
-def _run(*command: str) -> str:
-    said = f"`{' '.join(word for word in command[:4] if not word.startswith('-'))}`"
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
-        )
-    except FileNotFoundError as error:
-        raise BackendError(
-            f"there is no {command[0]} here",
-            hint="SLURM's commands are on the login nodes of a cluster: import it there",
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise BackendUnavailable(f"{said} gave no answer in {PATIENCE:g} s") from error
-    except OSError as error:
-        raise BackendError(f"{said} cannot be run: {(error.strerror or '').lower()}") from error
-    if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
-        raise BackendUnavailable(f"{said} failed: {last or f'exit code {done.returncode}'}")
-    return done.stdout
 
 
 def imported_cluster(

@@ -1,43 +1,45 @@
-"""Where the files of one attempt are, and what they say."""
+"""The files of one attempt in the folder of its run, and what they say."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from socm.engine.backend import Job
 from socm.errors import RunError
+from socm.files import write_whole
 from socm.model.campaign import Workflow
+from socm.words import reason_of
 
 RANK = Path(__file__).with_name("rank.py")
-"""What runs each rank of a job."""
+"""The program that runs each rank of a job."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What a job says of its own end.
+    """How a job ended, by its own result file.
 
     Parameters
     ----------
     exit_code
-        Of its command.
+        Exit code of its command.
     start, end
         Seconds of the epoch.
     peak_memory
         MB of all ranks together.
     memory_kills
-        How many of its processes were killed for memory.
+        Number of its processes that were killed for memory.
     ranks_well
-        How many of its ranks noted that they ended well.
+        Number of its ranks that noted that they ended well.
+    noted
+        Whether all of its ranks had to note how they ended.
     node
-        Where its script ran.
+        Node on which its script ran.
     state, reason
-        What whoever watched it has to add.
+        What its supervisor adds, where it has one.
     """
 
     exit_code: int
@@ -46,6 +48,7 @@ class Result:
     peak_memory: int | None = None
     memory_kills: int = 0
     ranks_well: int = 0
+    noted: bool = False
     node: str = ""
     state: str = ""
     reason: str = ""
@@ -59,11 +62,6 @@ class JobFolder:
     workflow: str
     attempt: int
 
-    @classmethod
-    def of(cls, run: Path, job: Job) -> JobFolder:
-        """Return the folder of a job."""
-        return cls(run, job.workflow.name, job.attempt)
-
     @cached_property
     def path(self) -> Path:
         """The folder itself."""
@@ -76,52 +74,52 @@ class JobFolder:
 
     @property
     def stdout(self) -> Path:
-        """What it prints."""
+        """Its standard output."""
         return self.path / "stdout"
 
     @property
     def stderr(self) -> Path:
-        """What it complains of."""
+        """Its standard error."""
         return self.path / "stderr"
 
     @property
     def key(self) -> str:
-        """What its marks are called: all are in one folder, which is quickly looked through."""
+        """The name of its marks, which all attempts have in one folder: it is quickly searched."""
         return f"{self.workflow}.{self.attempt}"
 
     @property
     def started(self) -> Path:
-        """Made when the script begins: native id, time and node."""
+        """The file that its script makes when it starts: native id, time and node."""
         return self.run / "results" / f"{self.key}.started"
 
     @property
     def result(self) -> Path:
-        """Made, whole, when it is over."""
+        """The file that is written, whole, when it is over."""
         return self.run / "results" / f"{self.key}.json"
 
     def make(self, script: str, files: Mapping[str, str]) -> None:
-        """Make the folder and the script in it, and the files of its workflow.
+        """Make the folder, the script in it, and the files of its workflow.
 
-        A file that is there and says something else is kept beside, as ``<name>.old``.
+        A file with another content is kept as ``<name>.old``.
 
         Raises
         ------
         RunError
-            If that cannot be written.
+            If something cannot be written.
         """
+        path = self.script
         try:
             (self.path / "ranks").mkdir(parents=True, exist_ok=True)
             self.result.parent.mkdir(exist_ok=True)
-            self.script.write_text(script, encoding="utf-8")
+            write_whole(path, script)
             for name, text in files.items():
-                _write(Path(name), text)
+                path = Path(name)
+                _write(path, text)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            path = error.filename or self.path
-            raise RunError(f"{path} cannot be written: {reason}") from error
+            raise RunError(f"{path} cannot be written: {reason_of(error)}") from error
 
     def read_started(self) -> tuple[str, float] | None:
-        """Return native id and time of the start, once they are there."""
+        """Return its native id and start, in seconds of the epoch; `None` before it starts."""
         try:
             native_id, time, _ = self.started.read_text().split(maxsplit=2)
         except (OSError, ValueError):
@@ -129,26 +127,27 @@ class JobFolder:
         return native_id, float(time)
 
     def read_result(self) -> Result | None:
-        """Return what the job says of its end, once it does."""
+        """Return how it ended; `None` as long as it has not."""
         try:
-            told = json.loads(self.result.read_text())
-            peak = told.get("peak_kb")
+            said = json.loads(self.result.read_text())
+            peak = said.get("peak_kb")
             return Result(
-                exit_code=int(told["exit_code"]),
-                start=float(told["start"]),
-                end=float(told["end"]),
+                exit_code=int(said["exit_code"]),
+                start=float(said["start"]),
+                end=float(said["end"]),
                 peak_memory=-(-int(peak) // 1024) if peak else None,
-                memory_kills=int(told.get("memory_kills", 0)),
-                ranks_well=int(told.get("ranks_well", 0)),
-                node=str(told.get("node", "")),
-                state=str(told.get("state", "")),
-                reason=str(told.get("reason", "")),
+                memory_kills=int(said.get("memory_kills", 0)),
+                ranks_well=int(said.get("ranks_well", 0)),
+                noted=bool(said.get("noted", False)),
+                node=str(said.get("node", "")),
+                state=str(said.get("state", "")),
+                reason=str(said.get("reason", "")),
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def missing_outputs(self, workflow: Workflow) -> list[str]:
-        """Return the declared outputs that are not there."""
+        """Return the declared outputs that do not exist."""
         return [o for o in workflow.outputs if not (self._base(workflow) / o).exists()]
 
     def _base(self, workflow: Workflow) -> Path:
@@ -156,21 +155,19 @@ class JobFolder:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all; one that says the same stays as old as it is."""
+    """Write a file; one with the same content stays as old as it is, another is kept."""
     if path.exists():
-        if path.read_text(encoding="utf-8", errors="replace") == text:
+        if (before := path.read_bytes()) == text.encode():
             return
-        path.replace(path.with_name(f"{path.name}.old"))
+        write_whole(path.with_name(f"{path.name}.old"), before)
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
+    write_whole(path, text)
 
 
 def reusable(workflow: Workflow) -> bool:
-    """Whether all declared outputs are there, and none is older than an input or another file.
+    """Whether all declared outputs exist, and none is older than an input or another file.
 
-    Only where a workflow runs in a folder of its own choice: an attempt's own folder is new.
+    Only where a workflow names its directory: the folder of an attempt is always new.
     """
     if not workflow.outputs:
         return False
@@ -189,16 +186,19 @@ def reusable(workflow: Workflow) -> bool:
 
 
 def make_run_folder(run: Path) -> None:
-    """Put into the folder of a run what every job of it needs.
+    """Make what every job needs in the folder of a run, which all nodes can read.
+
+    Jobs that wait or run may be about to read it: what is right is not written again.
 
     Raises
     ------
     RunError
-        If that cannot be written.
+        If something cannot be written.
     """
     try:
         (run / "results").mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(RANK, run / RANK.name)  # where all nodes can read it
+        copy, program = run / RANK.name, RANK.read_bytes()
+        if not copy.exists() or copy.read_bytes() != program:
+            write_whole(copy, program)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise RunError(f"{run} cannot be written: {reason}") from error
+        raise RunError(f"{run} cannot be written: {reason_of(error)}") from error

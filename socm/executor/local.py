@@ -1,163 +1,193 @@
-"""The backend that runs jobs on this machine, never more at once than it holds."""
+"""The executor that runs jobs on this machine, never more at once than it holds."""
 
 from __future__ import annotations
 
-import math
+import contextlib
+import errno
+import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import psij
 import psutil
 
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState
-from socm.errors import SubmitError
-from socm.executor.folder import JobFolder
-from socm.executor.psij import Tracked, Tracker, refuse_what_cannot_run
+from socm.executor.machine import LOCAL, this_machine
 from socm.executor.script import job_script
+from socm.executor.tracker import Tracked, Tracker
 from socm.model.cluster import Cluster
 from socm.model.plan import Placement
 from socm.model.pool import NodePool
+from socm.words import reason_of
 
-TICK = 0.05
-"""Seconds between two looks at the result files."""
 ALIVE = 1.0
-"""Seconds between two looks at whether what runs is still there."""
+"""Seconds between two looks at which processes are alive."""
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
+_PYTHON = [sys.executable, "-I", "-S", str(SUPERVISOR)]
 
 
-class LocalBackend(Tracker):
+class LocalExecutor(Tracker):
     """Runs jobs on this machine.
 
-    Each has a supervisor, a process of its own that outlives this one: it ends the job, and all
-    that came of it, at its walltime, and writes how it ended. What does not fit waits here, and
-    goes in the order of the plan.
+    Each has a supervisor, a process that outlives this one: it ends the job, and all processes
+    that the job started, at the walltime, and writes how it ended. Jobs for which there is no room
+    wait here, and start in the order of the plan.
     """
 
-    def __init__(self, run: Path, cluster: Cluster, epoch: float) -> None:
-        super().__init__(run.absolute(), cluster, epoch)
-        self._executor = psij.JobExecutor.get_instance("local")
+    tick = 0.05
+
+    def __init__(
+        self, run: Path, cluster: Cluster, epoch: float, *, poll_interval: float | None = None
+    ) -> None:
+        super().__init__(run, cluster, epoch)
         self._pool = NodePool(cluster)
         self._queue: list[Tracked] = []
-        self._taken: dict[str, tuple[Placement, ...]] = {}
+        self._allocated: dict[str, tuple[Placement, ...]] = {}
+        self._children: set[int] = set()
         self._next_look = 0.0
 
-    def script(self, job: Job) -> tuple[JobFolder, str]:
-        """Return the script of a job, and where it belongs."""
-        folder = JobFolder.of(self.run, job)
-        return folder, job_script(job, folder, local=True, result=folder.path / "end.json")
+    @classmethod
+    def cluster_for(cls, named: str | None) -> str | None:
+        """Return this machine, or a file that describes a part of it."""
+        return named if named and named.endswith(".toml") else LOCAL
+
+    @classmethod
+    def why_not(cls, cluster: Cluster) -> str | None:
+        """Say why what is planned for a cluster cannot run here; see `Executor.why_not`."""
+        [machine] = this_machine().partitions
+        if cluster.name == LOCAL or len(cluster.partitions) == cluster.partitions[0].nodes == 1:
+            [planned] = cluster.partitions
+            fits = planned.cores <= machine.cores and planned.memory <= machine.memory
+            return None if fits else "for a larger machine than this one"
+        return "not for this machine"
+
+    def script(self, job: Job) -> str:
+        """Return the script of a job."""
+        folder = self.folder(job)
+        return job_script(job, folder, local=True, result=folder.path / "end.json")
 
     def submit(self, job: Job) -> str:
-        """Take a job; see `Backend.submit`. It begins once there is room."""
-        refuse_what_cannot_run(job)
-        folder, script = self.script(job)
-        folder.make(script, job.workflow.files)
-        tracked = Tracked(job, job.name, folder)
-        self.tracked[job.name] = tracked
-        self._queue.append(tracked)
+        """Queue a job; see `Backend.submit`. It starts once there is room."""
+        self.prepare(job)
+        self._queue.append(self.track(job, job.name))
         return job.name
 
     def attach(self, job: Job, native_id: str) -> None:
-        """Track a job of an earlier life: one that never began waits again for its turn."""
-        folder = JobFolder.of(self.run, job)
-        tracked = Tracked(job, native_id, folder)
-        self.tracked[native_id] = tracked
+        """Follow a job of an earlier process; one that never started is queued again."""
+        if native_id in self.tracked:
+            return
+        tracked = self.track(job, native_id)
+        folder = tracked.folder
         if folder.result.exists():
             return
-        if self._supervisor(folder) or folder.started.exists():
-            self._take(tracked, self._pool.fit(job.demand, job.partition) or job.placements)
+        if folder.started.exists() or str(folder.path) in _supervisors():
+            self._allocate(tracked, self._pool.fit(job.demand, job.partition) or job.placements)
         else:
-            folder.make(self.script(job)[1], job.workflow.files)
+            self.prepare(job)
             self._queue.append(tracked)
 
     def find(self, job: Job) -> str | None:
-        """Return a job's id if it has ever begun; see `Backend.find`."""
-        folder = JobFolder.of(self.run, job)
-        begun = folder.started.exists() or folder.result.exists() or self._supervisor(folder)
-        return job.name if begun else None
+        """Return a job's id if it waits here or has ever started; see `Backend.find`."""
+        folder = self.folder(job)
+        known = (
+            job.name in self.tracked
+            or folder.started.exists()
+            or folder.result.exists()
+            or str(folder.path) in _supervisors()
+        )
+        return job.name if known else None
 
     def cancel(self, native_id: str) -> None:
-        """End a job, and all that came of it."""
+        """End a job, and all processes that it started; see `Backend.cancel`."""
         tracked = self.tracked.get(native_id)
         if tracked is None:
             return
         if tracked in self._queue:
             self._queue.remove(tracked)
             tracked.reason = "cancelled"
-        elif process := self._supervisor(tracked.folder):
+        elif process := _supervisors().get(str(tracked.folder.path)):
             process.send_signal(signal.SIGTERM)
 
-    def wait(self, until: float = math.inf) -> Sequence[JobUpdate]:
-        """Let time pass to the next updates; see `Backend.wait`."""
-        if not self.tracked and until == math.inf:
-            return []
-        while True:
-            self._start_what_fits()
-            updates = self.look()
-            updates += [update for t in [*self.tracked.values()] for update in self._judge(t)]
-            if time.monotonic() >= self._next_look:
-                updates += self._miss()
-                self._next_look = time.monotonic() + ALIVE
-            if updates or self.now() >= until:
-                return updates
-            time.sleep(min(TICK, max(0.0, until - self.now())))
+    def poll(self) -> list[JobUpdate]:
+        """Report which jobs are over, and start those for which there is room."""
+        updates = [update for t in [*self.tracked.values()] for update in self._judge(t)]
+        if time.monotonic() >= self._next_look:
+            updates += self._look_for_lost()
+            self._reap()
+            self._next_look = time.monotonic() + ALIVE
+        updates += self._start_what_fits()
+        return updates
 
-    def waiting(self) -> dict[str, str]:
-        """Return why workflows wait that were handed in, by name."""
-        return {t.job.workflow.name: "no room on this machine yet" for t in self._queue}
+    def waiting(self) -> Mapping[str, str]:
+        """Return why workflows wait, by name; see `Executor.waiting`."""
+        return {t.job.workflow.name: t.reason or "no room on this machine yet" for t in self._queue}
 
-    def _start_what_fits(self) -> None:
-        """Start jobs in the order of the plan; a smaller one may go before one that has no room."""
+    def _start_what_fits(self) -> Iterator[JobUpdate]:
+        """Start jobs in the order of the plan; a smaller one may overtake one without room."""
         for tracked in sorted(self._queue, key=lambda t: t.job.priority):
             placements = self._pool.fit(tracked.job.demand, tracked.job.partition)
-            if placements is not None:
-                self._queue.remove(tracked)
-                self._take(tracked, placements)
+            if placements is None:
+                continue
+            try:
                 self._launch(tracked)
-
-    def _take(self, tracked: Tracked, placements: tuple[Placement, ...]) -> None:
-        self._pool.allocate(tracked.job.demand, placements)
-        self._taken[tracked.native_id] = placements
+            except OSError as error:
+                tracked.reason = f"it cannot be started: {reason_of(error)}"
+                if error.errno in (errno.EAGAIN, errno.ENOMEM):
+                    return  # too many processes just now
+                self._queue.remove(tracked)
+                yield from self.end(tracked, JobState.FAILED, tracked.reason)
+            else:
+                self._queue.remove(tracked)
+                self._allocate(tracked, placements)
 
     def _launch(self, tracked: Tracked) -> None:
-        job, folder = tracked.job, tracked.folder
-        spec = psij.JobSpec(
-            name=job.name,
-            executable=sys.executable,
-            arguments=_supervising(folder, job.walltime),
-            launcher="single",
+        folder = tracked.folder
+        arguments = [str(folder.path), str(folder.result), str(tracked.job.walltime)]
+        null, copy = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0), os.POSIX_SPAWN_DUP2
+        pid = os.posix_spawn(
+            sys.executable,
+            [*_PYTHON, *arguments],
+            os.environ,
+            file_actions=[null, (copy, 0, 1), (copy, 0, 2)],
+            # Until the supervisor is ready for them: a Ctrl-C is for all processes of a terminal.
+            setsigmask=[signal.SIGINT, signal.SIGTERM],
         )
-        # Ctrl-C on a terminal is for all its processes; this one has yet to leave it.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            self._executor.submit(psij.Job(spec))
-        except psij.SubmitException as error:
-            raise SubmitError(str(error), transient=False) from error
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        self._children.add(pid)
+
+    def _reap(self) -> None:
+        """Collect the exit codes of supervisors that have ended, which nobody needs."""
+        for pid in [*self._children]:
+            with contextlib.suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                    continue
+            self._children.discard(pid)
+
+    def _allocate(self, tracked: Tracked, placements: tuple[Placement, ...]) -> None:
+        self._pool.allocate(tracked.job.demand, placements)
+        self._allocated[tracked.native_id] = placements
+
+    def _release(self, tracked: Tracked) -> None:
+        placements = self._allocated.pop(tracked.native_id, None)
+        if placements is not None:
+            self._pool.release(tracked.job.demand, placements)
 
     def _judge(self, tracked: Tracked) -> list[JobUpdate]:
         if tracked.result is not None:
-            updates = self.end_well(tracked, vouched=True) or self.own_words(tracked)
+            updates = self.end_well(tracked, vouched=True) or self.end_badly(tracked)
         elif tracked.reason == "cancelled":
             updates = self.end(tracked, JobState.CANCELLED, "cancelled before it began")
         else:
             return []
-        self._let_go(tracked)
+        self._release(tracked)
         return updates
 
-    def _let_go(self, tracked: Tracked) -> None:
-        placements = self._taken.pop(tracked.native_id, None)
-        if placements is not None:
-            self._pool.release(tracked.job.demand, placements)
-
-    def _miss(self) -> Iterator[JobUpdate]:
-        """Say which jobs are gone without a word, as after a reboot."""
-        running = [t for t in self.tracked.values() if t.native_id in self._taken]
-        alive = _supervised() if running else {}
+    def _look_for_lost(self) -> Iterator[JobUpdate]:
+        """Report the jobs whose processes are gone without a result, as after a reboot."""
+        running = [t for t in self.tracked.values() if t.native_id in self._allocated]
+        alive = _supervisors() if running else {}
         for tracked in running:
             if str(tracked.folder.path) in alive or tracked.folder.result.exists():
                 tracked.missing_since = None
@@ -165,21 +195,33 @@ class LocalBackend(Tracker):
                 tracked.missing_since = self.now()  # it may have ended between the two looks
             else:
                 yield from self.end(tracked, JobState.NODE_FAILED, "its process is gone")
-                self._let_go(tracked)
-
-    def _supervisor(self, folder: JobFolder) -> psutil.Process | None:
-        return _supervised().get(str(folder.path))
+                self._release(tracked)
 
 
-def _supervising(folder: JobFolder, walltime: int) -> list[str]:
-    return ["-I", "-S", str(SUPERVISOR), str(folder.path), str(folder.result), str(walltime)]
+def supervised_folder(command: Sequence[str]) -> str | None:
+    """Return the folder of the job that a process supervises; `None` if it is another process.
+
+    Parameters
+    ----------
+    command
+        The command line of any process.
+
+    Examples
+    --------
+    >>> supervised_folder([*_PYTHON, "/runs/jobs/a/1", "/runs/results/a.1.json", "60"])
+    '/runs/jobs/a/1'
+    >>> supervised_folder(["vim", str(SUPERVISOR)]) is None
+    True
+    """
+    *python, folder, _, _ = command if len(command) > 3 else ("", "", "", "")
+    return folder if python[1:] == _PYTHON[1:] else None
 
 
-def _supervised() -> dict[str, psutil.Process]:
-    """Return the supervisors that live, by the folder of their job."""
+def _supervisors() -> dict[str, psutil.Process]:
+    """Return the supervisors that are alive, by the folder of their job."""
     found = {}
     for process in psutil.process_iter(["cmdline", "status"]):
-        words = process.info["cmdline"] or []
-        if str(SUPERVISOR) in words and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found[words[words.index(str(SUPERVISOR)) + 1]] = process
+        folder = supervised_folder(process.info["cmdline"] or [])
+        if folder is not None and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found[folder] = process
     return found

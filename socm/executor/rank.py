@@ -1,8 +1,8 @@
-"""Runs one rank of a workflow and notes how it went. Knows only the standard library.
+"""Runs one rank of a workflow and notes how it ended. Uses only the standard library.
 
-Called as ``rank.py FOLDER COMMAND...`` on whichever node the rank is. The note is a file in FOLDER
-that is called like the rank: its exit code, its peak memory in kB, and how many processes were
-killed for memory. A launcher's exit code is not enough: srun's is 0 where a node was lost.
+Called as ``rank.py FOLDER COMMAND...`` on the node of the rank. The note is a file in FOLDER,
+named after the rank: its exit code, its peak memory in kB, and the number of processes killed for
+memory. A launcher's exit code is not enough: that of srun is 0 where a node was lost.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NUMBERS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
 
 
 def memory_kills() -> int:
-    """Return how many processes of this job's cgroup were killed for memory, 0 if not known."""
+    """Return the number of processes of this job's cgroup killed for memory, 0 if unknown."""
     if "SLURM_JOB_ID" not in os.environ:
         return 0  # elsewhere the cgroup is not the job's own
     try:
@@ -43,7 +43,7 @@ def main() -> None:
     """Run the rank."""
     folder, command = sys.argv[1], sys.argv[2:]
     before = memory_kills()
-    # A signal is for the command: it alone decides what to do with it.
+    # A signal is for the command, which decides what to do with it.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, lambda *_: None)
     try:
@@ -60,12 +60,14 @@ def main() -> None:
         peak //= 1024
     code = os.waitstatus_to_exitcode(status)
     code = code if code >= 0 else 128 - code
-    task = next((os.environ[name] for name in NUMBERS if name in os.environ), "0")
+    # A launcher that does not number its ranks has one note from each all the same.
+    alone = f"{os.uname().nodename}.{os.getpid()}"
+    task = next((os.environ[name] for name in NUMBERS if name in os.environ), alone)
     try:
         with open(os.path.join(folder, task), "w") as file:
             file.write(f"{code} {peak} {memory_kills() - before}\n")
     except OSError as error:
-        sys.stderr.write(f"socm: how it went cannot be noted: {error}\n")
+        sys.stderr.write(f"socm: the note of how this rank ended cannot be written: {error}\n")
     sys.exit(code)
 
 

@@ -1,4 +1,4 @@
-"""The script of a job: what is asked of SLURM, and what runs there."""
+"""The script of a job: its sbatch options, and the commands that it runs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from socm.model.cluster import Cluster
 def sbatch_options(
     job: Job, cluster: Cluster, folder: JobFolder
 ) -> Iterator[tuple[str, str | int | None]]:
-    """Yield what a job asks of SLURM: the names of sbatch's options, and their values.
+    """Yield the sbatch options of a job, as names and values.
 
-    Nodes are counted, never named: those of a plan are virtual. Memory is per cpu, which is right
-    however the ranks are spread.
+    Nodes are counted, not named: those of a plan are virtual. Memory is per cpu, which is right
+    however the ranks are distributed.
     """
     partition = cluster.by_partition[job.partition]
     cpus = job.demand.threads * partition.threads_per_core
@@ -68,8 +68,7 @@ def option_lines(options: Iterable[tuple[str, str | int | None]]) -> Iterator[st
     Raises
     ------
     SubmitError
-        If a value holds what SLURM would take apart: it has rules of its own for quotes,
-        backslashes and percent signs, none of which a path or a name needs.
+        If a value has a character that SLURM interprets: quotes, backslashes, percent signs, #.
     """
     for name, value in options:
         if value is None:
@@ -78,9 +77,9 @@ def option_lines(options: Iterable[tuple[str, str | int | None]]) -> Iterator[st
         text = str(value)
         if not text.isprintable() or re.search(r"""["'\\%#]""", text):
             raise SubmitError(
-                f"--{name}={text!r}: SLURM does not take quotes, backslashes, % or # here",
+                f"--{name}={text!r}: SLURM does not accept quotes, backslashes, % or # here",
                 transient=False,
-                hint="name or move it otherwise",
+                hint="choose another name or folder",
             )
         yield f'#SBATCH --{name}="{text}"' if " " in text else f"#SBATCH --{name}={text}"
 
@@ -95,18 +94,18 @@ def job_script(
 ) -> str:
     """Return the script that a job runs.
 
-    Its command and environment are quoted throughout: no shell ever looks into them. How it ended
-    is in the result file before the script is over. A second copy of the script does nothing: the
-    first has made the file that says that it started.
+    Its command and environment are quoted: no shell interprets them. The result file is written
+    before the script ends. A second copy of the script does nothing, because the first has made
+    the file that marks its start.
 
     Parameters
     ----------
     options
         Lines of sbatch options.
     local
-        Whether it is for this machine, without SLURM: then it starts its ranks itself.
+        Whether it runs without SLURM, and so starts its ranks itself.
     result
-        Where it says how it ended, if not where everybody looks.
+        File for how it ended, instead of the result file of its folder.
     """
     workflow = job.workflow
     setup = [f"module load {quote(module)}" for module in workflow.modules]
@@ -142,12 +141,13 @@ socm_began=$(date +%s.%N)
 socm_node=$(uname -n)
 if ! (set -o noclobber; echo "${SLURM_JOB_ID:-$$} $socm_began $socm_node" > "$started") 2> /dev/null
 then
-    echo "socm: this attempt was begun before, or $started cannot be written; it does not run" >&2
+    echo "socm: this attempt already started, or $started is not writable; it does not run" >&2
     exit 125
 fi
+socm_noted=false
 socm_reason=
 socm_fail() {
-    socm_reason='it did not get to the command'
+    socm_reason='it failed before its command'
     echo "socm: exit code $1: $2" >&2
     exit "$1"
 }
@@ -163,7 +163,7 @@ socm_end() {
         printf '{"exit_code": %d, "start": %s, ' "$code" "$socm_began"
         printf '"end": %s, "node": "%s", ' "$(date +%s.%N)" "$socm_node"
         printf '"peak_kb": %d, "memory_kills": %d, "ranks_well": %d, ' "$peak" "$kills" "$well"
-        printf '"reason": "%s"}\n' "$socm_reason"
+        printf '"noted": %s, "reason": "%s"}\n' "$socm_noted" "$socm_reason"
     } > "$result.new" && mv -- "$result.new" "$result"
     exit "$code"
 }
@@ -172,9 +172,11 @@ trap 'exit 143' TERM
 """
 
 _RANK = """
-# Each rank notes how it went, where Python starts at all.
+# Each rank notes how it ended, where Python is available.
 rank=()
-if {python} -I -S -c '' 2> /dev/null; then rank=({python} -I -S {rank} "$folder/ranks"); fi"""
+if {python} -I -S -c '' 2> /dev/null; then
+    rank=({python} -I -S {rank} "$folder/ranks") socm_noted=true
+fi"""
 
 
 def _launch(job: Job, *, local: bool) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""Runs one job on this machine, within its walltime. Knows only the standard library.
+"""Runs one job on this machine, within its walltime. Uses only the standard library.
 
 Called as ``supervisor.py FOLDER RESULT WALLTIME``: runs FOLDER/script.sh in a session of its own
-and writes RESULT once nothing of it is left. Whoever started it may die meanwhile.
+and writes RESULT once no process of it is left. It outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def descendants() -> set[int]:
-    """Return the pids of all that this process has started, directly or not."""
+    """Return the pids of all processes that this one has started, directly or not."""
     parents = {}
     for entry in os.listdir("/proc") if os.path.isdir("/proc") else ():
         if entry.isdigit():
@@ -39,14 +39,14 @@ def descendants() -> set[int]:
 
 
 def send(number: int, script: subprocess.Popen[bytes]) -> None:
-    """Send a signal to the script and all that came of it."""
+    """Send a signal to the script and all processes that it started."""
     for pid in descendants() or {script.pid}:
         with contextlib.suppress(OSError):
             os.kill(pid, number)
 
 
 def end_tree(script: subprocess.Popen[bytes]) -> None:
-    """End the script and all that came of it: asked first, then made to."""
+    """End the script and all processes that it started: by SIGTERM first, then by SIGKILL."""
     send(signal.SIGTERM, script)
     until = time.monotonic() + GRACE
     while time.monotonic() < until and (script.poll() is None or descendants()):
@@ -59,7 +59,7 @@ def end_tree(script: subprocess.Popen[bytes]) -> None:
 
 
 def reap(script: subprocess.Popen[bytes]) -> None:
-    """Take leave of processes whose parents are gone; the script's own end is its `Popen`'s."""
+    """Reap processes whose parents are gone; the script itself is reaped by its `Popen`."""
     for pid in children_that_ended():
         if pid != script.pid:
             with contextlib.suppress(ChildProcessError):
@@ -68,7 +68,7 @@ def reap(script: subprocess.Popen[bytes]) -> None:
 
 
 def children_that_ended() -> list[int]:
-    """Return a child that has ended and is still to be taken leave of."""
+    """Return a child that has ended and is still to be reaped."""
     with contextlib.suppress(ChildProcessError):
         found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return [found.si_pid] if found else []
@@ -85,35 +85,35 @@ def main() -> None:
     for number, descriptor in enumerate((null, out, err)):
         os.dup2(descriptor, number)
     with contextlib.suppress(OSError, AttributeError):
-        # What a job leaves behind becomes a child of this process, and so can be ended.
+        # An orphan of the job becomes a child of this process, and can be ended.
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    wanted: list[str] = []
-    signal.signal(signal.SIGTERM, lambda *_: wanted.append("cancelled"))
+    reasons: list[str] = []
+    signal.signal(signal.SIGTERM, lambda *_: reasons.append("cancelled"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     began = time.time()
     deadline = time.monotonic() + walltime
     script = subprocess.Popen(["/bin/bash", os.path.join(folder, "script.sh")])
-    while script.poll() is None and not wanted:
+    while script.poll() is None and not reasons:
         if time.monotonic() >= deadline:
-            wanted.append("timeout")
+            reasons.append("timeout")
             sys.stderr.write(f"socm: the walltime of {walltime:g} s is over\n")
             sys.stderr.flush()
         reap(script)
         time.sleep(0.02)
     end_tree(script)
-    told: dict[str, Any] = {
+    said: dict[str, Any] = {
         "exit_code": 128 - script.returncode if script.returncode < 0 else script.returncode
     }
     with contextlib.suppress(OSError, ValueError), open(os.path.join(folder, "end.json")) as file:
-        told |= json.load(file)
-    told |= {"start": told.get("start", began), "end": time.time()}
-    if wanted:
-        told["state"] = wanted[0]
-    elif "node" not in told:
-        told["reason"] = "it was killed"  # and could not say how it ended
+        said |= json.load(file)
+    said |= {"start": said.get("start", began), "end": time.time()}
+    if reasons:
+        said["state"] = reasons[0]
+    elif "node" not in said:
+        said["reason"] = "it was killed"  # and could not say how it ended
     with open(result + ".new", "w") as file:
-        json.dump(told, file)
+        json.dump(said, file)
         file.flush()
         os.fsync(file.fileno())
     os.replace(result + ".new", result)

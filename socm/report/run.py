@@ -26,6 +26,7 @@ from socm.engine.events import (
 )
 from socm.engine.state import CampaignState, Status
 from socm.executor.folder import JobFolder
+from socm.executor.machine import LOCAL
 from socm.model.plan import Plan
 from socm.report.status import counts_line, failures, tail, why
 from socm.report.table import facts_table, plan_table
@@ -41,7 +42,8 @@ FAILURES = 10
 
 def plan_preview(plan: Plan, executor: str, reason: str, *, width: int) -> Iterator[RenderableType]:
     """Show what will be submitted, where, and what it costs."""
-    where = "this machine" if executor == "local" else f"{plan.cluster.name}, by {executor}"
+    local = plan.cluster.name == LOCAL
+    where = "this machine" if local else f"{plan.cluster.name}, by {executor}"
     yield Text(f"{plan.campaign.name} on {where} ({reason})", style="bold")
     yield plan_table(plan, plan.workflows[:ROWS], width=width)
     if len(plan.workflows) > ROWS:

@@ -23,7 +23,7 @@ from socm.engine.journal import MemoryJournal
 from socm.engine.retry import RetryPolicy
 from socm.engine.state import CampaignState
 from socm.executor.folder import make_run_folder
-from socm.executor.psij import SlurmBackend
+from socm.executor.slurm.executor import SlurmExecutor
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
@@ -52,7 +52,7 @@ class World:
     folder: Path
     run_id: str
     events: list[Event] = field(default_factory=list)
-    backend: SlurmBackend | None = None
+    backend: SlurmExecutor | None = None
 
     def plan(self, *workflows: Workflow, **campaign: Any) -> Plan:
         campaign = {"name": "test", "workflows": {w.name: w for w in workflows}, **campaign}
@@ -64,7 +64,7 @@ class World:
         """Run to the end, in this process."""
         plan = plan or self.plan(*workflows)
         make_run_folder(self.folder)
-        self.backend = SlurmBackend(self.folder, plan.cluster, time.time(), poll_interval=1)
+        self.backend = SlurmExecutor(self.folder, plan.cluster, time.time(), poll_interval=1)
         journal = MemoryJournal()
         self.events = journal.events
         return run_plan(plan, self.backend, journal, run=self.run_id, retry=retry)

@@ -13,7 +13,7 @@ from socm.engine.driver import job_of
 from socm.engine.events import JobState
 from socm.engine.retry import RetryPolicy
 from socm.engine.state import CampaignState
-from socm.executor.psij import SlurmBackend
+from socm.executor.slurm.executor import SlurmExecutor
 from socm.model.campaign import Campaign, Workflow
 from socm.model.cluster import Cluster, Partition
 from socm.model.plan import Plan
@@ -64,7 +64,7 @@ def test_a_job_that_ended_while_nobody_looked_is_known_by_its_result(world: Worl
     plan = plan_of(shell("a", "true"))
     state = world.carry_out(plan=plan)
     assert statuses(state) == {"a": "completed"}
-    backend = SlurmBackend(world.folder, CLUSTER, 0.0, poll_interval=0.5)
+    backend = SlurmExecutor(world.folder, CLUSTER, 0.0, poll_interval=0.5)
     job = job_of(plan, "a", CampaignState.of(plan).workflows["a"], world.run_id, 0)
     backend.attach(job, "999999")
     assert [u.state for u in backend.wait()][-1] is JobState.COMPLETED

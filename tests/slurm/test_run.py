@@ -18,9 +18,9 @@ from socm.engine.driver import job_of
 from socm.engine.events import JobState, Retrying, Submitted
 from socm.engine.retry import RetryPolicy
 from socm.engine.state import CampaignState
-from socm.executor import psij
-from socm.executor.psij import SlurmBackend
-from socm.executor.slurm import Slurm
+from socm.executor.slurm import executor
+from socm.executor.slurm.executor import SlurmExecutor
+from socm.executor.slurm.jobs import Slurm
 from socm.planner import plan_campaign
 
 pytestmark = pytest.mark.slurm
@@ -287,9 +287,9 @@ def test_a_controller_that_hangs_while_a_job_is_submitted_gets_it_once(world: Wo
 
 
 def test_what_nobody_knows_has_not_completed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psij, "LOST", 3.0)
+    monkeypatch.setattr(executor, "LOST", 3.0)
     plan = world.plan(shell("a", "true"))
-    backend = SlurmBackend(world.folder, plan.cluster, time.time(), poll_interval=0.5)
+    backend = SlurmExecutor(world.folder, plan.cluster, time.time(), poll_interval=0.5)
     progress = CampaignState.of(plan).workflows["a"]
     backend.attach(job_of(plan, "a", progress, world.run_id, 0), "999999")
     began = time.monotonic()
@@ -323,7 +323,7 @@ def test_five_hundred_jobs_need_one_question_a_tick(world: World) -> None:
     submitted = [e.time for e in world.events if isinstance(e, Submitted)]
     rate = (len(submitted) - 1) / (submitted[-1] - submitted[0])
     assert world.backend is not None
-    asked = world.backend.slurm.asked
+    asked = world.backend.slurm.client.asked
     print(f"500 jobs in {seconds:.1f} s, {rate:.0f} submitted a second, {dict(asked)}")
     assert asked["sbatch"] == 500
     # A poll a second at the most, each with one squeue and at most one sacct.

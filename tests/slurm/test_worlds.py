@@ -10,15 +10,15 @@ import pytest
 from carrying import World, shell, statuses
 
 from sim.backend import SimBackend
-from socm.config.cluster import this_machine
 from socm.engine.backend import Backend, Job, JobUpdate
 from socm.engine.driver import job_of, run_plan
 from socm.engine.events import JobState, Started
 from socm.engine.journal import MemoryJournal
 from socm.engine.state import CampaignState
 from socm.executor.folder import make_run_folder
-from socm.executor.local import LocalBackend
-from socm.executor.psij import SlurmBackend
+from socm.executor.local import LocalExecutor
+from socm.executor.machine import this_machine
+from socm.executor.slurm.executor import SlurmExecutor
 from socm.model.campaign import Budget, Campaign, Workflow
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
@@ -78,11 +78,11 @@ def _sim(plan: Plan, folder: Path) -> Backend:
 
 
 def _local(plan: Plan, folder: Path) -> Backend:
-    return LocalBackend(folder, plan.cluster, time.time())
+    return LocalExecutor(folder, plan.cluster, time.time())
 
 
 def _slurm(plan: Plan, folder: Path) -> Backend:
-    return SlurmBackend(folder, plan.cluster, time.time(), poll_interval=1)
+    return SlurmExecutor(folder, plan.cluster, time.time(), poll_interval=1)
 
 
 @pytest.fixture(params=[_sim, _local, _slurm])

@@ -1,0 +1,24 @@
+"""The machine that socm runs on, as a cluster."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from socm.model.cluster import Cluster, Partition
+
+LOCAL: Final = "local"
+"""The name of the cluster that is this machine, and of the executor that runs jobs on it."""
+
+
+def this_machine() -> Cluster:
+    """Return this machine as a cluster: the cores and the memory that this process may use."""
+    import psutil
+
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    memory = max(1, psutil.virtual_memory().total // 2**20)
+    machine = Partition(name=LOCAL, nodes=1, cores=cores, memory=memory, note="this machine")
+    return Cluster(name=LOCAL, partitions=(machine,))

@@ -1,0 +1,1 @@
+"""SLURM: the commands, what they answer, and the executor that uses both."""

@@ -1,0 +1,254 @@
+"""What executors share: they follow jobs by the files that these leave in the folder of the run."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from socm.engine.backend import Job, JobUpdate
+from socm.engine.events import JobState
+from socm.errors import SubmitError
+from socm.executor.folder import JobFolder, Result
+from socm.model.cluster import Cluster
+from socm.model.plan import Plan
+
+TICK = 1.0
+"""Seconds between two looks at the result files."""
+SETTLED = 20.0
+"""Seconds after which a result file alone decides, if the cluster has nothing to add."""
+
+
+@dataclass
+class Tracked:
+    """A job that was submitted or attached, and what is known of it."""
+
+    job: Job
+    native_id: str
+    folder: JobFolder
+    running: bool = False
+    latest: float = 0.0  # the time of its last update
+    result: Result | None = None
+    ended: float | None = None  # when its result was found
+    missing_since: float | None = None
+    reason: str = ""
+
+
+class Tracker(ABC):
+    """The common part of executors that keep `socm.executor.Executor`.
+
+    A subclass submits, attaches, finds and cancels jobs, writes their `script`, and says in `poll`
+    what it learnt of those in `tracked`.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    cluster
+        Where the jobs run, as the plan describes it.
+    epoch
+        When the campaign started, in seconds of the epoch.
+    poll_interval
+        Seconds between two questions to the cluster; `None` leaves it to the executor.
+    """
+
+    tick = TICK
+
+    def __init__(
+        self, run: Path, cluster: Cluster, epoch: float, *, poll_interval: float | None = None
+    ) -> None:
+        self.run = run.absolute()
+        self.cluster = cluster
+        self.epoch = epoch
+        self.tracked: dict[str, Tracked] = {}
+        self.outage: str | None = None
+        self._before = time.time() - epoch - time.monotonic()
+
+    @classmethod
+    def cluster_for(cls, named: str | None) -> str | None:
+        """Return the cluster to plan for; see `Executor.cluster_for`."""
+        return named
+
+    @classmethod
+    def why_not(cls, cluster: Cluster) -> str | None:
+        """Say why what is planned for a cluster cannot run here; see `Executor.why_not`."""
+        return None
+
+    def check(self, plan: Plan) -> None:  # noqa: B027 - most have nothing to ask
+        """Refuse a plan that cannot run here just now; see `Executor.check`."""
+
+    def waiting(self) -> Mapping[str, str]:
+        """Return why workflows wait, by name; see `Executor.waiting`."""
+        return {t.job.workflow.name: t.reason for t in self.tracked.values() if not t.running}
+
+    def why_queued(self, native_ids: Collection[str]) -> Mapping[str, str]:
+        """Ask why jobs wait, by native id; see `Executor.why_queued`."""
+        return {}
+
+    @abstractmethod
+    def script(self, job: Job) -> str:
+        """Return the script of a job."""
+
+    @abstractmethod
+    def poll(self) -> list[JobUpdate]:
+        """Return what is new of the tracked jobs, apart from what their files say."""
+
+    def write_script(self, job: Job) -> Path:
+        """Write the script of a job, and submit nothing; return its path."""
+        folder = self.folder(job)
+        folder.make(self.script(job), {})
+        return folder.script
+
+    def prepare(self, job: Job) -> JobFolder:
+        """Make the folder of a job, its script and its files.
+
+        Raises
+        ------
+        SubmitError
+            If the job cannot run.
+        RunError
+            If the folder cannot be written.
+        """
+        refuse_what_cannot_run(job)
+        folder = self.folder(job)
+        folder.make(self.script(job), job.workflow.files)
+        return folder
+
+    def folder(self, job: Job) -> JobFolder:
+        """Return the folder of a job."""
+        return JobFolder(self.run, job.workflow.name, job.attempt)
+
+    def track(self, job: Job, native_id: str) -> Tracked:
+        """Follow a job from now on."""
+        return self.tracked.setdefault(native_id, Tracked(job, native_id, self.folder(job)))
+
+    def now(self) -> float:
+        """Seconds since the campaign's start: a clock that is set back does not set this back."""
+        return time.monotonic() + self._before
+
+    def since_start(self, moment: float) -> float:
+        """Turn a time of a node's clock into campaign time: never in the future."""
+        return min(max(0.0, moment - self.epoch), self.now())
+
+    def wait(self, until: float = math.inf) -> Sequence[JobUpdate]:
+        """Let time pass to the next updates; see `Backend.wait`."""
+        if not self.tracked and until == math.inf:
+            return []
+        while True:
+            updates = [*self._look(), *self.poll()]
+            if updates or self.now() >= until:
+                return updates
+            time.sleep(min(self.tick, max(0.0, until - self.now())))
+
+    def _look(self) -> list[JobUpdate]:
+        """Report the jobs that started since the last look; read the results that are new."""
+        try:
+            marks = set(os.listdir(self.run / "results"))
+        except OSError:
+            return []  # not made yet, or not there just now
+        updates = []
+        for tracked in self.tracked.values():
+            folder = tracked.folder
+            if not tracked.running and folder.started.name in marks:
+                updates += self.begin(tracked)
+            if tracked.result is None and folder.result.name in marks:
+                tracked.result = folder.read_result()
+                if tracked.result is not None:
+                    tracked.ended = self.now()
+        return updates
+
+    def begin(self, tracked: Tracked) -> list[JobUpdate]:
+        """Report that a job runs, once."""
+        if tracked.running:
+            return []
+        tracked.running, tracked.reason = True, ""
+        started = tracked.folder.read_started()
+        moment = started[1] if started else tracked.result.start if tracked.result else None
+        tracked.latest = self.now() if moment is None else self.since_start(moment)
+        return [JobUpdate(job=tracked.job, state=JobState.RUNNING, time=tracked.latest)]
+
+    def end(
+        self,
+        tracked: Tracked,
+        state: JobState,
+        reason: str = "",
+        *,
+        exit_code: int | None = None,
+        peak_memory: int | None = None,
+        moment: float | None = None,
+    ) -> list[JobUpdate]:
+        """Report that a job is over, and first that it ran if it did."""
+        result = tracked.result
+        ran = result is not None or tracked.folder.read_started() is not None
+        updates = self.begin(tracked) if ran else []
+        if result is not None:
+            moment = result.end
+            exit_code = result.exit_code if exit_code is None else exit_code
+            peak_memory = max(peak_memory or 0, result.peak_memory or 0) or None
+        del self.tracked[tracked.native_id]
+        update = JobUpdate(
+            job=tracked.job,
+            state=state,
+            # Clocks differ, and SLURM's times are whole seconds: no end is before its start.
+            time=max(tracked.latest, self.now() if moment is None else self.since_start(moment)),
+            exit_code=exit_code,
+            reason=reason,
+            peak_memory=peak_memory,
+        )
+        return [*updates, update]
+
+    def end_well(self, tracked: Tracked, *, vouched: bool) -> list[JobUpdate] | None:
+        """Report a job that ended well by its own result file; `None` if that does not say so.
+
+        Each rank has to have noted that it ended well, as a launcher may end well after a node was
+        lost. Only where ranks cannot note anything does it do that somebody else has `vouched`.
+        """
+        result = tracked.result
+        if result is None or result.exit_code != 0 or result.state:
+            return None
+        if result.ranks_well < _ranks(tracked.job) and (result.noted or not vouched):
+            return None
+        if result.memory_kills:
+            reason = f"{result.memory_kills} of its processes were killed for memory"
+            return self.end(tracked, JobState.OUT_OF_MEMORY, reason)
+        if missing := tracked.folder.missing_outputs(tracked.job.workflow):
+            return self.end(tracked, JobState.FAILED, f"exit code 0, but no {', '.join(missing)}")
+        return self.end(tracked, JobState.COMPLETED)
+
+    def end_badly(self, tracked: Tracked) -> list[JobUpdate]:
+        """Report a failed job from its own result file."""
+        result = tracked.result
+        assert result is not None
+        states = {"timeout": JobState.TIMEOUT, "cancelled": JobState.CANCELLED}
+        state = states.get(result.state, JobState.FAILED)
+        if result.memory_kills:
+            state = JobState.OUT_OF_MEMORY
+        reason = result.reason or (f"exit code {result.exit_code}" if not result.state else "")
+        if result.exit_code == 0:
+            ranks = _ranks(tracked.job)
+            reason = f"exit code 0, but only {result.ranks_well} of {ranks} ranks ended well"
+        return self.end(tracked, state, reason)
+
+
+def _ranks(job: Job) -> int:
+    """Return how many ranks the script of a job starts."""
+    return 1 if job.workflow.launcher == "none" else job.demand.ranks
+
+
+def refuse_what_cannot_run(job: Job) -> None:
+    """Raise `SubmitError` for what would only fail later, where it is harder to find."""
+    workflow = job.workflow
+    if not workflow.command:
+        raise SubmitError("it has no command", transient=False)
+    if workflow.directory and not Path(workflow.directory).is_dir():
+        raise SubmitError(f"there is no folder {workflow.directory}", transient=False)
+    for name in workflow.environment:
+        if not name.isidentifier() or not name.isascii():
+            raise SubmitError(f"{name!r} is not a valid name of a variable", transient=False)
+    text = (*workflow.command, *workflow.environment.values())
+    if any("\0" in part for part in text):
+        raise SubmitError("no argument or value can hold a NUL character", transient=False)
