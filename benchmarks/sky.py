@@ -13,7 +13,8 @@ import numpy as np
 from benchmarks.table import Figure, show, summarize
 from socm.config import load_campaign
 from socm.workflows.null_tests.smart import SmartOptions, smart_split
-from socm.workflows.obsdb import Observations, read_observations
+from socm.workflows.obsdb import read_observations
+from socm.workflows.observations import Observations
 from socm.workflows.sky import SITES, horizon, separation
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

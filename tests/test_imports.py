@@ -18,7 +18,6 @@ CIRCLES: list[set[str]] = [
     {"socm.model.allocation", "socm.model.occupancy", "socm.model.plan"},
     {"socm.planner.compiled", "socm.planner.compiled.arrays", "socm.planner.parallel"},
     {"socm.report.plot", "socm.report.timeline"},
-    {"socm.workflows.base", "socm.workflows.obsdb"},
 ]
 TOO_LONG = {
     "socm.config.schema",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import gzip
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ from socm.planner import plan_campaign
 from socm.workflows.null_tests.groups import DirectionOptions, MissionOptions, by_direction
 from socm.workflows.null_tests.smart import SmartOptions, smart_split
 from socm.workflows.null_tests.splits import chunks, split
-from socm.workflows.obsdb import Observations, read_observations
+from socm.workflows.obsdb import read_observations
+from socm.workflows.observations import Observations
 from socm.workflows.sky import SITES, closest, horizon, separation
 
 ROOT = Path(__file__).parent.parent
@@ -586,7 +589,7 @@ def test_what_is_lopsided_is_told(tmp_path: Path, test: str, keys: str, told: st
         ("chunk_nbos = 3", "did you mean 'chunk_nobs'?"),
         ("site = 'so_sat'", "which of so_sat1, so_sat2, so_sat3?"),
         ("bands = 'f90'", "'f90' is no band, such as f090"),
-        ("tags = ['planet=2']", "'planet=2' is no tag"),
+        ("tags = ['planet=2']", "'planet=2' is not a tag"),
         ("comps = 'TQ'", "should be 'T', 'QU' or 'TQU'"),
         ("interpol = 'linear'", "should be 'nearest' or 'bilinear'"),
         ("tiled = 2", "should be 0 or 1"),
@@ -653,7 +656,7 @@ def test_lists_have_comments_and_blank_lines(tmp_path: Path) -> None:
         ("type='obs", "unrecognized token"),
         ("1; drop table obs", "query"),
         ("1) union select 1 from obs; --", "SELECTs to the left and right of UNION"),
-        ("load_extension('x')", "a query only selects"),
+        ("load_extension('x')", "a query can only select"),
     ],
 )
 def test_a_wrong_query_is_told_in_sqlites_words(tmp_path: Path, query: str, told: str) -> None:
@@ -672,6 +675,80 @@ def test_dumps_are_read(tmp_path: Path, packed: bool) -> None:
     assert len(read_observations(tmp_path / "context.yaml", CMB)) == 300
 
 
+# Statements with which a dump could reach beyond itself, and whether they write where they may.
+REACHING = {
+    "attach 'precious.sqlite' as p; delete from p.obs": True,
+    "attach 'new.sqlite' as n; create table n.x (a)": True,
+    "vacuum into 'new.sqlite'": True,
+    "pragma temp_store_directory = '.'; pragma journal_mode = wal": False,
+    "pragma writable_schema = on; delete from sqlite_master": False,
+    "create virtual table v using fts5(x)": False,
+    "create trigger t after insert on obs begin select load_extension('x'); end; "
+    "insert into obs values ('a', 1)": False,
+}
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder; readers and writers share an index, which is not compared."""
+    return {
+        str(p): b"" if p.name.endswith("-shm") else p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file()
+    }
+
+
+@pytest.mark.parametrize(("statement", "writes"), REACHING.items())
+def test_a_dump_reaches_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str, writes: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with closing(sqlite3.connect("precious.sqlite")) as connection:
+        connection.execute("create table obs (obs_id text)")
+        connection.execute("insert into obs values ('a')")
+        connection.commit()
+    dump = f"create table obs (obs_id text, timestamp real);\n{statement};\n"
+    (tmp_path / "dump.sql").write_text(dump)
+    (tmp_path / "context.yaml").write_text("obsdb: dump.sql\n")
+    before = _files(tmp_path)
+    with suppress(ConfigError):  # a pragma has no effect, and is not an error
+        read_observations(tmp_path / "context.yaml", "1")
+    assert _files(tmp_path) == before
+    if writes:  # else this would prove nothing
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.executescript(dump)
+        assert _files(tmp_path) != before
+
+
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+@pytest.mark.parametrize("state", ["closed", "open", "copied while open"])
+def test_reading_a_database_writes_nothing(tmp_path: Path, mode: str, state: str) -> None:
+    folder = tmp_path / "original"
+    folder.mkdir()
+    writer = sqlite3.connect(folder / "db")
+    writer.execute(f"pragma journal_mode = {mode}")
+    writer.execute("create table obs (obs_id text, timestamp real)")
+    writer.execute("insert into obs values ('a', 1)")
+    writer.commit()
+    if state == "closed":
+        writer.close()
+    if state == "copied while open":
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        for path in folder.iterdir():
+            if not path.name.endswith("-shm"):
+                shutil.copy(path, copy)
+        folder = copy
+    (folder / "context.yaml").write_text("obsdb: db\n")
+    before = _files(folder)
+    if mode == "wal" and state == "copied while open":
+        with pytest.raises(ConfigError, match="db-wal holds changes of a program"):
+            read_observations(folder / "context.yaml", "1")
+    else:
+        assert len(read_observations(folder / "context.yaml", "1")) == 1
+    assert _files(folder) == before
+    writer.close()
+
+
 def test_a_database_with_a_row_for_each_wafer_is_one_observation(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "db") as connection:
         connection.execute("create table obs (obs_id text, wafer_slot text, start_time float)")
@@ -686,12 +763,12 @@ def test_a_database_with_a_row_for_each_wafer_is_one_observation(tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("{}", "names no obsdb"),
-        ("", "names no obsdb"),
+        ("{}", "does not name an obsdb"),
+        ("", "does not name an obsdb"),
         ("obsdb: nowhere.sqlite", "cannot be read"),
         ("obsdb: '{x}/db'", "no tag"),
-        ("obsdb: context.yaml", "is no observation database"),
-        ("a: [", "is no YAML"),
+        ("obsdb: context.yaml", "is not an observation database"),
+        ("a: [", "is not YAML"),
     ],
 )
 def test_a_broken_context_is_told(tmp_path: Path, text: str, told: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from socm.config.findings import BUILT_IN, Findings
 from socm.config.schema import (
@@ -26,10 +26,7 @@ from socm.errors import ConfigError, did_you_mean
 from socm.model.campaign import ResourceRequest, Workflow
 from socm.model.cluster import WALLTIME_FACTOR, Cluster
 from socm.workflows import WORKFLOW_TYPES, Context, groups_of
-from socm.workflows.base import local_path
-
-if TYPE_CHECKING:
-    from socm.workflows.obsdb import Observations
+from socm.workflows.base import Once, local_path
 
 STAGE = "stage"
 _COMMON = frozenset(WorkflowSection.model_fields)
@@ -67,6 +64,7 @@ class WorkflowReader:
     settings: Settings
     folder: Path
     assume_splits: bool = False
+    _once: Once = field(default_factory=Once)
 
     def typed(self, sections: Mapping[str, object]) -> Iterator[Workflow]:
         """Read sections ``[campaign.<type>]`` and ``[campaign.<group>.<type>]``."""
@@ -271,8 +269,8 @@ class WorkflowReader:
             named="name" in item,
             base=base,
             cluster=self.cluster,
-            assume_splits=self.assume_splits,
-            observations=self._observations,
+            assume=self.assume_splits,
+            once=self._once,
             warn=lambda message: findings.warn_of(name, message),
             tell=lambda message: findings.tell(f"{name}: {message}"),
         )
@@ -295,13 +293,6 @@ class WorkflowReader:
         homes = [draft.key, *(draft.key[: 1 + n] for n in range(len(draft.groups), 0, -1))]
         places = [(*home, *rest) for home in homes]
         return next((p for p in places if rest and p in positions), place)
-
-    @cached_property
-    def _observations(self) -> Callable[[Path, str, tuple[str, ...]], Observations]:
-        """Read what tests share once."""
-        from socm.workflows.obsdb import read_observations
-
-        return cache(read_observations)
 
     @cached_property
     def _groups(self) -> dict[str, list[str]]:
@@ -382,12 +373,12 @@ class WorkflowReader:
             "memory": origins["memory"] if given == ["memory"] else memory,
             "walltime": origins.get("walltime", f"{WALLTIME_FACTOR:g} × runtime, by the planner"),
         }
-        for field in (
+        for each in (
             "ranks", "threads", "cpus", "memory", "gpus", "runtime", "walltime", "spread",
             "partition", "qos", "account",
         ):  # fmt: skip
-            value = getattr(request, field)
-            self.findings.resolve(name, field, value, why.get(field, BUILT_IN))
+            value = getattr(request, each)
+            self.findings.resolve(name, each, value, why.get(each, BUILT_IN))
 
 
 def _inherit(shared: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:

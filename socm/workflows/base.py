@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self, get_args
+from typing import Annotated, Any, ParamSpec, Self, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from socm.model.campaign import Workflow
 from socm.model.cluster import Cluster
 
-if TYPE_CHECKING:
-    from socm.workflows.obsdb import Observations
+P = ParamSpec("P")
+T = TypeVar("T")
 
 FILE_SCHEME = "file://"
 IS_PATH = "path"
@@ -48,6 +48,28 @@ class Options(BaseModel):
         return self.model_copy(update=changes)
 
 
+class Once:
+    """Calls a function, or returns what the same call returned before.
+
+    Examples
+    --------
+    >>> once, calls = Once(), []
+    >>> once(calls.append, "a"), once(calls.append, "a"), calls
+    (None, None, ['a'])
+    """
+
+    def __init__(self) -> None:
+        self._results: dict[Hashable, Any] = {}
+
+    def __call__(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return ``function(*args, **kwargs)``; the arguments are hashable."""
+        call = (function, args, *kwargs.items())
+        if call not in self._results:
+            self._results[call] = function(*args, **kwargs)
+        result: T = self._results[call]
+        return result
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """What an expansion may know beside the options of its section.
@@ -63,22 +85,24 @@ class Context:
         What relative paths are relative to.
     cluster
         Where the campaign is to run.
-    assume_splits
-        Whether splits may be taken as present where observations cannot be read.
-    observations
-        Reads those that a query selects: of a context file, with a query and tags.
+    assume
+        Whether data that cannot be read here may be assumed to exist (``--assume-splits``); the
+        workflows made from them are marked as `Workflow.assumed`.
+    once
+        ``once(read, path, ...)`` returns ``read(path, ...)``, and calls it only once for the
+        same arguments in all sections of a campaign.
     warn
-        Takes what somebody should know before it runs; the section's name is put before it.
+        Reports what a user should know before a run, under the section's name.
     tell
-        Takes what the section came to; before that, too, its name is put.
+        Reports the result of the section, such as a number of maps, under its name.
     """
 
     section: Workflow
     named: bool
     base: Path
     cluster: Cluster
-    assume_splits: bool
-    observations: Callable[[Path, str, tuple[str, ...]], Observations]
+    assume: bool
+    once: Once
     warn: Callable[[str], None]
     tell: Callable[[str], None]
 

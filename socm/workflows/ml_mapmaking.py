@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from socm.workflows.obsdb import Observations
+    from socm.workflows.observations import Observations
 
 HOME_OF_THE_MASKS = "perlmutter"
 LONGEST_QUERY = 255
@@ -261,7 +261,9 @@ def _index(tods: str) -> slice | NDArray[np.int64]:
 
 def read(options: MLMapmakingOptions, context: Context, tags: tuple[str, ...] = ()) -> Observations:
     """Read the observations that a map is made of: the query's, of the optics tubes asked for."""
-    found = context.observations(Path(options.context), options.query, tags)
+    from socm.workflows.obsdb import read_observations
+
+    found = context.once(read_observations, Path(options.context), options.query, tags)
     return found if options.ots is None else found.of_tubes(options.ots)
 
 
@@ -322,7 +324,7 @@ def expand(options: MLMapmakingOptions, context: Context) -> list[Workflow]:
         observations = read(options, context)
     except ContextUnavailable as error:
         # Where the query can be left to make-ml-map, nothing is amiss but the sizes.
-        if why and not context.assume_splits:
+        if why and not context.assume:
             (reason, instead), unread = why, error.problems[0].message
             message = f"{reason}: these have to be listed in a file, but {unread}"
             hint = f"{instead}, or take --assume-splits to plan"

@@ -25,7 +25,8 @@ from socm.workflows.ml_mapmaking import (
     sizes,
 )
 from socm.workflows.null_tests.splits import split
-from socm.workflows.obsdb import ContextUnavailable, Observations
+from socm.workflows.obsdb import ContextUnavailable
+from socm.workflows.observations import Observations
 
 Duration = Annotated[
     int,
@@ -147,7 +148,7 @@ class NullTest:
         try:
             observations = read(options, context, options.tags)
         except ContextUnavailable as error:
-            if not context.assume_splits:
+            if not context.assume:
                 raise
             return self._assume(options, context, error)
         if not len(observations):

@@ -11,7 +11,7 @@ from pydantic import AliasChoices, Field
 
 from socm.workflows.base import Unit
 from socm.workflows.null_tests.base import Group, Grouping, NullTest, NullTestOptions, null_test
-from socm.workflows.obsdb import Observations
+from socm.workflows.observations import Observations
 
 UNPOINTED = "have no pointing: left out"
 

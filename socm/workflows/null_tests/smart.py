@@ -24,7 +24,7 @@ from socm.workflows.null_tests.base import (
     null_test,
 )
 from socm.workflows.null_tests.groups import UNPOINTED
-from socm.workflows.obsdb import Observations
+from socm.workflows.observations import Observations
 
 Indices = NDArray[np.int64]
 DAY = 86_400

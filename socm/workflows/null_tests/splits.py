@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from socm.workflows.obsdb import Observations
+from socm.workflows.observations import Observations
 
 Indices = NDArray[np.int64]
 
