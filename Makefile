@@ -53,7 +53,7 @@ fuzz: $(VENV)/dev  ## Load 20,000 campaign files with mistakes
 clean:  ## Remove all that was built
 	rm -rf $(VENV) $(VENV)-sotodlib $(VENV)-peers build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml socm/_version.py
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --editable .
 	@touch $@

@@ -28,6 +28,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from socm._version import __version__
+
 if TYPE_CHECKING:
     from socm.config import load_campaign, load_cluster
     from socm.engine.driver import run_plan
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
     from socm.model.cluster import Cluster, Partition, Qos
     from socm.model.plan import Plan
     from socm.planner import plan_campaign
-
-__version__ = "0.1.0"
 
 # Imported when they are used, so that `socm --help` loads none of what they need.
 _HOMES = {
@@ -77,3 +77,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'socm' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from socm import __version__
+from socm._version import __version__
 from socm.cli import (
     clusters,
     diff,

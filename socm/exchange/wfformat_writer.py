@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from socm import __version__
+from socm._version import __version__
 from socm.exchange.campaign_file import campaign_section, stage_section, workflow_names
 from socm.model.campaign import Campaign
 from socm.model.outcome import Outcome
