@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from unittest import mock
 import pytest
 
 import socm as package
-from socm.cli import main
+from socm.cli.app import command_line
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -61,13 +60,12 @@ def socm(*arguments: str | Path) -> Done:
     out, err = io.StringIO(), io.StringIO()
     code = 0
     with (
-        mock.patch.object(sys, "argv", ["socm", *map(str, arguments)]),
         mock.patch.dict(os.environ, {"COLUMNS": "80"}),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
         try:
-            main()
+            code = command_line([*map(str, arguments)])
         except SystemExit as done:
             code = int(done.code or 0)
     return Done(code, out.getvalue(), err.getvalue())
@@ -334,6 +332,27 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-t {}",
+        "-t{}",
+        "--toml {}",
+        "--toml={}",
+        "--debug -t {}",
+        "--debug --toml={}",
+        "-t{} --debug",
+    ],
+)
+def test_a_file_alone_is_run(words: str, tmp_path: Path, campaign: Path) -> None:
+    folder = tmp_path / "scripts"
+    options = ("--executor", "slurm", "--dry-run", "--run-dir", folder)
+    done = socm(*words.format(campaign).split(), *options)
+    assert done.returncode == 0, done.stderr
+    assert any(folder.rglob("*.sh"))
+    assert "--toml" in socm("--help").stdout
+
+
 def test_plot_writes_a_picture(campaign: Path, tmp_path: Path) -> None:
     picture = tmp_path / "gantt.svg"
     assert socm("simulate", campaign, "--plot", picture).returncode == 0
@@ -577,21 +596,3 @@ def test_a_narrow_terminal_shows_who_runs_when(campaign: Path) -> None:
     with mock.patch.dict(os.environ, {"COLUMNS": "40"}):
         done = socm_process("plan", campaign, COLUMNS="40")
     assert re.search(r"second +1 +1:00:00 +2:00:00", done.stdout)
-
-
-def test_an_interrupted_simulation_says_so_and_ends_at_once(campaign: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "socm", "simulate", str(campaign), "-n", "900000"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    with process:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(6)  # let it begin
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(30) == 130
-        assert process.stderr is not None
-        assert process.stderr.read().strip() == "interrupted"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -77,3 +78,31 @@ def problem_text(problem: Problem) -> Text:
         text.append("\n  hint: ", style="cyan")
         text.append(problem.hint)
     return text
+
+
+def error_document(error: SocmError) -> dict[str, Any]:
+    """Return an error as the JSON document ``socm.error/1``."""
+    problems = error.problems if isinstance(error, ConfigError) else ()
+    reasons = (
+        error.reasons
+        if isinstance(error, Infeasible)
+        else error.violations
+        if isinstance(error, InvalidPlan)
+        else ()
+    )
+    return {
+        "schema": "socm.error/1",
+        "errors": [
+            {
+                "file": p.file,
+                "line": p.line,
+                "column": p.column,
+                "message": p.message,
+                "hint": p.hint,
+                "text": p.text,
+            }
+            for p in problems or (Problem(message=error.message, hint=error.hint),)
+        ],
+        "reasons": list(reasons),
+        "remedies": list(error.remedies) if isinstance(error, Infeasible) else [],
+    }

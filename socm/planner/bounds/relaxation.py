@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -216,7 +217,18 @@ class Relaxation:
         solver.parameters.max_time_in_seconds = seconds
         solver.parameters.num_workers = workers
         solver.parameters.random_seed = seed
-        status = solver.solve(self.model, Listener())
+        # CP-SAT would take an interrupt for the end of its time, so it does not hear of one: it
+        # works in a thread, and this one listens.
+        solver.parameters.catch_sigint_signal = False
+        with ThreadPoolExecutor(1) as thread:
+            search = thread.submit(solver.solve, self.model, Listener())
+            try:
+                status = search.result()
+            except KeyboardInterrupt:
+                while not search.done():
+                    solver.stop_search()
+                    wait([search], timeout=0.1)
+                raise
         if status == cp_model.MODEL_INVALID:  # sums beyond 64 bits: years in seconds
             return Found(self._plan.lower_bound, None)
         if status == cp_model.INFEASIBLE:
