@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help simulate test lint types layers unit slurm browser sotodlib docs bench peers fuzz clean
+.PHONY: help simulate test lint lint-js types layers unit slurm browser sotodlib docs bench peers fuzz clean
 
 help:  ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 simulate: $(VENV)/installed  ## Set up, and simulate an example campaign
 	$(BIN)/socm simulate examples/lat_null_tests.toml
@@ -19,6 +19,9 @@ test: lint types layers unit  ## Set up, then lint, types, import layers and tes
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-js:  ## Check the script of the HTML report (needs Node.js)
+	.ci/lint-js
 
 types: $(VENV)/dev
 	$(BIN)/mypy

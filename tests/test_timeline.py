@@ -10,8 +10,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from socm import units
 from socm.errors import ConfigError
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
 from socm.model.outcome import Outcome, Simulation, WorkflowOutcome
 from socm.model.plan import Placement, Plan, PlannedWorkflow
+from socm.report import timeline
 from socm.report.picture import draw
+from socm.report.style import STEPS
 from socm.report.timeline import MOST_BINS, MOST_WARNINGS, histogram, page
 from socm.report.usage import usage
 
@@ -324,6 +329,116 @@ def test_page_is_written_whole_or_not_at_all(
     with pytest.raises(ConfigError, match="no space left"):
         draw(simulated(3), path)
     assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]
+
+
+# The script
+
+PAGE = Path(timeline.__file__).parent / "page"
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """The program that runs JavaScript without a browser."""
+    found = shutil.which("node")
+    if found is None:
+        message = "no Node.js: the script of the page is not tested by itself"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+def answer(node: str, code: str, given: object) -> Any:
+    """What an expression in JavaScript comes to; ``given`` holds what it is about."""
+    modules = [(PAGE / f"{name}.mjs").as_uri() for name in ("words", "workflows")]
+    imports = "".join(f"import * as {uri[:-4].rsplit('/')[-1]} from '{uri}';" for uri in modules)
+    text = f"{imports} const given = JSON.parse(process.argv[1]);"
+    text += f"console.log(JSON.stringify({code}));"
+    done = subprocess.run(
+        [node, "--input-type=module", "-e", text, json.dumps(given)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_modules_import_only_from_those_before_them() -> None:
+    """So they can be put one after the other, and none is left out."""
+    assert sorted(path.stem for path in PAGE.glob("*.mjs")) == sorted(timeline.MODULES)
+    for k, name in enumerate(timeline.MODULES):
+        text = (PAGE / f"{name}.mjs").read_text(encoding="utf-8")
+        assert {*re.findall(r'from "\./(\w+)\.mjs"', text)} <= {*timeline.MODULES[:k]}, name
+
+
+def test_the_script_is_one_that_can_be_read(node: str, tmp_path: Path) -> None:
+    """Two modules that use one name for different things would be an error here."""
+    script = timeline.script()
+    assert not re.search(r"^(import|export)\b", script, re.MULTILINE)
+    (tmp_path / "script.mjs").write_text(script, encoding="utf-8")
+    subprocess.run([node, "--check", tmp_path / "script.mjs"], check=True)
+
+
+SECONDS = (
+    *range(200), *(k * 7919 for k in range(200)), *(3600 * k - 1 for k in range(1, 60)),
+    *(10**k for k in range(11)), *(86_400 * k + 1799 for k in range(9)),
+)  # fmt: skip
+# Halves, which the two round differently, are left out.
+AMOUNTS = (
+    *(k for k in range(0, 3000, 7) if k % 128),
+    *(k * 104_729 for k in range(300) if k % 128),
+    *(1024**k for k in range(5)),
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "written", "values"),
+    [
+        ("words.duration", units.format_duration, (*SECONDS, *(-k for k in SECONDS))),
+        ("words.clock", units.format_walltime, SECONDS),
+        ("words.memory", units.format_memory, AMOUNTS),
+        ("words.count", units.format_count, AMOUNTS),
+    ],
+)
+def test_the_page_writes_as_the_command_line_does(
+    node: str, code: str, written: Callable[[int], str], values: tuple[int, ...]
+) -> None:
+    found = answer(node, f"given.map((value) => {code}(value))", values)
+    # A narrow space that does not break lines is for pages, not for terminals.
+    assert [text.replace("\u202f", " ") for text in found] == [written(value) for value in values]
+
+
+def test_ticks_are_round_few_and_all_different(node: str) -> None:
+    spans = [[0, k**5] for k in range(2, 90)] + [[k, k + 20] for k in range(0, 99_999, 777)]
+    given = {"spans": spans, "steps": STEPS}
+    code = "given.spans.map(([from, to]) => words.ticksOf(from, to, 1000, given.steps))"
+    for (low, high), ticks in zip(spans, answer(node, code, given), strict=True):
+        times, texts = [time for time, _ in ticks], [text for _, text in ticks]
+        assert 1 <= len(times) <= 9
+        assert all(low <= time <= high for time in times)
+        assert {b - a for a, b in pairwise(times)} <= {*STEPS}
+        assert len({*texts}) == len(texts)
+
+
+def test_the_page_adds_up_what_is_in_use(node: str) -> None:
+    simulation = simulated(300)
+    data = data_of(simulation)
+    whole = {"cores": 1, "memory": 1}
+    code = "workflows.usageOf(workflows.readWorkflows(given.columns), given.whole)"
+    found = answer(node, code, {"columns": data["workflows"], "whole": whole})
+    assert usage(simulation) == {
+        time: (cores, memory)
+        for time, cores, memory in zip(found["times"], found["cores"], found["held"], strict=True)
+    }
+
+
+def test_the_large_groups_have_colours_and_the_others_share_one(node: str) -> None:
+    sizes = {"a": 5, "b": 1, "c": 4, "d": 2, "e": 3}
+    given = [{"kind": kind} for kind, size in sizes.items() for _ in range(size)]
+    code = "[...workflows.groupsBy('kind', given, ['red', 'blue', 'grey'])]"
+    found = {kind: (group["colour"], group["size"]) for kind, group in answer(node, code, given)}
+    assert found == {"a": ("red", 5), "c": ("blue", 4)} | dict.fromkeys("bde", ("grey", 6))
 
 
 # In a browser

@@ -13,13 +13,13 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 def gantt(simulation: Simulation, *, width: int = 80, rows: int = 40) -> Text:
     """Draw when each workflow runs in the exact run, the critical chain in colour.
 
-    Where there are more workflows than rows, those on the critical chain and then the longest
-    are shown, and the last line says how many are not.
+    With more workflows than rows, the critical chain and then the longest workflows are shown,
+    and the last line says how many are not.
 
     Parameters
     ----------
     width
-        Columns to use.
+        Width in columns of the terminal.
     rows
         The most workflows to show.
     """
@@ -30,7 +30,7 @@ def gantt(simulation: Simulation, *, width: int = 80, rows: int = 40) -> Text:
     shown.sort(key=lambda w: (_start(w), _finish(w)))
     deadline = plan.campaign.deadline
     end = max([exact.makespan, 1.0])
-    # A deadline far away would squeeze the chart: then it is only named beneath.
+    # A distant deadline would compress the chart: then it is only named beneath.
     drawn_deadline = deadline if deadline is not None and deadline <= 1.5 * end else None
     end = max(end, drawn_deadline or 0)
     label = min(max((len(w.name) for w in shown), default=0), width // 3)
@@ -53,7 +53,7 @@ def gantt(simulation: Simulation, *, width: int = 80, rows: int = 40) -> Text:
     if drawn_deadline is not None:
         notes.append(f"┊ deadline after {format_duration(drawn_deadline)}")
     elif deadline is not None:
-        notes.append(f"deadline far to the right, {format_duration(deadline)}")
+        notes.append(f"the deadline of {format_duration(deadline)} is further right")
     if len(ran) > len(shown):
         notes.append(f"{len(ran) - len(shown)} shorter workflows are not shown")
     text.append(" " * (label + 2) + "; ".join(notes), style="dim")

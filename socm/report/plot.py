@@ -100,12 +100,12 @@ def _figure(simulation: Simulation) -> Figure:
 
 
 def _short(name: str, most: int) -> str:
-    """Leave out the middle of a long name: its ends tell more."""
+    """Leave out the middle of a long name: its ends say more."""
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2) :]}"
 
 
 def _rows(simulation: Simulation, axes: Axes) -> list[_Bar]:
-    """Give each workflow a row with its name and its QOS; those that never ran come last."""
+    """Label a row for each workflow with its name and QOS; those that never ran come last."""
     exact, planned = simulation.exact, simulation.plan.by_name
     ran = _ran(exact)
     names = [bar.name for bar in ran]
@@ -125,7 +125,7 @@ def _rows(simulation: Simulation, axes: Axes) -> list[_Bar]:
 
 
 def _packed(exact: Outcome, axes: Axes) -> list[_Bar]:
-    """Put the critical chain into a thick lane on top, and the others where there is room."""
+    """Put the critical chain into a thick lane on top, and the others into lanes below."""
     ran, critical = _ran(exact), set(exact.critical)
     others = [bar for bar in ran if bar.name not in critical]
     chosen = lanes((bar.start, bar.finish) for bar in others)
@@ -142,7 +142,7 @@ def _packed(exact: Outcome, axes: Axes) -> list[_Bar]:
 
 
 def _draw_bars(simulation: Simulation, axes: Axes, bars: Sequence[_Bar]) -> None:
-    """Draw the bars in the colours of their groups, and mark what is remarkable."""
+    """Draw the bars in the colours of their groups; mark the critical, retried and failed."""
     exact, groups = simulation.exact, _groups(simulation)
     named = [group for group in dict.fromkeys(groups.values()) if group != "others"]
     colours = dict(zip(named, COLOURS, strict=False)) | {"others": OTHERS}
@@ -173,7 +173,7 @@ def _draw_bars(simulation: Simulation, axes: Axes, bars: Sequence[_Bar]) -> None
 
 
 def _groups(simulation: Simulation) -> Mapping[str, str]:
-    """Name for each workflow what it shares its colour with: its kind, or else its QOS."""
+    """Return the group of each workflow, which has one colour: its type, or else its QOS."""
     plan = simulation.plan
     groups = {name: w.kind for name, w in plan.campaign.workflows.items()}
     if len(set(groups.values())) == 1:
@@ -188,7 +188,7 @@ def _explain(axes: Axes, label: str, **style: Any) -> None:
 
 
 def _add(axes: Axes, bars: Sequence[_Bar], **style: Any) -> None:
-    """Draw bars, all in one go: there may be thousands."""
+    """Draw bars as one collection: there may be thousands."""
     from matplotlib.collections import PolyCollection
 
     corners = [
@@ -200,8 +200,8 @@ def _add(axes: Axes, bars: Sequence[_Bar], **style: Any) -> None:
 
 
 def _draw_chain(simulation: Simulation, axes: Axes, bars: Mapping[str, _Bar]) -> None:
-    """Lead from each workflow of the critical chain to the next, and say what that waited for."""
-    labels = {"-": "the next needs its result", ":": "the next takes its place"}
+    """Draw arrows along the critical chain, which say what each workflow waited for."""
+    labels = {"-": "the next depends on it", ":": "the next waits for its nodes or limit"}
     for before, after in pairwise(simulation.exact.critical):
         line = "-" if before in simulation.plan.campaign.workflows[after].depends else ":"
         a, b = bars[before], bars[after]
@@ -212,7 +212,7 @@ def _draw_chain(simulation: Simulation, axes: Axes, bars: Mapping[str, _Bar]) ->
 
 
 def _draw_usage(simulation: Simulation, axes: Axes) -> None:
-    """Draw the cores and the memory in use, each as a share of what there is."""
+    """Draw the cores and the memory in use, as shares of what the campaign may use."""
     cores, memory = simulation.available_cores, available_memory(simulation)
     held = usage(simulation)
     of_cores = [100 * used / cores for used, _ in held.values()]
@@ -226,7 +226,7 @@ def _draw_usage(simulation: Simulation, axes: Axes) -> None:
         for steps in (area, line):
             steps.set_rasterized(len(held) > MOST_PATHS)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderpad=0)
-    # What needs little of a large cluster would be a line on the ground.
+    # A small campaign on a large cluster would be a line along the axis.
     peak = max([*of_cores, *of_memory], default=100)
     axes.set_ylim(0, 1.04 * next((top for top in (1, 2, 5, 10, 20, 50, 100) if peak <= top), peak))
     axes.yaxis.set_major_formatter("{x:g} %")
@@ -234,10 +234,10 @@ def _draw_usage(simulation: Simulation, axes: Axes) -> None:
 
 
 def _draw_times(simulation: Simulation, upper: Axes, lower: Axes) -> None:
-    """Draw the time axis, and the band in which nine in ten replications end."""
+    """Draw the time axis, and the band in which 90 % of the replications end."""
     low, high = (quantile(simulation.makespans, q) for q in (0.05, 0.95))
     if low is not None and high is not None:
-        label = f"nine in ten of {format_count(len(simulation.makespans))} replications end here"
+        label = f"90 % of {format_count(len(simulation.makespans))} replications end here"
         upper.axvspan(low, high, color=BAND, linewidth=0, zorder=1, label=label)
         lower.axvspan(low, high, color=BAND, linewidth=0, zorder=0)
     deadline, makespan = simulation.plan.campaign.deadline, simulation.exact.makespan
@@ -257,7 +257,7 @@ def _draw_times(simulation: Simulation, upper: Axes, lower: Axes) -> None:
 
 
 def _draw_deadline(simulation: Simulation, upper: Axes, lower: Axes) -> None:
-    """Draw the deadline; one far away is only named, for it would squeeze all else."""
+    """Draw the deadline; a distant one is only named, as it would compress the chart."""
     deadline = simulation.plan.campaign.deadline
     if deadline is None:
         return

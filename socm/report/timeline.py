@@ -20,6 +20,11 @@ from socm.report.verdict import SURE, simulation_facts, simulation_verdict
 from socm.units import format_count
 
 MOST_BINS, MOST_WARNINGS = 40, 20
+MODULES = (
+    *("words", "workflows", "dom", "view", "layout", "gantt", "usage", "details"),
+    *("histogram", "table", "choice", "input", "main"),
+)
+"""Of the page's script, in the order in which they need one another."""
 PROSE = {"at risk", "assumed"}
 """Facts that are sentences; each of the others begins with what is to catch the eye."""
 
@@ -35,10 +40,26 @@ def page(simulation: Simulation) -> str:
         "facts": "\n".join(_fact(name, text) for name, text in simulation_facts(simulation)),
         "warnings": _warnings(plan.warnings),
         "data": embedded(page_data(simulation)),
+        "theme": _part("theme.js"),
+        "style": _part("style.css"),
+        "script": script(),
     }
-    template = files("socm.report").joinpath("timeline.html").read_text(encoding="utf-8")
     # In one go: what a name holds is never taken for a gap.
-    return re.sub(r"\{\{(\w+)\}\}", lambda gap: pieces[gap[1]], template)
+    return re.sub(r"\{\{(\w+)\}\}", lambda gap: pieces[gap[1]], _part("page.html"))
+
+
+def script() -> str:
+    """Return the page's script: its modules one after the other, as one.
+
+    Each imports only from those before it, and no two give one name to different things.
+    """
+    modules = "\n".join(_part(f"{name}.mjs") for name in MODULES)
+    modules = re.sub(r"^import [^;]*;\n", "", modules, flags=re.MULTILINE)
+    return re.sub(r"^export ", "", modules, flags=re.MULTILINE)
+
+
+def _part(name: str) -> str:
+    return files("socm.report").joinpath("page", name).read_text(encoding="utf-8")
 
 
 def embedded(data: object) -> str:
@@ -72,6 +93,7 @@ def page_data(simulation: Simulation) -> dict[str, Any]:
         "cores": simulation.available_cores,
         "memory": available_memory(simulation),
         "palette": [*COLOURS, OTHERS],
+        "steps": STEPS,
         "critical": [number[name] for name in exact.critical],
         "workflows": _columns(simulation, ordered, number),
     }
