@@ -10,7 +10,6 @@ import simpy
 from sim.scheduler import Running, Scheduler
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState
-from socm.errors import BackendError
 from socm.model.cluster import Cluster
 from socm.model.plan import Plan, Reservation
 
@@ -47,7 +46,8 @@ class SimBackend:
         self._scheduler = Scheduler(cluster, most_nodes)
         self._jobs: dict[str, Job] = {}  # all that were ever submitted, by native id
         self._running: set[str] = set()
-        self._updates: list[JobUpdate] = []
+        self._updates: list[JobUpdate] = []  # that nobody has heard of yet
+        self._reported: list[JobUpdate] = []  # all of them
         self._changed = False  # something arrived or ended since the controller last looked
         for reservation in reservations:
             if reservation.finish > start:
@@ -91,19 +91,22 @@ class SimBackend:
         return job.name
 
     def attach(self, job: Job, native_id: str) -> None:
-        """Nothing to do: the emulated cluster knows its jobs."""
+        """Follow a job: what was reported of it is reported again. An unknown one has failed."""
         if native_id not in self._jobs:
-            raise BackendError(f"no job {native_id} was submitted to this emulated cluster")
+            self._report(job, JobState.FAILED)
+            return
+        others = [update for update in self._updates if update.job.name != native_id]
+        self._updates = [u for u in self._reported if u.job.name == native_id] + others
 
     def find(self, job: Job) -> str | None:
         """Return the native id of a job, which here is its name."""
         return job.name if job.name in self._jobs else None
 
     def cancel(self, native_id: str) -> None:
-        """End a job."""
+        """End a job; one that is over or unknown is left alone."""
         job = self._jobs.get(native_id)
         if job is None:
-            raise BackendError(f"there is no job {native_id}")
+            return
         if self._scheduler.withdraw(native_id) or native_id in self._running:
             self._end(job, JobState.CANCELLED)
 
@@ -149,4 +152,6 @@ class SimBackend:
         self._report(job, state, exit_code=0 if state is JobState.COMPLETED else None)
 
     def _report(self, job: Job, state: JobState, exit_code: int | None = None) -> None:
-        self._updates.append(JobUpdate(job=job, state=state, time=self.now(), exit_code=exit_code))
+        update = JobUpdate(job=job, state=state, time=self.now(), exit_code=exit_code)
+        self._updates.append(update)
+        self._reported.append(update)

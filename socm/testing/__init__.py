@@ -1,8 +1,9 @@
-"""What tests of other packages need: random campaigns and clusters, and the checks of a policy.
+"""What tests of other packages need: random campaigns, and the checks of policies and backends.
 
 Needs Hypothesis: ``pip install 'socm[testing]'``.
 """
 
+from socm.testing.backend import SCENARIOS, Watched, check_backend
 from socm.testing.policy import check_policy
 from socm.testing.strategies import (
     LONG,
@@ -22,9 +23,12 @@ from socm.testing.strategies import (
 
 __all__ = [
     "LONG",
+    "SCENARIOS",
     "SHORT",
+    "Watched",
     "budgets",
     "campaigns",
+    "check_backend",
     "check_policy",
     "clusters",
     "depends",

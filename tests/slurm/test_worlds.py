@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from carrying import World, shell, statuses
 
 from sim.backend import SimBackend
-from socm.engine.backend import Backend, Job, JobUpdate
+from socm.config.cluster import load_cluster
+from socm.engine.backend import Job
 from socm.engine.driver import job_of, run_plan
 from socm.engine.events import JobState, Started
 from socm.engine.journal import MemoryJournal
 from socm.engine.state import CampaignState
+from socm.errors import BackendUnavailable
 from socm.executor.folder import make_run_folder
-from socm.executor.local import LocalExecutor
-from socm.executor.machine import this_machine
+from socm.executor.slurm import executor
 from socm.executor.slurm.executor import SlurmExecutor
-from socm.model.campaign import Budget, Campaign, Workflow
-from socm.model.plan import Plan
-from socm.planner import plan_campaign
+from socm.model.campaign import Budget
+from socm.testing import SCENARIOS, check_backend
 
-pytestmark = [
-    pytest.mark.slurm,
-    # PSI/J's local executor leaves the pipes of its processes to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.slurm
 
 
 def test_the_same_plan_in_both_worlds(world: World) -> None:
@@ -70,89 +65,46 @@ def as_expected(job: Job) -> float:
     return float(job.workflow.request.runtime)
 
 
-Make = Callable[[Plan, Path], Backend]
-
-
-def _sim(plan: Plan, folder: Path) -> Backend:
-    return SimBackend(plan.cluster, as_expected)
-
-
-def _local(plan: Plan, folder: Path) -> Backend:
-    return LocalExecutor(folder, plan.cluster, time.time())
-
-
-def _slurm(plan: Plan, folder: Path) -> Backend:
-    return SlurmExecutor(folder, plan.cluster, time.time(), poll_interval=1)
-
-
-@pytest.fixture(params=[_sim, _local, _slurm])
-def contract(request: pytest.FixtureRequest, world: World) -> tuple[Backend, Callable[..., Job]]:
-    """A backend, and a way to make jobs for it."""
-    make_run_folder(world.folder)
-    local = request.param is _local
-
-    def job(name: str, script: str, runtime: int = 1) -> Job:
-        workflow = shell(name, script, request={"runtime": runtime, "memory": 50})
-        plan = plan_of(workflow, local=local, world=world)
-        return job_of(plan, name, CampaignState.of(plan).workflows[name], world.run_id, 0)
-
-    plan = plan_of(shell("any", "true"), local=local, world=world)
-    return request.param(plan, world.folder), job
-
-
-def plan_of(workflow: Workflow, *, local: bool, world: World) -> Plan:
-    if not local:
-        return world.plan(workflow)
-    campaign = Campaign(name="test", workflows={workflow.name: workflow})
-    return plan_campaign(campaign, this_machine())
-
-
-def until_over(backend: Backend, job: Job, seconds: float = 60) -> list[JobUpdate]:
-    """Wait for a job's last update; return all of them."""
-    updates: list[JobUpdate] = []
-    end = backend.now() + seconds
-    while not any(u.state.final for u in updates):
-        assert backend.now() < end
-        updates += [u for u in backend.wait(end) if u.job.name == job.name]
-    return updates
-
-
-def test_a_job_runs_and_then_completes(contract: tuple[Backend, Callable[..., Job]]) -> None:
-    backend, make = contract
-    job = make("a", "sleep 1")
-    native_id = backend.submit(job)
-    assert native_id
-    updates = until_over(backend, job)
-    assert [u.state for u in updates] == [JobState.RUNNING, JobState.COMPLETED]
-    assert 0 <= updates[0].time < updates[1].time <= backend.now()
-
-
-def test_waiting_ends_when_it_is_time(contract: tuple[Backend, Callable[..., Job]]) -> None:
-    backend, make = contract
-    assert list(backend.wait()) == []  # nothing will ever come
-    until = backend.now() + 0.5
-    assert list(backend.wait(until)) == []
-    assert backend.now() >= until
-    job = make("a", "sleep 30", runtime=30)
-    native_id = backend.submit(job)
-    end = backend.now() + 2
-    while backend.now() < end:
-        assert all(not u.state.final for u in backend.wait(end))
-    backend.cancel(native_id)
-    assert until_over(backend, job)[-1].state is JobState.CANCELLED
-
-
-def test_a_job_is_found_by_its_name_and_one_that_is_not_there_is_not(
-    contract: tuple[Backend, Callable[..., Job]],
+@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "times_out"])
+def test_slurm_keeps_the_contract(
+    scenario: str, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend, make = contract
-    job, other = make("a", "sleep 20", runtime=20), make("b", "true")
+    """A real timeout takes SLURM a minute or two; `test_run` has one that is brought about."""
+    monkeypatch.setattr(executor, "LOST", 5.0)
+    tiger = load_cluster("tiger3")
+    cluster = replace(tiger, partitions=tuple(replace(p, nodes=4) for p in tiger.partitions))
+    make_run_folder(world.folder)
+    began = time.time()
+    check_backend(
+        lambda: SlurmExecutor(world.folder, cluster, began, poll_interval=1),
+        cluster,
+        scenarios=[scenario],
+    )
+
+
+def test_a_cancellation_that_nobody_hears_is_an_error(world: World) -> None:
+    """And one of a job that is over or was never there is not."""
+    plan = world.plan(shell("a", "echo begun; sleep 300"))
+    make_run_folder(world.folder)
+    backend = SlurmExecutor(world.folder, plan.cluster, time.time(), poll_interval=1)
+    job = job_of(plan, "a", CampaignState.of(plan).workflows["a"], world.run_id, 0)
     native_id = backend.submit(job)
-    for _ in range(50):  # on this machine a job is found once it has begun
-        backend.wait(backend.now() + 0.1)
-        if backend.find(job) == native_id:
-            break
-    assert backend.find(job) == native_id
-    assert backend.find(other) is None
-    backend.cancel(native_id)
-    until_over(backend, job)
+    world.slurm.end("slurmctld")
+    try:
+        with pytest.raises(BackendUnavailable):
+            backend.cancel(native_id)
+    finally:
+        world.slurm.launch("slurmctld")
+    world.slurm.wait_for(lambda: _cancelled(backend, native_id), "the controller")
+    while not any(u.state is JobState.CANCELLED for u in backend.wait(backend.now() + 60)):
+        pass
+    for gone in (native_id, "99999999"):
+        backend.cancel(gone)
+
+
+def _cancelled(backend: SlurmExecutor, native_id: str) -> bool:
+    try:
+        backend.cancel(native_id)
+    except BackendUnavailable:
+        return False
+    return True
