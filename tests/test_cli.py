@@ -60,6 +60,7 @@ def socm(*arguments: str | Path) -> Done:
     out, err = io.StringIO(), io.StringIO()
     code = 0
     with (
+        mock.patch.object(sys, "argv", ["socm", *map(str, arguments)]),
         mock.patch.dict(os.environ, {"COLUMNS": "80"}),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),

@@ -19,6 +19,7 @@ from socm.model.outcome import Outcome, Simulation, WorkflowOutcome
 from socm.model.plan import Placement, Plan, PlannedWorkflow
 from socm.report.picture import FORMATS, draw
 from socm.report.plot import MOST_ROWS
+from socm.report.terminal import printable
 from socm.report.usage import lanes, usage
 
 CPU = Partition(name="cpu", nodes=2, cores=10, memory=1000)
@@ -157,13 +158,53 @@ def test_what_did_not_run_or_failed_is_told(tmp_path: Path) -> None:
     workflows = (replace(first, attempts=2), replace(second, status="failed"), third)
     exact = replace(simulation.exact, workflows=workflows)
     text = drawn(replace(simulation, exact=exact), tmp_path / "plan.svg")
-    for words in ("Not done: map-1 failed", "retried", "failed", "did not run"):
+    for words in ("Not completed: map-1 failed", "retried", "failed", "did not run"):
         assert words in text
 
 
 @pytest.mark.parametrize("count", [1, MOST_ROWS + 1])
 def test_nothing_ran(tmp_path: Path, count: int) -> None:
     assert "did not run" in drawn(simulated(*[None] * count), tmp_path / "plan.svg")
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
+@pytest.mark.parametrize("count", [2, MOST_ROWS + 1])
+def test_names_may_hold_anything(tmp_path: Path, suffix: str, count: int) -> None:
+    nasty = "\x1b[31m<b>&\x00\x07\x9b\u202e\ud800"
+    simulation = simulated(*[(0, 60)] * count)
+    plan = simulation.plan
+    names = {name: f"{nasty}{name}" for name in plan.by_name}
+    workflows = [
+        replace(
+            w,
+            name=names[w.name],
+            kind=f"{nasty}{k % 2}",
+            depends=tuple(names[parent] for parent in w.depends),
+        )
+        for k, w in enumerate(plan.campaign.workflows.values())
+    ]
+    simulation = replace(
+        simulation,
+        plan=replace(
+            plan,
+            campaign=Campaign.of(nasty, workflows, deadline=200),
+            cluster=replace(plan.cluster, name=nasty),
+            workflows=tuple(replace(w, name=names[w.name], qos=nasty) for w in plan.workflows),
+        ),
+        exact=replace(
+            simulation.exact,
+            workflows=tuple(
+                replace(w, name=names[w.name], status="failed") for w in simulation.exact.workflows
+            ),
+            critical=tuple(names[name] for name in simulation.exact.critical),
+        ),
+    )
+    draw(simulation, tmp_path / f"plan.{suffix}")
+    if suffix == "svg":
+        text = (tmp_path / "plan.svg").read_text(encoding="utf-8")
+        assert printable(text) == text
+        shown = " ".join(ET.fromstring(text).itertext())
+        assert "\\x1b[31m<b>&\\x00\\x07\\x9b\\u202e\\ud800" in shown
 
 
 @pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])

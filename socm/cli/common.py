@@ -71,33 +71,28 @@ def effort_of(
 
 
 def console() -> Console:
-    """Standard output, in colour on terminals only; what it prints is never taken for markup."""
-    from rich.console import Console
+    """Standard output, in colour on terminals only."""
+    from socm.report.terminal import Terminal
 
-    class Output(Console):
-        def on_broken_pipe(self) -> None:
-            """Whoever read the output has seen enough: that is no error."""
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-            raise SystemExit(0)
-
-    return Output(highlight=False, markup=False, emoji=False)
+    return Terminal()
 
 
 def warn(warnings: Iterable[str]) -> None:
     """Print warnings to standard error."""
-    from rich.console import Console
     from rich.text import Text
 
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    from socm.report.terminal import Terminal
+
+    errors = Terminal(stderr=True)
     for warning in warnings:
         errors.print(Text.assemble(("warning: ", "bold yellow"), warning))
 
 
 def waiting(what: str) -> AbstractContextManager[object]:
-    """Show on a terminal what takes so long; to be entered while it does."""
-    from rich.console import Console
+    """Show on a terminal what is going on, within a ``with`` block."""
+    from socm.report.terminal import Terminal
 
-    return Console(stderr=True, highlight=False).status(what)
+    return Terminal(stderr=True).status(what)
 
 
 def print_json(document: Mapping[str, Any] | list[Any]) -> None:

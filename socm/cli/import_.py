@@ -108,9 +108,10 @@ def _seen_from(resource: str | None, output: Path | None) -> str | None:
 
 
 def _tell(notes: Iterable[str]) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    from socm.report.terminal import Terminal
+
+    errors = Terminal(stderr=True)
     for note in notes:
         errors.print(Text.assemble(("note: ", "bold cyan"), note))

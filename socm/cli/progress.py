@@ -127,14 +127,14 @@ class Reporter:
         *,
         quiet: bool,
     ) -> None:
-        from rich.console import Console
+        from socm.report.terminal import Terminal
 
         self._plan, self._executor, self._journal = run.plan, executor, journal
         self._state = CampaignState.of(run.plan, events)
         self._epoch = run.epoch
         self._folder = run.path
         self._log_path = run.path / "log.txt"
-        self._console = Console(quiet=quiet, highlight=False, markup=False, emoji=False)
+        self._console = Terminal(quiet=quiet)
         self._status = self._console.status("") if self._console.is_terminal else None
         self._next_line = time.monotonic() + EVERY
         self._outage: str | None = None

@@ -142,12 +142,12 @@ def usable_cores() -> int:
 
 def _simulate(plan: Plan, replications: int, seed: int, processes: int) -> Simulation:
     """Simulate, with a progress bar on a terminal where it takes long."""
-    from rich.console import Console
     from rich.progress import Progress
 
     from sim.montecarlo import simulate
+    from socm.report.terminal import Terminal
 
-    errors = Console(stderr=True)
+    errors = Terminal(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("replications", total=replications)
         return simulate(

@@ -66,10 +66,10 @@ def minimize(
 @contextmanager
 def telling(planner: Planner, name: str) -> Iterator[Planner]:
     """Tell on a terminal how many plans were made."""
-    from rich.console import Console
+    from socm.report.terminal import Terminal
 
     count = 0
-    with Console(stderr=True).status(f"{name}: planning") as status:
+    with Terminal(stderr=True).status(f"{name}: planning") as status:
 
         def told(campaign: Campaign, cluster: Cluster) -> Plan:
             nonlocal count

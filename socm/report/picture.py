@@ -25,8 +25,7 @@ def draw(simulation: Simulation, path: Path) -> None:
     """
     picture = picture_format(path)
     if picture == "html":
-        # A name may hold half a character: what no file can hold is replaced.
-        write_picture(path, page(simulation).encode("utf-8", "replace"))
+        write_picture(path, page(simulation).encode())
     else:
         write_picture(path, plot(simulation, picture))
 

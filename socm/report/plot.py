@@ -23,6 +23,7 @@ from socm.report.style import (
     STEPS,
     drawn,
 )
+from socm.report.terminal import printable
 from socm.report.usage import available_memory, lanes, usage
 from socm.report.verdict import simulation_verdict
 from socm.units import format_count, format_duration, format_memory
@@ -80,11 +81,11 @@ def _figure(simulation: Simulation) -> Figure:
     layout = ConstrainedLayoutEngine(rect=(0.005, 0, 0.985, 1 - HEADER / height), hspace=0.02)
     figure = Figure(figsize=(WIDTH, height), layout=layout)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(chart, USAGE))
-    name, cluster = simulation.plan.campaign.name, simulation.plan.cluster.name
-    title, verdict = f"{_short(name, 70)} on {cluster}", simulation_verdict(simulation)
+    campaign, cluster = simulation.plan.campaign.name, simulation.plan.cluster.name
+    title = f"{_short(campaign, 70)} on {_short(cluster, 70)}"
     figure.text(0.012, 1 - 0.16 / height, title, size=14, weight="bold", va="top")
-    verdict = fill(shorten(verdict, 260, placeholder=" …"), 140)
-    figure.text(0.012, 1 - 0.44 / height, verdict, size=10, va="top")
+    verdict = shorten(printable(simulation_verdict(simulation)), 260, placeholder=" …")
+    figure.text(0.012, 1 - 0.44 / height, fill(verdict, 140), size=10, va="top")
     if count <= MOST_ROWS:
         bars = _rows(simulation, upper)
         _draw_bars(simulation, upper, bars)
@@ -100,7 +101,8 @@ def _figure(simulation: Simulation) -> Figure:
 
 
 def _short(name: str, most: int) -> str:
-    """Leave out the middle of a long name: its ends say more."""
+    """Return a name as it can be shown, without the middle of a long one: its ends say more."""
+    name = printable(name)
     return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2) :]}"
 
 
@@ -114,8 +116,8 @@ def _rows(simulation: Simulation, axes: Axes) -> list[_Bar]:
     for row, (name, label) in enumerate(zip(names, axes.get_yticklabels(), strict=True)):
         if name in exact.critical:
             label.set_fontweight("bold")
-        qos, edge = planned[name].qos, axes.get_yaxis_transform()
-        axes.text(1.005, row, qos or "", transform=edge, size=7, color="#666666", va="center")
+        qos, edge = _short(planned[name].qos or "", 30), axes.get_yaxis_transform()
+        axes.text(1.005, row, qos, transform=edge, size=7, color="#666666", va="center")
         if row % 2 == 0:
             axes.axhspan(row - 0.5, row + 0.5, color=PALE, linewidth=0, zorder=0)
         if row >= len(ran):
@@ -184,7 +186,7 @@ def _groups(simulation: Simulation) -> Mapping[str, str]:
 
 def _explain(axes: Axes, label: str, **style: Any) -> None:
     """Put a patch into the legend."""
-    axes.fill_between([], [], label=label, **{"linewidth": 0, **style})
+    axes.fill_between([], [], label=printable(label), **{"linewidth": 0, **style})
 
 
 def _add(axes: Axes, bars: Sequence[_Bar], **style: Any) -> None:

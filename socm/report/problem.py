@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from socm.errors import ConfigError, Infeasible, InvalidPlan, Problem, SocmError
+from socm.report.terminal import Terminal, printable
 
 MOST_REASONS = 40
 """More reasons than this nobody reads; the rest is counted."""
@@ -19,7 +20,7 @@ _TOKEN = re.compile(r'"[^"]*"|\'[^\']*\'|[^\s,:=\[\]{}]+|.')
 
 def print_error(error: SocmError) -> None:
     """Print an error to standard error: what is wrong, what would be right."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Terminal(stderr=True)
     if isinstance(error, ConfigError):
         for problem in error.problems:
             console.print(problem_text(problem))
@@ -64,19 +65,20 @@ def problem_text(problem: Problem) -> Text:
     text = Text()
     text.append(f"{place}: " if place else "", style="bold")
     text.append("error: ", style="bold red")
-    text.append(problem.message)
+    text.append(printable(problem.message))
     if problem.text is not None and problem.line is not None and len(problem.text) <= WIDEST_LINE:
         margin = " " * len(str(problem.line))
         line = problem.text.rstrip().replace("\t", " ")
-        text.append(f"\n  {problem.line} | ", style="dim")
-        text.append(line)
-        text.append(f"\n  {margin} | ", style="dim")
         column = min((problem.column or 1) - 1, len(line))
-        token = _TOKEN.match(line, column)
-        text.append(" " * column + "^" * (len(token[0]) if token else 1), style="bold red")
+        before, line = printable(line[:column]), printable(line[column:])
+        text.append(f"\n  {problem.line} | ", style="dim")
+        text.append(before + line)
+        text.append(f"\n  {margin} | ", style="dim")
+        token = _TOKEN.match(line)
+        text.append(" " * len(before) + "^" * (len(token[0]) if token else 1), style="bold red")
     if problem.hint:
         text.append("\n  hint: ", style="cyan")
-        text.append(problem.hint)
+        text.append(printable(problem.hint))
     return text
 
 

@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from html import escape
+from html import escape as escaped
 from importlib.resources import files
 from itertools import takewhile
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from socm.model.document import quantile
 from socm.model.outcome import Simulation, WorkflowOutcome
 from socm.report.style import COLOURS, OTHERS, STEPS
+from socm.report.terminal import printable
 from socm.report.usage import available_memory, held_memory
 from socm.report.verdict import SURE, simulation_facts, simulation_verdict
 from socm.units import format_count
@@ -60,6 +61,11 @@ def script() -> str:
 
 def _part(name: str) -> str:
     return files("socm.report").joinpath("page", name).read_text(encoding="utf-8")
+
+
+def escape(text: str) -> str:
+    """Return text that stands in a page as it is, and does nothing."""
+    return escaped(printable(text))
 
 
 def embedded(data: object) -> str:
@@ -109,7 +115,7 @@ def _columns(
     took = [round((w.finish or 0) - (w.start or 0)) for w in ordered]
     return {
         "count": len(rows),
-        "name": [*_rests(w.name for w in ordered)],
+        "name": [*_rests(printable(w.name) for w in ordered)],
         "kind": _indexed(w.kind for _, _, w in rows),
         "qos": _indexed(p.qos for _, p, _ in rows),
         "partition": _indexed(p.partition for _, p, _ in rows),
@@ -157,7 +163,7 @@ def _rests(names: Iterable[str]) -> Iterator[tuple[int, str]]:
 
 def _indexed(values: Iterable[str | None]) -> dict[str, Any]:
     """Return each text once, in the order in which they come, and a column of which is whose."""
-    column = [*values]
+    column = [text and printable(text) for text in values]
     places = {text: k for k, text in enumerate(dict.fromkeys(column))}
     return {"texts": [*places], "which": _column(places[text] for text in column)}
 

@@ -1,4 +1,4 @@
-"""Whether it will be done in time, and how surely, in words."""
+"""Verdicts and facts: every word that a plan or a simulation is judged by."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from socm.units import (
     format_duration,
     format_walltime,
 )
+from socm.words import count, listed
 
 if TYPE_CHECKING:
     from socm.planner.bounds.proof import Proof
@@ -39,7 +40,7 @@ def plan_verdict(plan: Plan) -> str:
     why = (
         "no plan can meet it on this cluster and budget"
         if plan.shape == "jobs" and plan.lower_bound > deadline
-        else "a better plan might, but was not found"
+        else "a better plan might exist, but none was found"
     )
     return (
         f"Late: done after {format_duration(makespan)}, {format_duration(makespan - deadline)} "
@@ -50,49 +51,49 @@ def plan_verdict(plan: Plan) -> str:
 
 def proof_verdict(proof: Proof) -> str:
     """Say what is proved of a plan, in one line."""
-    after = f"after {format_duration(proof.seconds)}"
+    time = format_duration(proof.seconds)
     bound = f"no plan ends before {format_duration(proof.bound)} ({_gap(proof.plan)})"
     if proof.status == "optimal":
-        return f"Proved optimal by {_BY[proof.plan.proved_by]} {after}: no plan is shorter."
+        return f"Proved optimal by {_BY[proof.plan.proved_by]} in {time}: no plan is shorter."
     if proof.status == "too large":
         from socm.planner.bounds.proof import MOST
 
         return (
-            f"Too large for CP-SAT, which gets up to {format_count(MOST)} workflows (times the QOS "
-            f"of each); by {_BY['bounds']} {bound}."
+            f"Too large for CP-SAT, which takes up to {format_count(MOST)} workflows × QOS; "
+            f"by {_BY['bounds']}, {bound}."
         )
-    return f"CP-SAT: {bound} {after}."
+    return f"CP-SAT proved in {time}: {bound}."
 
 
 _BY = {"bounds": "our lower bounds", "CP-SAT": "CP-SAT"}
 
 
 def _gap(plan: Plan) -> str:
-    """Write how far a plan may be from the best."""
+    """Say how far a plan may be from the best."""
     if plan.optimal:
         return "proved optimal"
     return "gap < 0.1 %" if plan.gap < 0.0005 else f"gap {plan.gap:.1%}"
 
 
 def simulation_verdict(simulation: Simulation) -> str:
-    """Say whether a simulated campaign meets its deadline, and how surely, in one line."""
+    """Say whether a simulated campaign meets its deadline, with what probability, in one line."""
     deadline, makespan = simulation.plan.campaign.deadline, simulation.exact.makespan
     if not simulation.exact.completed:
         failed = [w.name for w in simulation.exact.workflows if w.status == "failed"]
-        return f"Not done: {', '.join(failed)} failed."
+        return f"Not completed: {listed(failed)} failed."
     if deadline is None:
         return f"Done after {format_duration(makespan)}; no deadline is given."
     probability = simulation.probability
     share = f"P {_probability(probability)}" if probability is not None else ""
     if simulation.feasible:
         if probability is None:
-            sure = "In time if nothing slips"
+            sure = "In time if runtimes are as expected"
         elif probability >= SURE:
             sure = f"In time, {share}"
         elif probability >= 0.5:
-            sure = f"In time if nothing slips, {share}"
+            sure = f"In time if runtimes are as expected, {share}"
         else:
-            sure = f"In time only if nothing slips, {share}"
+            sure = f"In time only if runtimes are as expected, {share}"
     else:
         sure = f"Late, {share} to be in time" if share else "Late"
     return (
@@ -115,7 +116,7 @@ def before(seconds: float) -> str:
 
 
 def plan_facts(plan: Plan) -> Iterator[tuple[str, str]]:
-    """Yield what there is to know of a plan, by name."""
+    """Yield the facts of a plan, each with its name."""
     yield "lower bound", f"{format_duration(plan.lower_bound)} ({_gap(plan)})"
     yield "nodes", f"{format_count(plan.peak_nodes)} at the peak"
     yield from _allocation_facts(plan)
@@ -126,13 +127,13 @@ def plan_facts(plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def _allocation_facts(plan: Plan) -> Iterator[tuple[str, str]]:
-    """Yield what is asked for, and how much of it the workflows use."""
+    """Yield what is requested, and how much of it the workflows use."""
     for number, a in enumerate(plan.allocations, 1):
         which = f" {number}" if len(plan.allocations) > 1 else ""
         qos = f" in {a.qos}" if a.qos else ""
         yield (
             f"allocation{which}",
-            f"{format_count(a.nodes)} whole node{'s' * (a.nodes > 1)} of {a.partition}{qos} for "
+            f"{count(a.nodes, 'whole node')} of {a.partition}{qos} for "
             f"{format_walltime(a.walltime)}; used from {format_walltime(a.start)} to "
             f"{format_walltime(a.finish)}",
         )
@@ -142,7 +143,7 @@ def _allocation_facts(plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def budget_in_words(plan: Plan) -> str:
-    """Say what a campaign may hold at once."""
+    """Say how much a campaign may use at once."""
     budget = plan.campaign.budget
     parts = [
         f"{format_count(amount)} {what}"
@@ -153,7 +154,7 @@ def budget_in_words(plan: Plan) -> str:
 
 
 def simulation_facts(simulation: Simulation) -> Iterator[tuple[str, str]]:
-    """Yield what there is to know of a simulation, by name."""
+    """Yield the facts of a simulation, each with its name."""
     plan = simulation.plan
     exact = simulation.exact.makespan
     planned = format_duration(plan.makespan)
@@ -166,12 +167,12 @@ def simulation_facts(simulation: Simulation) -> Iterator[tuple[str, str]]:
     if simulation.makespans:
         low, middle, high = (quantile(simulation.makespans, q) for q in (0.05, 0.5, 0.95))
         text = (
-            f"{format_duration(middle or 0)}; nine times in ten "
-            f"{format_duration(low or 0)} to {format_duration(high or 0)}"
+            f"median {format_duration(middle or 0)}; 90 % between "
+            f"{format_duration(low or 0)} and {format_duration(high or 0)}"
         )
         if lost := simulation.replications - len(simulation.makespans):
-            text += f"; and {lost} of {simulation.replications} lose a workflow"
-        yield "by chance", text
+            text += f"; a workflow fails in {lost} of {simulation.replications}"
+        yield "random runs", text
     if simulation.probability is not None and simulation.probability_interval is not None:
         low_p, high_p = simulation.probability_interval
         yield (
@@ -185,8 +186,8 @@ def simulation_facts(simulation: Simulation) -> Iterator[tuple[str, str]]:
         others = len(simulation.lost) - 1
         yield (
             "at risk",
-            f"{worst} runs out of walltime for good in {share:.1%} of the replications"
-            + (f"; {others} more do at times" if others else ""),
+            f"{worst} exceeds its walltime on every attempt in {share:.1%} of the replications"
+            + (f"; so do {others} others, less often" if others else ""),
         )
     yield (
         "utilisation",
@@ -211,13 +212,13 @@ def _assumed(simulation: Simulation) -> str:
         expected = format_count(timeouts) if timeouts >= 10 else f"{timeouts:.2g}"
         text += (
             f"; runtimes lognormal, sigma {sigma}; {expected} timeouts expected, "
-            "retried where that helps"
+            "retried where a longer walltime is allowed"
         )
     return text
 
 
 def _probability(share: float) -> str:
-    """Write a probability; a sample never shows that something is certain or impossible.
+    """Write a probability; no sample shows that something is certain or impossible.
 
     Examples
     --------
