@@ -169,14 +169,15 @@ class Bench:
         progress = CampaignState.of(plan).workflows[workflow.name]
         return job_of(plan, workflow.name, progress, "check", 0)
 
-    def wait_for(self, backend: Watched, job: Job, state: JobState) -> list[JobUpdate]:
-        """Wait until a job is in a state, or over; return its updates up to then."""
+    def wait_for(self, backend: Watched, job: Job, *states: JobState) -> list[JobUpdate]:
+        """Wait until a job is in one of these states, or over; return its updates up to then."""
+        wanted = " or ".join(state.name for state in states)
         end = backend.now() + self.patience
         found: list[JobUpdate] = []
-        while not any(u.state is state or u.state.final for u in found):
-            assert backend.now() < end, f"{job.name}: not {state.name} in {self.patience:g} s"
+        while not any(u.state in states or u.state.final for u in found):
+            assert backend.now() < end, f"{job.name}: not {wanted} in {self.patience:g} s"
             found += [u for u in backend.wait(end) if u.job.name == job.name]
-        assert found[-1].state is state, f"{job.name}: {found[-1].state.name}, not {state.name}"
+        assert found[-1].state in states, f"{job.name}: {found[-1].state.name}, not {wanted}"
         return found
 
     def hear_nothing(self, backend: Watched) -> None:
@@ -279,7 +280,7 @@ def knows_what_is_not_there(bench: Bench) -> None:
     assert backend.find(job) is None, "a job was found that was never submitted"
     backend.cancel(UNKNOWN)
     backend.attach(job, UNKNOWN)
-    bench.wait_for(backend, job, JobState.FAILED)
+    bench.wait_for(backend, job, JobState.FAILED, JobState.NODE_FAILED)
 
 
 Scenario = Callable[[Bench], None]
