@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,9 +28,13 @@ from socm.engine.events import JobState
 from socm.engine.state import CampaignState
 from socm.errors import BackendUnavailable, SubmitError
 from socm.executor.folder import JobFolder, make_run_folder, reusable
+from socm.executor.local import SUPERVISOR, LocalExecutor, supervised_folder
+from socm.executor.machine import this_machine
 from socm.executor.psij import psij_type
+from socm.executor.rank import NUMBERS
 from socm.executor.script import job_script, option_lines, sbatch_options
-from socm.executor.slurm.answers import parse_sacct, parse_squeue, submitted_id
+from socm.executor.slurm import client, jobs
+from socm.executor.slurm.answers import named_ids, parse_sacct, parse_squeue, submitted_id
 from socm.executor.slurm.client import slurm_environment
 from socm.executor.slurm.executor import SlurmExecutor
 from socm.executor.slurm.jobs import Slurm
@@ -183,9 +193,249 @@ def test_an_id_is_digits_and_nothing_else() -> None:
         submitted_id("Submitted batch job\n")
 
 
-def test_options_for_another_job_are_taken_out_of_the_environment() -> None:
-    before = {"SBATCH_QOS": "x", "SLURM_MEM_PER_CPU": "1", "SLURM_CONF": "c", "PATH": "p"}
-    assert slurm_environment(before) == {"SLURM_CONF": "c", "PATH": "p"}
+def test_what_is_said_to_any_command_of_slurm_is_taken_out_of_the_environment() -> None:
+    """A user's SINFO_PARTITION hides the other partitions, a job's SLURM_* ask for its nodes."""
+    ours = {"SBATCH_QOS": "x", "SLURM_MEM_PER_CPU": "1", "SINFO_PARTITION": "gpu", "SQUEUE_ALL": ""}
+    ours |= {"SCONTROL_ALL": "1", "SACCT_FORMAT": "jobid", "SCANCEL_STATE": "PENDING"}
+    kept = {"SLURM_CONF": "c", "SLURM_JWT": "j", "PATH": "p", "SLURMISH": "s", "SINFONIA": "5"}
+    assert slurm_environment(ours | kept) == kept
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Write commands that stand for SLURM's; what they are given is in the file ``given``."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def write(**scripts: str) -> None:
+        for name, script in scripts.items():
+            path = folder / name
+            path.write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/given\n{script}\n')
+            path.chmod(0o755)
+
+    return write
+
+
+Commands = Callable[..., None]
+BANNER = "echo 'Welcome to tiger3'; echo; echo '2 | nodes are down'; echo 12;"
+"""What a site's wrapper prints around the answers of SLURM."""
+
+
+def test_a_banner_is_not_a_job_whichever_command_prints_it(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "SECOND_LOOK", 0.0)
+    commands(squeue=BANNER, sacct=BANNER, sinfo=BANNER, sbatch="echo Welcome; echo 17; echo bye")
+    slurm = Slurm()
+    assert slurm.find("a-1", time.time()) is None
+    assert slurm.listed() == slurm.accounted(["17", "Welcome"]) == {}
+    assert submitted_id(slurm.sbatch("script")) == "17"
+    commands(squeue=f"{BANNER} echo '17|a-1'; {BANNER}", sbatch=BANNER)
+    assert slurm.find("a-1", time.time()) == "17"
+    commands(squeue=BANNER, sacct=f"{BANNER} echo '18|a-1'; {BANNER}")
+    assert slurm.find("a-1", time.time()) == "18"
+
+
+@given(st.text(), st.lists(st.text(alphabet="0123456789|;\n ab²٣", max_size=20)))
+def test_ids_are_digits_whatever_is_printed(name: str, lines: list[str]) -> None:
+    text = "\n".join(lines)
+    for native_id in [*parse_squeue(text), *parse_sacct(text), *named_ids(text, name)]:
+        assert re.fullmatch("[0-9]+", native_id)
+    with contextlib.suppress(BackendUnavailable):
+        assert re.fullmatch("[0-9]+", submitted_id(text))
+
+
+def test_no_command_is_told_of_an_id_that_is_not_one(commands: Commands, tmp_path: Path) -> None:
+    """As a journal may have it from an earlier version: sacct would refuse all of them."""
+    commands(sacct="", scancel="")
+    slurm = Slurm()
+    slurm.accounted(["17", "Welcome"])
+    slurm.accounted(["Welcome"])
+    slurm.cancel("Welcome")
+    assert (tmp_path / "given").read_text().splitlines() == [
+        "sacct -n -P -o JobIDRaw,State,ExitCode,MaxRSS,End -j 17"
+    ]
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [
+        "echo 'error: Unable to contact slurm controller' >&2; exit 1",
+        "echo 'Socket timed out on send/recv operation' >&2; exit 1",
+        "echo 'error: something new' >&2; exit 1",
+        "kill -9 $$",
+        "exec sleep 600",
+    ],
+)
+def test_no_answer_is_no_conclusion_whatever_was_asked(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch, silence: str
+) -> None:
+    monkeypatch.setattr(client, "PATIENCE", 0.5)
+    commands(**dict.fromkeys(("squeue", "sacct", "scancel", "sinfo"), silence))
+    slurm = Slurm()
+    for ask in (
+        slurm.listed,
+        slurm.partitions,
+        lambda: slurm.accounted(["17"]),
+        lambda: slurm.find("a", time.time()),
+        lambda: slurm.cancel("17"),
+    ):
+        with pytest.raises(BackendUnavailable):
+            ask()
+    commands(sbatch=silence)
+    refused = SubmitError if "new" in silence else BackendUnavailable
+    with pytest.raises(refused):
+        slurm.sbatch("script")
+
+
+def test_what_is_over_is_left_alone_by_a_cancellation(commands: Commands) -> None:
+    for said in ("error on job id 17: Invalid job id", "Job/step already completing or completed"):
+        commands(scancel=f"echo 'scancel: error: {said}' >&2; exit 1")
+        Slurm().cancel("17")
+    commands(scancel="echo 'Access/permission denied' >&2; exit 1")
+    with pytest.raises(BackendUnavailable, match="`scancel 17` failed: Access/permission denied"):
+        Slurm().cancel("17")
+
+
+def test_an_end_is_not_before_its_start_though_clocks_differ(tmp_path: Path) -> None:
+    """SLURM counts whole seconds, and a node's clock may be ahead or behind."""
+    make_run_folder(tmp_path)
+    job = job_for(a())
+    for start, end in ((100.7, 100.0), (100.0, 100.0), (50.0, 200.0), (10**9, 5.0)):
+        executor = SlurmExecutor(tmp_path, load_cluster("tiger3"), time.time() - 300)
+        tracked = executor.track(job, "17")
+        tracked.folder.started.write_text(f"17 {executor.epoch + start} n1\n")
+        begun, over = executor.end(tracked, JobState.CANCELLED, moment=executor.epoch + end)
+        assert 0 <= begun.time <= over.time <= executor.now()
+
+
+def test_a_clock_that_is_set_back_does_not_set_the_run_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor = SlurmExecutor(tmp_path, load_cluster("tiger3"), time.time())
+    before, real = executor.now(), time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 3600)
+    assert executor.now() >= before
+
+
+# What ranks note, and what runs them
+
+
+def test_what_jobs_are_about_to_read_is_not_written_again(tmp_path: Path) -> None:
+    """A resume makes the folder anew; what it finds right stays, what is not is replaced whole."""
+    make_run_folder(tmp_path)
+    program = tmp_path / "rank.py"
+    before = program.stat()
+    make_run_folder(tmp_path)
+    assert program.stat() == before
+    with open(program, "rb") as as_a_job_has_it:
+        whole = program.read_bytes()
+        program.write_bytes(whole[:100])
+        shorter = program.stat().st_ino
+        make_run_folder(tmp_path)
+        assert program.read_bytes() == whole
+        assert program.stat().st_ino != shorter  # a new file, not the old one written over
+        assert as_a_job_has_it.read() == whole[:100]
+
+
+@pytest.mark.parametrize("broken", ["", "# cut in half", "import sys; sys.exit(0)"])
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_without_a_note_of_each_rank_nothing_has_completed(
+    tmp_path: Path, broken: str, ranks: int
+) -> None:
+    """Whoever else says that it went well: a program of ours that does nothing ends with 0."""
+    make_run_folder(tmp_path)
+    (tmp_path / "rank.py").write_text(broken)
+    job = job_for(a("touch", str(tmp_path / "ran"), request={"ranks": ranks}))
+    executor = SlurmExecutor(tmp_path, load_cluster("tiger3"), time.time())
+    tracked = executor.track(job, "17")
+    tracked.folder.make(job_script(job, tracked.folder, local=True), {})
+    assert subprocess.run(["bash", tracked.folder.script], check=False).returncode == 0
+    assert not (tmp_path / "ran").exists()
+    tracked.result = tracked.folder.read_result()
+    assert executor.end_well(tracked, vouched=True) is None
+    [*_, update] = executor.end_badly(tracked)
+    assert update.state is JobState.FAILED
+    assert update.reason == f"exit code 0, but only 0 of {ranks} ranks ended well"
+
+
+@pytest.mark.parametrize("python", ["/nonexistent/python", sys.executable])
+def test_where_ranks_cannot_note_anything_somebody_else_may_vouch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str
+) -> None:
+    """As on nodes that have not the Python of the login node."""
+    monkeypatch.setattr(sys, "executable", python)
+    make_run_folder(tmp_path)
+    job = job_for(a("true", request={"ranks": 2}))
+    executor = SlurmExecutor(tmp_path, load_cluster("tiger3"), time.time())
+    tracked = executor.track(job, "17")
+    tracked.folder.make(job_script(job, tracked.folder, local=True), {})
+    subprocess.run(["bash", tracked.folder.script], check=True)
+    tracked.result = tracked.folder.read_result()
+    if python != "/nonexistent/python":
+        assert executor.end_well(tracked, vouched=False)
+        return
+    assert executor.end_well(tracked, vouched=False) is None
+    [*_, update] = executor.end_well(tracked, vouched=True) or []
+    assert update.state is JobState.COMPLETED
+
+
+def test_ranks_without_numbers_have_a_note_each(tmp_path: Path) -> None:
+    """Of a launcher that does not say in the environment which rank is which."""
+    make_run_folder(tmp_path)
+    (tmp_path / "notes").mkdir()
+    command = [sys.executable, tmp_path / "rank.py", tmp_path / "notes", "true"]
+    environment = {k: v for k, v in os.environ.items() if k not in NUMBERS}
+    for _ in range(3):
+        subprocess.run(command, check=True, env=environment)
+    assert len([*(tmp_path / "notes").iterdir()]) == 3
+
+
+# Processes of this machine
+
+
+@given(st.lists(st.text(max_size=5) | st.sampled_from([str(SUPERVISOR), "-I", "-S"]), max_size=9))
+def test_any_process_may_be_met_and_only_supervisors_are_taken_for_such(words: list[str]) -> None:
+    """An editor of the supervisor's file, a search for it, a command line that ends with it."""
+    ours = len(words) == 7 and words[1:4] == ["-I", "-S", str(SUPERVISOR)]
+    assert supervised_folder(words) == (words[4] if ours else None)
+    assert supervised_folder([*words, str(SUPERVISOR)]) is None or len(words) == 6
+
+
+def test_a_process_that_ends_with_the_path_of_the_supervisor_does_no_harm(tmp_path: Path) -> None:
+    bystander = subprocess.Popen(["tail", "-f", SUPERVISOR], stdout=subprocess.DEVNULL)
+    try:
+        make_run_folder(tmp_path)
+        executor = LocalExecutor(tmp_path, this_machine(), time.time())
+        assert executor.find(job_for(a(), this_machine())) is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_a_job_that_cannot_be_started_just_now_is_started_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many processes: it waits. No such program: it has failed."""
+    make_run_folder(tmp_path)
+    real, left = os.posix_spawn, [errno.EAGAIN, errno.EAGAIN]
+
+    def refused(*arguments: Any, **more: Any) -> int:
+        if left:
+            raise OSError(left[0], os.strerror(left.pop()))
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(os, "posix_spawn", refused)
+    executor = LocalExecutor(tmp_path, this_machine(), time.time())
+    executor.submit(job_for(a(), this_machine()))
+    executor.poll()
+    assert "cannot be started" in executor.waiting()["a"]
+    assert [u.state for u in executor.wait()] == [JobState.RUNNING]
+    assert [u.state for u in executor.wait()] == [JobState.COMPLETED]
+    left.append(errno.ENOENT)
+    executor.submit(replace(job_for(a(), this_machine()), attempt=2, name="test-a-2"))
+    assert [u.state for u in executor.wait()] == [JobState.FAILED]
 
 
 def test_without_slurm_no_conclusion_is_drawn(
