@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import socm
@@ -28,39 +29,36 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 default_role = "code"
 
-VERBS = (
-    "simulate",
-    "plan",
-    "diff",
-    "run",
-    "resume",
-    "status",
-    "logs",
-    "cancel",
-    "validate",
-    "init",
-    "clusters",
-    "workflows",
-    "import",
-    "export",
-)
 
+def write_commands(app: object) -> None:
+    """Write the page of all commands from what each says of itself."""
+    from typer.main import get_command
 
-def write_verbs(app: object) -> None:
-    """Write the page of all verbs from what each says of itself."""
-    page = ["# Verbs", "", "What `socm VERB --help` prints.", ""]
+    from socm.cli.app import app as socm_app
+
+    def walk(command: object, name: str) -> Iterator[tuple[str, object]]:
+        yield name, command
+        for word, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, f"{name} {word}")
+
+    commands = [*walk(get_command(socm_app), "socm")][1:]
+    page = ["# Commands", "", "| command | |", "|---|---|"]
+    for name, command in commands:
+        summary = command.get_short_help_str(limit=200)
+        page.append(f"| [`{name}`](#{name.replace(' ', '-')}) | {summary} |")
     environment = {**os.environ, "COLUMNS": "88", "TERM": "dumb", "NO_COLOR": "1"}
-    for verb in VERBS:
+    for name, _ in commands:
         done = subprocess.run(
-            [sys.executable, "-m", "socm", verb, "--help"],
+            [sys.executable, "-m", *name.split(), "--help"],
             env=environment,
             capture_output=True,
             text=True,
             check=True,
         )
         text = "\n".join(line.rstrip() for line in done.stdout.splitlines()).strip("\n")
-        page += [f"## `socm {verb}`", "", "```text", text, "```", ""]
-    Path(__file__).with_name("reference").joinpath("verbs.md").write_text("\n".join(page))
+        page += ["", f"## `{name}`", "", "```text", text, "```"]
+    target = Path(__file__).with_name("reference") / "commands.md"
+    target.write_text("\n".join(page) + "\n")
 
 
 def write_workflow_types(app: object) -> None:
@@ -93,5 +91,5 @@ def write_workflow_types(app: object) -> None:
 
 
 def setup(app: object) -> None:
-    app.connect("builder-inited", write_verbs)
+    app.connect("builder-inited", write_commands)
     app.connect("builder-inited", write_workflow_types)

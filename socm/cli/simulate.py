@@ -1,4 +1,4 @@
-"""``socm simulate``: whether the deadline holds, and how surely."""
+"""``socm simulate``: the probability that a plan meets the deadline."""
 
 from __future__ import annotations
 
@@ -53,30 +53,38 @@ def simulate(
             "-n",
             min=0,
             max=1_000_000,
-            help=f"Runs with runtimes by chance; {REPLICATIONS} if not given.",
+            help=f"Number of simulated runs with random runtimes (default: {REPLICATIONS}).",
         ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", min=0, help="The same seed gives the same worlds; 0 if not given."),
+        typer.Option(
+            "--seed",
+            min=0,
+            help="Random seed; the same seed reproduces the same runtimes (default: 0).",
+        ),
     ] = None,
     processes: Annotated[
         int | None,
-        typer.Option("--processes", min=1, help="The most to use; all cores if not given."),
+        typer.Option(
+            "--processes", min=1, help="Maximum number of processes (default: one per core)."
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
-            "--plot", metavar="FILE", help="Draw Gantt and utilisation: .html, .svg, .png, .pdf."
+            "--plot",
+            metavar="FILE",
+            help="Draw the Gantt chart and the utilisation: .html, .svg, .png or .pdf.",
         ),
     ] = None,
     output: OutputOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Carry a plan out on an emulated cluster: whether the deadline holds, and how surely.
+    """Simulate a plan on an emulated cluster: the probability of meeting the deadline.
 
-    Once with runtimes exactly as expected, and many times by chance. Exit code 0 if the exact run
-    meets the deadline or there is none, 3 if it does not.
+    Runs once with the expected runtimes, and many times with random ones. Exit code 0 if the run
+    with the expected runtimes meets the deadline or there is none, 3 if it does not.
     """
     from socm.cli import whynot
     from socm.config.settings import load_settings
@@ -93,7 +101,7 @@ def simulate(
     if plot is not None:
         from socm.report.picture import picture_format
 
-        picture_format(plot)  # a wrong suffix is told before the work, not after
+        picture_format(plot)  # a wrong suffix is an error before the work, not after it
     plan = take_in(file, cluster, assume_splits=assume_splits).plan(effort_of(effort))
     if not json:
         warn(plan.warnings)
@@ -134,14 +142,14 @@ def simulate(
 
 
 def usable_cores() -> int:
-    """How many cores this process may use, which in a job may be fewer than the machine has."""
+    """Return the number of cores that this process may use; in a job, often not all of them."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _simulate(plan: Plan, replications: int, seed: int, processes: int) -> Simulation:
-    """Simulate, with a progress bar on a terminal where it takes long."""
+    """Simulate, with a progress bar on a terminal."""
     from rich.progress import Progress
 
     from sim.montecarlo import simulate

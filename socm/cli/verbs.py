@@ -1,4 +1,4 @@
-"""Groups of verbs of which two go without saying."""
+"""Groups of commands of which two may be left out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typer.core import TyperGroup
 
 
 def verbs(alone: str, before_a_name: str) -> type[TyperGroup]:
-    """Return a group that takes no word for one verb, and a word it does not know for another."""
+    """Return a group that adds a command where there is none.
+
+    Parameters
+    ----------
+    alone
+        The command if no word follows the group.
+    before_a_name
+        The command if the first word is not a command.
+    """
 
     class Verbs(TyperGroup):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
