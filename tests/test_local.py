@@ -250,7 +250,7 @@ def test_a_missing_output_is_no_success_and_one_that_is_there_saves_the_work(
     assert socm(tmp_path, "run", path, "--yes").returncode == 0
     done = socm(tmp_path, "run", path, "--yes")
     assert done.returncode == 0
-    assert "a: left out, its outputs are there" in done.stdout
+    assert "a: not run, its outputs exist" in done.stdout
 
 
 def test_killed_and_resumed_a_run_takes_its_job_up_again(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_a_job_whose_processes_are_gone_is_tried_again(tmp_path: Path) -> None:
             p.kill()
     done = socm(tmp_path, "resume")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "tried again: node failed" in done.stdout
+    assert "next attempt: node failed" in done.stdout
 
 
 def test_once_interrupted_it_leaves_and_says_how_to_go_on(tmp_path: Path) -> None:

@@ -284,7 +284,7 @@ def _carry_out(
         print_json(status_document(run.name, plan, state, run.epoch, running=running))
     else:
         out = console()
-        for part in ending(run, plan, state, stopped=control.interrupts > 0):
+        for part in ending(run, plan, state):
             out.print(part)
     if control.interrupts:
         return 130

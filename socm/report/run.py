@@ -1,4 +1,4 @@
-"""What is said of a run: before it begins, as it goes, and at its end."""
+"""What is printed of a run: before it starts, while it is active, and at its end."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from socm.report.status import counts_line, failures, tail, why
 from socm.report.table import facts_table, plan_table
 from socm.report.verdict import plan_facts, plan_verdict
 from socm.units import format_count, format_duration, format_memory, format_walltime
+from socm.words import count
 
 if TYPE_CHECKING:
     from socm.engine.run import Run
@@ -49,60 +50,56 @@ def plan_preview(plan: Plan, executor: str, reason: str, *, width: int) -> Itera
     if len(plan.workflows) > ROWS:
         yield Text(f"and {len(plan.workflows) - ROWS} more; `socm plan` lists them", style="dim")
     jobs = Counter(w.qos or w.partition for w in plan.workflows)
-    tiers = ", ".join(f"{count} in {name}" for name, count in jobs.items())
+    where_to = ", ".join(f"{format_count(number)} in {name}" for name, number in jobs.items())
     attempts = plan.campaign.retries + 1
     retries = (
-        f"up to {attempts} attempts: after a timeout with a longer walltime, out of memory with "
-        "more, after a failed node or a preemption as before"
+        f"up to {attempts} attempts: after a timeout with a longer walltime, when out of memory "
+        "with more memory, after a failed node or a preemption unchanged"
         if attempts > 1
         else "none"
     )
-    yield facts_table(
-        [*plan_facts(plan), ("jobs", f"{len(plan.workflows)}: {tiers}"), ("retries", retries)]
-    )
+    jobs_line = f"{format_count(len(plan.workflows))}: {where_to}"
+    yield facts_table([*plan_facts(plan), ("jobs", jobs_line), ("retries", retries)])
     yield Text(plan_verdict(plan), style="green" if plan.feasible else "red")
 
 
 def beginnings(plan: Plan, folder: str) -> Iterator[str]:
-    """Say in a few lines what a run begins with: what was read, made and set aside for it."""
+    """Return a few lines on what a run starts with: campaign, workflows, nodes and folder."""
     workflows = plan.campaign.workflows
     edges = sum(len(w.depends) for w in workflows.values())
     yield f"validated: {plan.campaign.name}, fingerprint {plan.campaign.fingerprint}"
-    yield f"created: {_count(len(workflows), 'workflow')}, {_dependencies(edges)}"
+    dependencies = count(edges, "dependency", "dependencies")
+    yield f"created: {count(len(workflows), 'workflow')}, {dependencies}"
     budget = plan.campaign.budget
     most = [
-        f"{format_count(number)} {what}"
-        for number, what in ((budget.cores, "cores"), (budget.nodes, "nodes"))
+        count(number, what)
+        for number, what in ((budget.cores, "core"), (budget.nodes, "node"))
         if number is not None
     ]
-    held = f"at the most {' and '.join(most)}" if most else "whatever the plan holds"
+    limit = f"at most {' and '.join(most)}" if most else "no budget"
     yield (
-        f"allocated: {held} on {plan.cluster.name}; {_count(plan.peak_nodes, 'node')} at the peak "
+        f"allocated: {limit} on {plan.cluster.name}; {count(plan.peak_nodes, 'node')} at the peak "
         "of the plan"
     )
     yield f"kept in: {folder}"
 
 
-def _dependencies(edges: int) -> str:
-    return f"{format_count(edges)} dependenc{'y' if edges == 1 else 'ies'}"
-
-
 def event_line(event: Event, plan: Plan, state: CampaignState) -> str | None:
-    """Say in a line what has happened; nothing of what nobody needs to know."""
+    """Return a line on what has happened; `None` for events that are not printed."""
     name = getattr(event, "workflow", "")
     match event:
         case CampaignStarted():
-            count = len(plan.workflows)
-            return f"{plan.campaign.name}: {count} workflows on {plan.cluster.name}"
+            workflows = count(len(plan.workflows), "workflow")
+            return f"{plan.campaign.name}: {workflows} on {plan.cluster.name}"
         case CampaignResumed():
-            return f"{plan.campaign.name} goes on: {counts_line(state)}"
+            return f"{plan.campaign.name} resumed: {counts_line(state)}"
         case Submitted():
             planned, progress = plan.by_name[name], state.workflows[name]
             request = plan.campaign.workflows[name].request
             asked = [
                 planned.qos or planned.partition,
-                _count(len(planned.placements), "node"),
-                f"{request.ranks} × {_count(planned.threads, 'core')}",
+                count(len(planned.placements), "node"),
+                f"{request.ranks} × {count(planned.threads, 'core')}",
                 format_memory(progress.memory),
                 format_walltime(progress.walltime),
             ]
@@ -124,27 +121,21 @@ def event_line(event: Event, plan: Plan, state: CampaignState) -> str | None:
                 f": {event.reason}" if event.reason not in ("", event.state.value) else ""
             )
         case Retrying():
-            return f"{name}: tried again: {event.reason}"
+            return f"{name}: next attempt: {event.reason}"
         case Skipped():
             return f"{name}: skipped, because {event.because} did not complete"
         case Cancelled():
             return f"{name}: cancelled"
         case Reused():
-            return f"{name}: left out, its outputs are there and newer than its inputs"
+            return f"{name}: not run, its outputs exist and are newer than its inputs"
         case CampaignEnded():
             return f"{plan.campaign.name}: {counts_line(state)}"
         case _:
             return None
 
 
-def _count(number: int, what: str) -> str:
-    return f"{format_count(number)} {what}{'' if number == 1 else 's'}"
-
-
-def ending(
-    run: Run, plan: Plan, state: CampaignState, *, stopped: bool
-) -> Iterator[RenderableType]:
-    """Say how a run ended: what failed, why, and what now."""
+def ending(run: Run, plan: Plan, state: CampaignState) -> Iterator[RenderableType]:
+    """Show how a run ended: what failed, why, and what to do next."""
     failed = [*failures(state)]
     yield ""
     for name, progress in failed[:FAILURES]:
@@ -153,18 +144,23 @@ def ending(
         for line in tail(folder.stderr) or tail(folder.stdout):
             yield Text(f"  {line}", style="dim")
     if len(failed) > FAILURES:
-        yield Text(f"and {len(failed) - FAILURES} more failed; `socm status {run.name}` lists them")
+        more = format_count(len(failed) - FAILURES)
+        yield Text(f"and {more} more failed; `socm status {run.name}` lists them")
     open_ones = any(not p.status.final for p in state.workflows.values())
     good = all(p.status is Status.COMPLETED for p in state.workflows.values())
     if open_ones:
         yield Text(f"Not done: {counts_line(state)}.", style="bold yellow")
-        yield Text(f"`socm resume {run.name}` goes on; `socm cancel {run.name}` ends its jobs.")
+        yield Text(
+            f"`socm resume {run.name}` continues; `socm cancel {run.name}` cancels its jobs."
+        )
         return
     took = (state.ended or 0.0) - (state.started or 0.0)
     deadline = plan.campaign.deadline
     if good:
         late = deadline is not None and (state.ended or 0.0) > deadline
-        verdict = f"All {len(state.workflows)} workflows completed after {format_duration(took)}"
+        number = count(len(state.workflows), "workflow")
+        every = number if len(state.workflows) == 1 else f"All {number}"
+        verdict = f"{every} completed after {format_duration(took)}"
         if deadline is None:
             yield Text(f"{verdict}.", style="bold green")
         elif late:
@@ -175,5 +171,5 @@ def ending(
     else:
         yield Text(f"Ended after {format_duration(took)}: {counts_line(state)}.", style="bold red")
         if failed:
-            yield Text(f"`socm logs {failed[0][0]} --run {run.name}` shows what it printed.")
-        yield Text(f"`socm resume {run.name} --retry-failed` tries again.")
+            yield Text(f"`socm logs {failed[0][0]} --run {run.name}` shows its output.")
+        yield Text(f"`socm resume {run.name} --retry-failed` retries what failed.")

@@ -1,4 +1,4 @@
-"""How far a run is: as a document, as a table, and in a line."""
+"""The progress of a run: as a document, as a table, and in a line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ORDER = (
 
 
 def campaign_status(state: CampaignState, *, running: bool) -> str:
-    """Say in a word how a run is: running, stopped, completed or failed."""
+    """Return the state of a run in a word: running, stopped, completed or failed."""
     if any(not p.status.final for p in state.workflows.values()):
         return "running" if running else "stopped"
     good = all(p.status is Status.COMPLETED for p in state.workflows.values())
@@ -54,12 +54,12 @@ def status_document(
     running: bool,
     reasons: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return how far a run is as JSON data.
+    """Return the progress of a run as JSON data.
 
     Parameters
     ----------
     reasons
-        Why those wait that were submitted.
+        Why submitted workflows wait, by name.
     """
     return {
         "schema": STATUS_SCHEMA,
@@ -93,7 +93,7 @@ def _moment(epoch: float, seconds: float | None) -> str | None:
 
 
 def counts_line(state: CampaignState) -> str:
-    """Count the workflows by where they stand.
+    """Count the workflows by their status.
 
     Examples
     --------
@@ -106,7 +106,7 @@ def counts_line(state: CampaignState) -> str:
 
 
 def progress_line(plan: Plan, state: CampaignState, now: float) -> str:
-    """Say how far a run is, and what is left until the deadline."""
+    """Return the counts of a run, and the time to its deadline."""
     line = counts_line(state)
     if plan.campaign.deadline is not None:
         left = plan.campaign.deadline - now
@@ -121,16 +121,16 @@ def progress_line(plan: Plan, state: CampaignState, now: float) -> str:
 def status_table(
     state: CampaignState, reasons: Mapping[str, str], *, now: float, width: int = 80
 ) -> Table:
-    """Return a table of the workflows, those that need attention first."""
+    """Return a table of the workflows; those that failed come first."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", width=width)
     table.add_column("workflow", overflow="fold")
     table.add_column("state", no_wrap=True)
-    table.add_column("try", justify="right")
+    table.add_column("attempt", justify="right")
     table.add_column("job", overflow="fold")
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("why", overflow="fold", ratio=1)
-    rank = {status: place for place, status in enumerate(_ORDER)}
-    for name, p in sorted(state.workflows.items(), key=lambda item: rank[item[1].status]):
+    position = {status: k for k, status in enumerate(_ORDER)}
+    for name, p in sorted(state.workflows.items(), key=lambda item: position[item[1].status]):
         took = "" if p.started is None else format_duration(max(0.0, (p.ended or now) - p.started))
         table.add_row(
             name,
@@ -144,7 +144,7 @@ def status_table(
 
 
 def why(progress: Progress) -> str:
-    """Say in a line why a workflow is not done."""
+    """Return in a line why a workflow has not completed."""
     if progress.status is Status.COMPLETED:
         return ""
     if progress.outcome is None or not progress.status.final:
@@ -156,7 +156,7 @@ def why(progress: Progress) -> str:
 
 
 def tail(path: Path, lines: int = 5) -> list[str]:
-    """Return the last lines of a file, none if there is none."""
+    """Return the last lines of a file; none if it does not exist."""
     try:
         with open(path, "rb") as file:
             file.seek(0, 2)
