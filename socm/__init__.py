@@ -26,9 +26,10 @@ The same driver carries a plan out on an emulated cluster and on a real one:
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from socm._version import __version__
+
+TYPE_CHECKING = False  # `typing` takes longer to import than all of this
 
 if TYPE_CHECKING:
     from socm.config import load_campaign, load_cluster

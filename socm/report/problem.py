@@ -1,4 +1,4 @@
-"""Errors for people, on standard error."""
+"""Errors as people read them, on standard error, and as JSON."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from rich.text import Text
 
 from socm.errors import ConfigError, Infeasible, InvalidPlan, Problem, SocmError
 from socm.report.terminal import Terminal, printable
+from socm.words import count
 
 MOST_REASONS = 40
-"""More reasons than this nobody reads; the rest is counted."""
+"""More reasons than this are counted, not printed."""
 WIDEST_LINE = 160
-"""A line of a file that is longer is not shown."""
+"""A longer line of a file is not shown."""
 _TOKEN = re.compile(r'"[^"]*"|\'[^\']*\'|[^\s,:=\[\]{}]+|.')
 
 
 def print_error(error: SocmError) -> None:
-    """Print an error to standard error: what is wrong, what would be right."""
+    """Print an error to standard error: what is wrong, and what would be right."""
     console = Terminal(stderr=True)
     if isinstance(error, ConfigError):
         for problem in error.problems:
             console.print(problem_text(problem))
         if len(error.problems) > 1:
-            console.print(Text(f"{len(error.problems)} problems", style="bold red"))
+            console.print(Text(count(len(error.problems), "problem"), style="bold red"))
         return
     if isinstance(error, InvalidPlan):
         console.print(Text.assemble(("error: ", "bold red"), "the plan is not valid"))
