@@ -346,10 +346,8 @@ def node() -> str:
     """The program that runs JavaScript without a browser."""
     found = shutil.which("node")
     if found is None:
-        message = "no Node.js: the script of the page is not tested by itself"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        # `make lint-js` fails in CI without it.
+        pytest.skip("no Node.js: the script of the page is not tested by itself")
     return found
 
 
