@@ -17,7 +17,6 @@ LONGEST = 400  # lines
 CIRCLES: list[set[str]] = [
     {"socm.model.allocation", "socm.model.occupancy", "socm.model.plan"},
     {"socm.planner.compiled", "socm.planner.compiled.arrays", "socm.planner.parallel"},
-    {"socm.report.plot", "socm.report.timeline"},
 ]
 TOO_LONG = {
     "socm.config.schema",
@@ -26,7 +25,6 @@ TOO_LONG = {
     "socm.planner.capacity",
     "socm.planner.compiled.parallel",
     "socm.planner.compiled.serial",
-    "socm.report.plot",
 }
 
 
