@@ -29,7 +29,8 @@ from socm.engine.release import RELEASES, Gate, Release, hand_over_or_due
 from socm.engine.retry import RetryPolicy
 from socm.model.campaign import Budget, Campaign, ResourceRequest
 from socm.model.cluster import Cluster, Option, Qos
-from socm.model.plan import Placement, Plan, PlannedWorkflow
+from socm.model.placement import Placement, PlannedWorkflow
+from socm.model.plan import Plan
 from socm.planner import plan_campaign
 from socm.planner.bounds import heads_and_tails
 from socm.planner.capacity import Capacity
@@ -213,7 +214,7 @@ def replan(depth: float = math.inf, *, by_rank: bool = False) -> Callable[[Plan]
         workflows = state.plan.campaign.workflows
         waiting = [*state.waiting.values()]
         if by_rank:
-            waiting.sort(key=lambda w: -w.rank)
+            waiting.sort(key=lambda w: -w.upward_rank)
         for k, w in enumerate(waiting):
             if k >= depth:
                 return
@@ -262,11 +263,11 @@ def _plan_anew(state: Live) -> Plan:
     room = _Room(state)
     workflows = state.plan.campaign.workflows
     placed = []
-    for w in sorted(state.waiting.values(), key=lambda w: -w.rank):
+    for w in sorted(state.waiting.values(), key=lambda w: -w.upward_rank):
         ready = max((room.finish.get(p, room.now) for p in workflows[w.name].depends), default=0)
         placed.append(room.earliest(w, max(ready, room.now)))
         room.take(placed[-1])
-    placed.sort(key=lambda w: (w.start, -w.rank))
+    placed.sort(key=lambda w: (w.start, -w.upward_rank))
     state.waiting = {w.name: w for w in placed}
     going = [
         replace(w, finish=room.finish[w.name])
@@ -285,7 +286,7 @@ def _by_rank(release: Release) -> Rule:
 
     def rule(plan: Plan, runtimes: Runtimes) -> float:
         gates = release(plan)
-        ranked = sorted(plan.workflows, key=lambda w: -w.rank)
+        ranked = sorted(plan.workflows, key=lambda w: -w.upward_rank)
         return driven(lambda _: gates)(replace(plan, workflows=tuple(ranked)), runtimes)
 
     return rule

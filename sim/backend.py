@@ -11,7 +11,8 @@ from sim.scheduler import Running, Scheduler
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState
 from socm.model.cluster import Cluster
-from socm.model.plan import Plan, Reservation
+from socm.model.placement import Reservation
+from socm.model.plan import Plan
 
 
 class SimBackend:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from sim.backend import SimBackend
 from sim.stochastic import runtime_factors
 from socm.engine.backend import Job
-from socm.engine.driver import need_jobs, run_plan
+from socm.engine.driver import run_plan
 from socm.engine.events import Ended, Event, JobState, Started
 from socm.engine.journal import MemoryJournal
 from socm.engine.release import RELEASES, Gate
@@ -58,11 +58,10 @@ def simulate(
     Raises
     ------
     ConfigError
-        If the plan is one of allocations, or of a campaign that has begun.
+        If the plan is of a campaign that has begun.
     Stalled
         If a replication stops before every workflow is in a final state.
     """
-    need_jobs(plan)
     if any(w.fixed for w in plan.workflows):
         message = "a plan of a campaign that has begun cannot be simulated in this version"
         raise ConfigError(Problem(message=message))

@@ -12,7 +12,7 @@ from socm.engine.limits import InUse
 from socm.errors import SubmitError
 from socm.model.cluster import Cluster, Qos, longest
 from socm.model.demand import Demand
-from socm.model.plan import Placement, Reservation
+from socm.model.placement import Placement, Reservation
 from socm.model.pool import NodePool
 from socm.units import format_walltime
 

@@ -22,7 +22,8 @@ from socm.engine.release import Release, hand_over_or_due
 from socm.engine.state import CampaignState
 from socm.model.campaign import Campaign, ResourceRequest
 from socm.model.cluster import Cluster, Option
-from socm.model.plan import Plan, PlannedWorkflow, Reservation
+from socm.model.placement import PlannedWorkflow, Reservation
+from socm.model.plan import Plan
 from socm.testing import (
     LONG,
     SHORT,

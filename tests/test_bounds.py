@@ -18,7 +18,8 @@ from strategies import SHORT, clusters, pairs, reservations, share
 from benchmarks.instances import Instance, quality_instances
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Option, Partition, Qos
-from socm.model.plan import Plan, Reservation
+from socm.model.placement import Reservation
+from socm.model.plan import Plan
 from socm.planner import plan_campaign
 from socm.planner.bounds import (
     head_tail_bound,

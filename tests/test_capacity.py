@@ -11,7 +11,7 @@ from strategies import SHORT, Seconds, clusters, pairs, reservations, share
 
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Option, Partition, Qos
-from socm.model.plan import Placement, PlannedWorkflow, Reservation
+from socm.model.placement import Placement, PlannedWorkflow, Reservation
 from socm.planner.capacity import Capacity, Limit
 from socm.planner.instance import Rooms, Ways, instance_of
 

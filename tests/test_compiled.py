@@ -21,7 +21,7 @@ from benchmarks.instances import Instance as Known
 from benchmarks.instances import cluster_of, layered_campaign, quality_instances, so_campaign
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import LARGEST, Cluster, Partition
-from socm.model.plan import Reservation
+from socm.model.placement import Reservation
 from socm.planner import Effort, admitted, improve, plan_campaign
 from socm.planner.compiled import LOADING, SWITCH, Loader, entry
 from socm.planner.compiled import parallel as compiled_parallel

@@ -328,7 +328,7 @@ stages:
         (
             "yaml",
             f"campaign: {{}}\nstages:\n  'a b': {{{STAGE}}}\n",
-            "stages.a b.name: 'a b' is no name",
+            "stages.a b.name: 'a b' is not a valid name",
         ),
     ],
 )  # fmt: skip

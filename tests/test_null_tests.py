@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from socm.config import load_campaign
 from socm.config.campaign import LoadedCampaign
 from socm.errors import ConfigError
+from socm.model.check import check_plan
 from socm.planner import plan_campaign
 from socm.workflows.null_tests.groups import DirectionOptions, MissionOptions, by_direction
 from socm.workflows.null_tests.smart import SmartOptions, smart_split
@@ -455,7 +456,7 @@ def test_every_test_of_the_example_is_planned() -> None:
     assert {f"ml-null-tests.{test}-tests" for test in TESTS} <= kinds
     plan = plan_campaign(loaded.campaign, loaded.cluster)
     assert plan.feasible
-    plan.check()
+    check_plan(plan)
 
 
 def test_a_split_says_its_place_query_and_sizes(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Plan.check() complains exactly when something is wrong; what a plan tells of itself is so."""
+"""check_plan() complains exactly when something is wrong; what a plan tells of itself is so."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from strategies import SHORT, Seconds, faults, pairs, reservations, share
 
 from socm.errors import InvalidPlan
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
+from socm.model.check import check_plan
 from socm.model.cluster import Cluster, Partition, Qos
-from socm.model.plan import Placement, Plan, PlannedWorkflow, Reservation
+from socm.model.placement import Placement, PlannedWorkflow, Reservation
+from socm.model.plan import Plan
 from socm.planner import plan_campaign
 
 
 def complaints(plan: Plan) -> str:
     """What check() says; empty if nothing."""
     try:
-        plan.check()
+        check_plan(plan)
     except InvalidPlan as error:
         return "\n".join(error.violations)
     return ""
@@ -233,8 +235,8 @@ def test_each_way_to_spoil_a_plan_is_named(plan: Plan, complaint: str) -> None:
 @pytest.mark.parametrize(
     ("limits", "complaint"),
     [
-        ({"running_jobs": 1}, "QOS short: 2 jobs run at once, it lets 1"),
-        ({"cores": 7}, "QOS short: 8 cores in use at once, it lets 7"),
+        ({"running_jobs": 1}, "QOS short: 2 jobs run at once, the limit is 1"),
+        ({"cores": 7}, "QOS short: 8 cores in use at once, the limit is 7"),
     ],
 )
 def test_more_than_a_tier_lets_at_once_is_named(limits: dict[str, int], complaint: str) -> None:
@@ -330,11 +332,11 @@ def test_a_plan_is_feasible_up_to_its_deadline(deadline: int | None, feasible: b
 
 @share(0.5)
 @given(pairs(SHORT, most=8))
-def test_the_critical_path_ends_with_the_campaign_and_has_no_pause(
+def test_the_critical_chain_ends_with_the_campaign_and_has_no_pause(
     pair: tuple[Campaign, Cluster],
 ) -> None:
     plan = plan_campaign(*pair)
-    path = [plan.by_name[name] for name in plan.critical_path]
+    path = [plan.by_name[name] for name in plan.critical_chain]
     assert path[-1].finish == plan.makespan
     for before, after in pairwise(path):
         assert before.finish == after.start
@@ -342,8 +344,8 @@ def test_the_critical_path_ends_with_the_campaign_and_has_no_pause(
         assert waits_for or set(before.nodes) & set(after.nodes)
 
 
-def test_the_critical_path_follows_dependencies_before_nodes() -> None:
-    assert PLAN.critical_path in (("a", "c", "f"), ("b", "c", "f"))
+def test_the_critical_chain_follows_dependencies_before_nodes() -> None:
+    assert PLAN.critical_chain in (("a", "c", "f"), ("b", "c", "f"))
 
 
 @share(0.3)
@@ -357,5 +359,5 @@ def test_a_plan_that_ends_below_its_bound_is_refused(pair: tuple[Campaign, Clust
 
 def test_the_plan_of_nothing_is_sound_and_takes_no_time() -> None:
     plan = plan_campaign(Campaign.of("nothing", []), CLUSTER)
-    plan.check()
-    assert (plan.makespan, plan.gap, plan.peak_nodes, plan.critical_path) == (0, 0.0, 0, ())
+    check_plan(plan)
+    assert (plan.makespan, plan.gap, plan.peak_nodes, plan.critical_chain) == (0, 0.0, 0, ())

@@ -16,7 +16,8 @@ from socm.errors import ConfigError
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition
 from socm.model.outcome import Outcome, Simulation, WorkflowOutcome
-from socm.model.plan import Placement, Plan, PlannedWorkflow
+from socm.model.placement import Placement, PlannedWorkflow
+from socm.model.plan import Plan
 from socm.report.picture import FORMATS, draw
 from socm.report.plot import MOST_ROWS
 from socm.report.terminal import printable

@@ -21,7 +21,7 @@ from test_plugins import install, socm
 from socm.errors import InvalidPlan
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition
-from socm.model.plan import PlannedWorkflow
+from socm.model.placement import PlannedWorkflow
 from socm.planner import POLICIES, Effort, plan_campaign
 from socm.planner.heft import heft
 from socm.planner.improve import shortest

@@ -11,7 +11,7 @@ from strategies import partitions
 
 from socm.model.cluster import Cluster, Partition
 from socm.model.demand import Amounts, Demand
-from socm.model.plan import Placement
+from socm.model.placement import Placement
 from socm.model.pool import NodePool
 
 

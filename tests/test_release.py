@@ -34,7 +34,8 @@ from socm.engine.release import (
 from socm.engine.state import Status
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition
-from socm.model.plan import Plan, Reservation
+from socm.model.placement import Reservation
+from socm.model.plan import Plan
 from socm.planner import plan_campaign
 
 # With exact runtimes

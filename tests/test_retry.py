@@ -15,7 +15,7 @@ from socm.engine.retry import RetryPolicy
 from socm.model.campaign import ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
 from socm.model.demand import Demand
-from socm.model.plan import Placement
+from socm.model.placement import Placement
 
 HOUR = 3600
 CPU = Partition(name="cpu", nodes=4, cores=8, memory=1000)

@@ -21,7 +21,7 @@ from socm.errors import ConfigError
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
 from socm.model.demand import Demand
-from socm.model.plan import Placement
+from socm.model.placement import Placement
 from socm.planner import plan_campaign
 
 CLUSTER = Cluster(name="c", partitions=(Partition(name="cpu", nodes=1, cores=4, memory=400),))

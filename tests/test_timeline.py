@@ -26,7 +26,8 @@ from socm.errors import ConfigError
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
 from socm.model.outcome import Outcome, Simulation, WorkflowOutcome
-from socm.model.plan import Placement, Plan, PlannedWorkflow
+from socm.model.placement import Placement, PlannedWorkflow
+from socm.model.plan import Plan
 from socm.report import timeline
 from socm.report.picture import draw
 from socm.report.style import STEPS

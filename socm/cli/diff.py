@@ -79,6 +79,6 @@ def _side(file: Path, cluster: str | None, *, assume_splits: bool, quiet: bool) 
     if not quiet:
         warn(f"{file}: {warning}" for warning in taken.warnings)
     try:
-        return Side(taken.campaign, taken.cluster, taken.plan())
+        return Side(taken.campaign, taken.cluster, taken.any_plan())
     except Infeasible as error:
         return Side(taken.campaign, taken.cluster, None, error.reasons)

@@ -11,6 +11,7 @@ from socm.errors import ConfigError, Problem
 from socm.words import count, listed
 
 if TYPE_CHECKING:
+    from socm.model.allocation import AnyPlan
     from socm.model.campaign import Campaign, Schema
     from socm.model.cluster import Cluster
     from socm.model.plan import Plan
@@ -37,9 +38,23 @@ class Intake:
     campaign: Campaign
     cluster: Cluster
     warnings: tuple[str, ...] = ()
-    made: Plan | None = None
+    made: AnyPlan | None = None
 
     def plan(self, effort: Effort | None = None) -> Plan:
+        """Return `any_plan`, to be carried out.
+
+        Raises
+        ------
+        ConfigError
+            If it is a plan of allocations, or if a plan is given an effort.
+        Infeasible
+            If no plan exists.
+        """
+        from socm.model.allocation import of_jobs
+
+        return of_jobs(self.any_plan(effort))
+
+    def any_plan(self, effort: Effort | None = None) -> AnyPlan:
         """Return the plan of the file, or plan its campaign; the warnings of both are in the plan.
 
         Raises

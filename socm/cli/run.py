@@ -97,7 +97,6 @@ def run(
     Shows the plan and asks for confirmation before it submits anything. Exit code 0 if every
     workflow completed, 1 if some did not, 5 if the cluster cannot be reached, 130 if interrupted.
     """
-    from socm.engine.driver import need_jobs
     from socm.engine.run import Options, Run
     from socm.executor import choose_executor, executor_type
     from socm.report.run import plan_preview
@@ -110,7 +109,6 @@ def run(
     refuse_unready(taken.campaign, file)
     _check_cluster(taken, chosen, cluster)
     plan = taken.plan()
-    need_jobs(plan)
     folder = (run_dir or Path("socm-runs") / "dry-run").absolute()
     preview = executor_type(chosen)(folder, plan.cluster, epoch=0.0)
     if not dry_run:

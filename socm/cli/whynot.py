@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def explain(plan: Plan) -> WhyNot | None:
-    """Say why a plan is late and what would do; `None` if it is in time, or not of jobs."""
+    """Say why a plan is late and what would do; `None` if it is in time."""
     from socm.planner import plan_campaign
     from socm.planner.effort import LITTLE, NONE
     from socm.planner.whynot import why_not
 
-    if plan.feasible or plan.shape != "jobs":
+    if plan.feasible:
         return None
     again = partial(
         plan_campaign,

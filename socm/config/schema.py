@@ -23,6 +23,7 @@ from socm.config.toml_positions import Key
 from socm.errors import Problem, did_you_mean
 from socm.model.campaign import Schema
 from socm.model.cluster import MOST_NODES
+from socm.model.names import checked_name
 from socm.units import parse_duration, parse_memory, seconds_until
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -152,20 +153,10 @@ class CampaignSection(Section):
     retries: Annotated[int, BeforeValidator(not_bool), Field(ge=0, le=20)] = 2
 
 
-def _fit_for_a_name(name: str) -> str:
-    """Names become those of jobs and folders."""
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,199}", name, re.ASCII):
-        raise ValueError(
-            f"{name[:40]!r} is no name; use up to 200 of A-Z, a-z, 0-9 and _ . + @ -, and begin "
-            "with a letter, a digit or _"
-        )
-    return name
-
-
 class WorkflowSection(Section):
     """What every workflow section may say beside the options of its type."""
 
-    name: Annotated[str, AfterValidator(_fit_for_a_name)]
+    name: Annotated[str, AfterValidator(checked_name)]
     depends: Annotated[
         tuple[str, ...],
         WithJsonSchema({"type": ["array", "string", "null"], "items": {"type": "string"}}),

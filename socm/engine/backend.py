@@ -10,7 +10,7 @@ from typing import Protocol
 from socm.engine.events import JobState
 from socm.model.campaign import Workflow
 from socm.model.demand import Demand
-from socm.model.plan import Placement
+from socm.model.placement import Placement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ from socm.engine.limits import InUse
 from socm.engine.release import Release, hand_over_or_due
 from socm.engine.retry import RetryPolicy
 from socm.engine.state import CampaignState, Progress, Status, apply
-from socm.errors import BackendUnavailable, ConfigError, Problem, Stalled, SubmitError
+from socm.errors import BackendUnavailable, Stalled, SubmitError
 from socm.model.campaign import Workflow
 from socm.model.plan import Plan
 
@@ -114,12 +114,9 @@ def run_plan(
 
     Raises
     ------
-    ConfigError
-        If the plan is one of allocations.
     Stalled
         If workflows remain and nothing will ever happen again; says what waits for what.
     """
-    need_jobs(plan)
     driver = _Driver(
         plan,
         backend,
@@ -134,14 +131,6 @@ def run_plan(
         control=control,
     )
     return driver.run()
-
-
-def need_jobs(plan: Plan) -> None:
-    """Refuse a plan whose workflows are no jobs of their own: steps are not carried out here."""
-    if plan.shape != "jobs":
-        message = f"a plan of shape {plan.shape!r} can be planned, not carried out or simulated"
-        hint = "`socm plan CAMPAIGN --shape jobs --output plan.json` makes each workflow a job"
-        raise ConfigError(Problem(message=message, hint=hint))
 
 
 def job_of(plan: Plan, name: str, progress: Progress, run: str, priority: int) -> Job:

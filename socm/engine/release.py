@@ -12,7 +12,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from socm.model.demand import Amounts
-from socm.model.plan import Plan, PlannedWorkflow
+from socm.model.placement import PlannedWorkflow
+from socm.model.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from socm.engine.events import Event
 from socm.engine.journal import read_journal
 from socm.engine.state import CampaignState
 from socm.errors import ConfigError, Problem, RunError, did_you_mean
+from socm.model.allocation import of_jobs
 from socm.model.document import plan_document, read_plan
 from socm.model.plan import Plan
 
@@ -161,7 +162,7 @@ class Run:
     @cached_property
     def plan(self) -> Plan:
         """The plan that it carries out."""
-        return read_plan(self.path / "plan.json")
+        return of_jobs(read_plan(self.path / "plan.json"))
 
     @property
     def journal(self) -> Path:

@@ -19,7 +19,7 @@ from socm.executor.machine import LOCAL, this_machine
 from socm.executor.script import job_script
 from socm.executor.tracker import Tracked, Tracker
 from socm.model.cluster import Cluster
-from socm.model.plan import Placement
+from socm.model.placement import Placement
 from socm.model.pool import NodePool
 from socm.words import reason_of
 

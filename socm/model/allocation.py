@@ -1,130 +1,192 @@
-"""Whole nodes for a while, with workflows as steps inside; and the proof of such a plan."""
+"""Whole nodes for a while, and in each such allocation an ordinary plan of what runs in it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-from socm.model.cluster import longest
-
-if TYPE_CHECKING:
-    from socm.model.plan import Plan, PlannedWorkflow
+from socm.errors import ConfigError, Problem
+from socm.model.campaign import Budget, Campaign
+from socm.model.cluster import Cluster, Partition
+from socm.model.placement import PlannedWorkflow
+from socm.model.plan import BasePlan, Plan, PlannedJob
 
 
 @dataclass(frozen=True, kw_only=True)
 class Allocation:
-    """One SLURM job that holds whole nodes while workflows run on them.
+    """One SLURM job that holds whole nodes while workflows run on them as steps.
 
     Parameters
     ----------
     partition, qos
-        To submit to; `qos` is `None` on a cluster without QOS.
+        Where it is submitted; `qos` is `None` on a cluster without QOS.
     nodes
-        How many; the placements of its workflows count them from 0.
-    start, finish
-        When it begins, and when the last of its workflows is over, in whole seconds since the
-        campaign's start.
+        The number of its nodes.
+    start
+        Whole seconds since the start of the campaign.
     walltime
-        Limit to ask for, in seconds.
+        The limit that is asked for, in seconds.
+    plan
+        The plan of the inside: its campaign is `part` of the whole one, its cluster is `inside`
+        the allocation, and its times count from the start of the allocation.
     """
 
     partition: str
     qos: str | None
     nodes: int
     start: int
-    finish: int
     walltime: int
+    plan: Plan
 
     @property
     def duration(self) -> int:
-        """Seconds between start and finish."""
-        return self.finish - self.start
+        """Seconds from its start to the end of the last workflow in it."""
+        return self.plan.makespan
 
-    def holds(self, w: PlannedWorkflow) -> bool:
-        """Whether a workflow runs while it lasts."""
-        return self.start <= w.start and w.finish <= self.finish
+    @property
+    def finish(self) -> int:
+        """When the last workflow in it ends, in seconds since the start of the campaign."""
+        return self.start + self.duration
 
-
-def bad_step(plan: Plan, w: PlannedWorkflow) -> Iterator[str]:
-    """Yield where a workflow is not what was asked for, or is not within an allocation."""
-    request = plan.campaign.workflows[w.name].request
-    within = next((a for a in plan.allocations if a.holds(w)), None)
-    partition = plan.cluster.by_partition.get(w.partition)
-    if within is None:
-        yield f"{w.name}: runs from {w.start} s to {w.finish} s, within no allocation"
-        return
-    if (w.partition, w.qos) != (within.partition, within.qos) or partition is None:
-        yield (
-            f"{w.name}: is on {w.partition} with QOS {w.qos}, its allocation on "
-            f"{within.partition} with QOS {within.qos}"
+    @property
+    def workflows(self) -> tuple[PlannedWorkflow, ...]:
+        """The workflows that run in it, with its QOS and with times of the whole campaign."""
+        return tuple(
+            replace(w, qos=self.qos, start=self.start + w.start, finish=self.start + w.finish)
+            for w in self.plan.workflows
         )
-        return
-    if request.partition not in (None, w.partition):
-        yield f"{w.name}: names partition {request.partition}, not {w.partition}"
-    threads = request.cores(partition.threads_per_core)
-    for what, planned, right in (
-        ("threads", w.threads, threads),
-        ("exclusive", w.exclusive, False),
-        ("fixed", w.fixed, False),
-        ("ranks", sum(p.ranks for p in w.placements), request.ranks),
-        ("cores", w.cores, request.ranks * threads),
-        ("seconds", w.duration, math.ceil(request.runtime / partition.speed)),
-    ):
-        if planned != right:
-            yield f"{w.name}: {what} is {planned}, not {right}"
-    most = min(within.start + within.walltime - w.start, request.walltime or math.inf)
-    if not w.duration <= w.walltime <= most:
-        yield f"{w.name}: walltime {w.walltime} s is not between {w.duration} s and {most} s"
-    if len(set(w.nodes)) < len(w.nodes) or any(p.ranks < 1 for p in w.placements):
-        yield f"{w.name}: a node is listed twice or without ranks"
-    for p in w.placements:
-        if p.partition != w.partition or not 0 <= p.node < within.nodes:
-            yield f"{w.name}: there is no node {p.node} in an allocation of {within.nodes}"
 
 
-def bad_allocations(plan: Plan) -> Iterator[str]:
-    """Yield where allocations are not what the cluster, the budget or their order lets them be."""
-    for number, a in enumerate(plan.allocations, 1):
-        for complaint in _bad_allocation(plan, a):
-            yield f"allocation {number}: {complaint}"
-    for number, (before, after) in enumerate(pairwise(plan.allocations), 2):
-        if after.start < before.finish:
-            yield (
-                f"allocation {number}: starts at {after.start} s, before the one before ends at "
-                f"{before.finish} s"
-            )
+@dataclass(frozen=True, kw_only=True)
+class AllocationPlan(BasePlan):
+    """A campaign in allocations of whole nodes, one after the other.
+
+    The lower bound is that of the nodes which the allocations have: with more nodes, a plan may
+    end sooner. So such a plan is never proved optimal, nor is a deadline proved out of reach.
+
+    Parameters
+    ----------
+    allocations
+        In order of start.
+    """
+
+    allocations: tuple[Allocation, ...]
+
+    optimal = provably_late = False
+
+    @cached_property
+    def workflows(self) -> tuple[PlannedWorkflow, ...]:
+        """All workflows, with times of the whole campaign, as those of a `Plan` are ordered."""
+        workflows = [w for a in self.allocations for w in a.workflows]
+        return tuple(sorted(workflows, key=lambda w: (w.start, -w.upward_rank)))
+
+    @cached_property
+    def by_name(self) -> Mapping[str, PlannedWorkflow]:
+        """Planned workflows by name."""
+        return {w.name: w for w in self.workflows}
+
+    @property
+    def jobs(self) -> tuple[PlannedJob, ...]:
+        """The jobs that are submitted: the allocations."""
+        cores = {p.name: p.cores for p in self.cluster.partitions}
+        return tuple(
+            PlannedJob(a.partition, a.qos, a.nodes * cores[a.partition], a.duration)
+            for a in self.allocations
+        )
+
+    @property
+    def makespan(self) -> int:
+        """Seconds from the start of the campaign to its end."""
+        return max((a.finish for a in self.allocations), default=self.start)
+
+    @property
+    def peak_nodes(self) -> int:
+        """The nodes of the largest allocation."""
+        return max((a.nodes for a in self.allocations), default=0)
+
+    @property
+    def critical_chain(self) -> tuple[str, ...]:
+        """Names of a chain of workflows without a pause that leads to the end of the plan.
+
+        Each waits for the one before, or for the allocation of the one before to end.
+        """
+        chain: tuple[str, ...] = ()
+        start = self.makespan
+        for a in reversed(self.allocations):
+            if a.finish != start:
+                break
+            chain = a.plan.critical_chain + chain
+            start = a.start + a.plan.by_name[chain[0]].start
+        return chain
 
 
-def _bad_allocation(plan: Plan, a: Allocation) -> Iterator[str]:
-    pairs = {(p.name, q.name): (p, q) for p, q in plan.cluster.pairs()}
-    if (a.partition, a.qos or "") not in pairs:
-        yield f"there is no {a.partition} with QOS {a.qos}"
-        return
-    partition, qos = pairs[a.partition, a.qos or ""]
-    cores, budget = a.nodes * partition.cores, plan.campaign.budget
-    for what, have, limit, owner in (
-        ("nodes", a.nodes, partition.nodes, f"{partition.name} has"),
-        ("nodes", a.nodes, qos.nodes_per_job, f"QOS {qos.name} gives a job"),
-        ("nodes", a.nodes, budget.nodes, "the budget is"),
-        ("cores", cores, qos.cores_per_job, f"QOS {qos.name} gives a job"),
-        ("cores", cores, qos.cores, f"QOS {qos.name} lets"),
-        ("cores", cores, budget.cores, "the budget is"),
-        ("seconds of walltime", a.walltime, longest(partition, qos), "the longest is"),
-    ):
-        if limit is not None and have > limit:
-            yield f"has {have} {what}, {owner} {limit}"
-    if a.nodes < 1 or a.duration < 1 or a.start < plan.start or a.walltime < a.duration:
-        yield f"{a.nodes} nodes from {a.start} s to {a.finish} s, for {a.walltime} s, is none"
-    if not any(a.holds(w) for w in plan.workflows):
-        yield "no workflow runs in it"
-    if qos.debug:
-        for name, workflow in plan.campaign.workflows.items():
-            if workflow.request.qos != qos.name:
-                yield f"QOS {qos.name} must be named, and {name} does not"
-    for r in plan.reservations:
-        mine = r.partition == a.partition and (r.node is None or r.node < a.nodes)
-        if mine and r.start < a.finish and a.start < r.finish:
-            yield f"a reservation is on its nodes from {r.start} s to {r.finish} s"
+AnyPlan = Plan | AllocationPlan
+"""A plan whose workflows are jobs, or one whose workflows are steps in allocations."""
+
+
+def of_jobs(plan: AnyPlan) -> Plan:
+    """Return a plan as one that can be carried out: each workflow is a job of its own.
+
+    Raises
+    ------
+    ConfigError
+        If it is a plan of allocations.
+    """
+    if isinstance(plan, AllocationPlan):
+        message = (
+            "a plan of shape 'allocation' can be planned, not carried out, simulated or proved"
+        )
+        hint = "`socm plan CAMPAIGN --shape jobs --output plan.json` makes each workflow a job"
+        raise ConfigError(Problem(message=message, hint=hint))
+    return plan
+
+
+def inside(cluster: Cluster, partition: Partition, nodes: int) -> Cluster:
+    """Return the inside of an allocation: a cluster of its nodes, which steps share, without QOS.
+
+    Examples
+    --------
+    >>> cpu = Partition(name="cpu", nodes=100, cores=8, memory=1000, exclusive=True)
+    >>> cluster = inside(Cluster(name="c", partitions=(cpu,)), cpu, 4)
+    >>> cluster.partitions[0].nodes, cluster.partitions[0].exclusive
+    (4, False)
+    """
+    shared = replace(partition, nodes=nodes, exclusive=False, walltime=None)
+    return Cluster(name=cluster.name, partitions=(shared,))
+
+
+def part(campaign: Campaign, names: Collection[str]) -> Campaign:
+    """Return the part of a campaign that runs in one allocation.
+
+    What its workflows need of others is done when the allocation starts, so such dependencies are
+    left out; so are the partition and the QOS that a workflow names, the budget and the deadline,
+    which concern the allocation.
+
+    Parameters
+    ----------
+    names
+        The workflows; names that are not in the campaign are ignored.
+
+    Examples
+    --------
+    >>> from socm.model.campaign import ResourceRequest, Workflow
+    >>> hour = ResourceRequest(runtime=3600, qos="day")
+    >>> campaign = Campaign.of("c", [
+    ...     Workflow(name="a", request=hour),
+    ...     Workflow(name="b", request=hour, depends=("a",)),
+    ... ])
+    >>> b = part(campaign, {"b"}).workflows["b"]
+    >>> b.depends, b.request.qos
+    ((), None)
+    """
+    workflows = {
+        name: replace(
+            w,
+            depends=tuple(parent for parent in w.depends if parent in names),
+            request=replace(w.request, partition=None, qos=None),
+        )
+        for name, w in campaign.workflows.items()
+        if name in names
+    }
+    return replace(campaign, workflows=workflows, budget=Budget(), deadline=None)

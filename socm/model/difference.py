@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
+from socm.model.allocation import AnyPlan
 from socm.model.campaign import Campaign, Workflow
 from socm.model.cluster import Cluster
-from socm.model.plan import Plan, PlannedWorkflow
+from socm.model.placement import PlannedWorkflow
 
 
 class Change(NamedTuple):
@@ -35,7 +36,7 @@ class Side(NamedTuple):
 
     campaign: Campaign
     cluster: Cluster
-    plan: Plan | None
+    plan: AnyPlan | None
     reasons: tuple[str, ...] = ()
 
 

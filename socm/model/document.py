@@ -6,25 +6,35 @@ Within a version keys may be added; none is removed or means something else.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from socm.errors import ConfigError, InvalidPlan, Problem
-from socm.model.allocation import Allocation
-from socm.model.campaign import Campaign
-from socm.model.cluster import Cluster
+from socm.model.allocation import Allocation, AllocationPlan, AnyPlan, inside, part
+from socm.model.check import check_plan
+from socm.model.entries import (
+    AllocationEntry,
+    PlanFile,
+    WorkflowEntry,
+    faults_of_campaign,
+    faults_of_cluster,
+    too_large,
+)
 from socm.model.outcome import Simulation
-from socm.model.plan import Placement, Plan, PlannedWorkflow, Reservation
+from socm.model.placement import PlannedWorkflow
+from socm.model.plan import BasePlan, Plan
+from socm.words import reason_of
 
 PLAN_SCHEMA = "socm.plan/1"
 SIMULATION_SCHEMA = "socm.simulation/1"
 
 
-def plan_document(plan: Plan) -> dict[str, Any]:
+def plan_document(plan: AnyPlan) -> dict[str, Any]:
     """Return a plan as JSON data: all that is needed to carry it out."""
     return {
         "schema": PLAN_SCHEMA,
@@ -32,7 +42,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "cluster": asdict(plan.cluster),
         "fingerprint": plan.campaign.fingerprint,
         "policy": plan.campaign.policy,
-        "shape": plan.shape,
+        "shape": "jobs" if isinstance(plan, Plan) else "allocation",
         "start_s": plan.start,
         "deadline_s": plan.campaign.deadline,
         "makespan_s": plan.makespan,
@@ -40,7 +50,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "gap": plan.gap,
         "certificate": {
             "bound_s": plan.lower_bound,
-            "by": plan.proved_by,
+            "by": plan.proved_by if isinstance(plan, Plan) else "bounds",
             "optimal": plan.optimal,
         },
         "feasible": plan.feasible,
@@ -48,43 +58,25 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "core_hours": plan.core_hours,
         "node_hours": plan.node_hours,
         "charged_core_hours": plan.charged_core_hours,
-        "critical_path": list(plan.critical_path),
+        "critical_path": list(plan.critical_chain),
         "reservations": [asdict(r) for r in plan.reservations],
         "warnings": list(plan.warnings),
-        "allocations": [
-            {
-                "partition": a.partition,
-                "qos": a.qos,
-                "nodes": a.nodes,
-                "start_s": a.start,
-                "finish_s": a.finish,
-                "walltime_s": a.walltime,
-            }
-            for a in plan.allocations
-        ],
+        "allocations": []
+        if isinstance(plan, Plan)
+        else [{**AllocationEntry.written(a), "finish_s": a.finish} for a in plan.allocations],
         "workflows": [_planned(plan, w) for w in plan.workflows],
     }
 
 
-def _planned(plan: Plan, w: PlannedWorkflow) -> dict[str, Any]:
+def _planned(plan: AnyPlan, w: PlannedWorkflow) -> dict[str, Any]:
     workflow = plan.campaign.workflows[w.name]
     return {
-        "name": w.name,
+        **WorkflowEntry.written(w),
         "kind": workflow.kind,
-        "start_s": w.start,
-        "finish_s": w.finish,
         "runtime_s": w.duration,
-        "walltime_s": w.walltime,
-        "partition": w.partition,
-        "qos": w.qos,
         "ranks": workflow.request.ranks,
-        "threads": w.threads,
         "memory_mb": workflow.request.memory,
         "gpus": workflow.request.gpus,
-        "exclusive": w.exclusive,
-        "cores": w.cores,
-        "upward_rank_s": w.rank,
-        "fixed": w.fixed,
         "depends": list(workflow.depends),
         "placements": [p._asdict() for p in w.placements],
     }
@@ -161,58 +153,7 @@ def quantile(values: Any, share: float) -> float | None:
     return float(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
 
 
-_Seconds = Annotated[int, Field(ge=0, le=10**12)]
-
-
-class _PlacementEntry(BaseModel):
-    partition: str
-    node: int
-    ranks: int
-
-
-class _PlannedEntry(BaseModel):
-    name: str
-    start_s: _Seconds
-    finish_s: _Seconds
-    walltime_s: _Seconds
-    partition: str
-    qos: str | None
-    threads: Annotated[int, Field(ge=1)]
-    exclusive: bool
-    cores: int
-    upward_rank_s: Annotated[float, Field(ge=0, le=1e12)] = 0.0
-    fixed: bool = False
-    placements: tuple[_PlacementEntry, ...]
-
-
-class _AllocationEntry(BaseModel):
-    partition: str
-    qos: str | None
-    nodes: Annotated[int, Field(ge=1)]
-    start_s: _Seconds
-    finish_s: _Seconds
-    walltime_s: _Seconds
-
-
-class _Certificate(BaseModel):
-    by: Literal["bounds", "CP-SAT"] = "bounds"
-
-
-class _PlanFile(BaseModel):
-    campaign: Campaign
-    cluster: Cluster
-    shape: Literal["jobs", "allocation"] = "jobs"
-    allocations: tuple[_AllocationEntry, ...] = ()
-    start_s: _Seconds = 0
-    lower_bound_s: _Seconds
-    certificate: _Certificate = _Certificate()
-    fingerprint: str
-    reservations: tuple[Reservation, ...] = ()
-    warnings: tuple[str, ...] = ()
-    workflows: tuple[_PlannedEntry, ...]
-
-
-def read_plan(path: Path) -> Plan:
+def read_plan(path: Path) -> AnyPlan:
     """Read a plan from a file, and prove it.
 
     Raises
@@ -222,91 +163,103 @@ def read_plan(path: Path) -> Plan:
     InvalidPlan
         If the plan breaks a dependency, a capacity or a limit.
     """
-    file = str(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
-    except OSError as error:
-        message = f"cannot be read: {(error.strerror or str(error)).lower()}"
-        raise ConfigError(Problem(file=file, message=message)) from error
-    except json.JSONDecodeError as error:
-        problem = Problem(file=file, line=error.lineno, column=error.colno, message=error.msg)
-        raise ConfigError(problem) from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(Problem(file=file, message=f"is not JSON: {error}")) from error
-    schema = data.get("schema") if isinstance(data, Mapping) else None
-    if schema != PLAN_SCHEMA:
-        problem = Problem(
-            file=file,
-            message=f"is not a plan: its schema is {schema!r}, not {PLAN_SCHEMA!r}",
-            hint="`socm plan CAMPAIGN --output plan.json` makes one",
-        )
-        raise ConfigError(problem)
-    try:
-        plan = _plan(data)
-    except ValidationError as error:
-        problems = [
-            Problem(file=file, message=f"{'.'.join(map(str, e['loc']))}: {e['msg']}")
-            for e in error.errors()
-        ]
-        raise ConfigError(*problems) from error
+        plan = _plan(_file(_json(path)))
+        check_plan(plan)
     except ConfigError as error:
-        problems = [Problem(file=file, message=p.message, hint=p.hint) for p in error.problems]
-        raise ConfigError(*problems) from error
-    if plan.campaign.fingerprint != data["fingerprint"]:
-        problem = Problem(
-            file=file,
-            message="its campaign was changed after it was planned",
-            hint="plan the changed campaign anew with `socm plan`",
-        )
-        raise ConfigError(problem)
-    try:
-        plan.check()
+        raise ConfigError(*(replace(p, file=str(path)) for p in error.problems)) from error
     except InvalidPlan as error:
-        raise InvalidPlan(f"{file}: {violation}" for violation in error.violations) from None
+        raise InvalidPlan(f"{path}: {violation}" for violation in error.violations) from None
     return plan
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_a_number)
+    except OSError as error:
+        raise ConfigError(Problem(message=f"cannot be read: {reason_of(error)}")) from error
+    except json.JSONDecodeError as error:
+        problem = Problem(line=error.lineno, column=error.colno, message=error.msg)
+        raise ConfigError(problem) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(Problem(message=f"is not JSON: {error}")) from error
 
 
-def _plan(data: Any) -> Plan:
-    file = _PlanFile.model_validate(data)
-    return Plan(
-        campaign=file.campaign,
-        cluster=file.cluster,
-        workflows=tuple(
-            PlannedWorkflow(
-                name=w.name,
-                partition=w.partition,
-                qos=w.qos,
-                placements=tuple(Placement(p.partition, p.node, p.ranks) for p in w.placements),
-                threads=w.threads,
-                exclusive=w.exclusive,
-                cores=w.cores,
-                start=w.start_s,
-                finish=w.finish_s,
-                walltime=w.walltime_s,
-                rank=w.upward_rank_s,
-                fixed=w.fixed,
-            )
-            for w in file.workflows
-        ),
-        lower_bound=file.lower_bound_s,
-        start=file.start_s,
-        reservations=file.reservations,
-        shape=file.shape,
-        allocations=tuple(
-            Allocation(
-                partition=a.partition,
-                qos=a.qos,
-                nodes=a.nodes,
-                start=a.start_s,
-                finish=a.finish_s,
-                walltime=a.walltime_s,
-            )
-            for a in file.allocations
-        ),
-        warnings=file.warnings,
-        proved_by=file.certificate.by,
-    )
+def _not_a_number(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+def _file(data: Any) -> PlanFile:
+    """Return what is read of a plan, if a campaign and a cluster file may say the same."""
+    schema = data.get("schema") if isinstance(data, Mapping) else None
+    if schema != PLAN_SCHEMA:
+        message = f"is not a plan: its schema is {schema!r}, not {PLAN_SCHEMA!r}"
+        hint = "`socm plan CAMPAIGN --output plan.json` makes one"
+        raise ConfigError(Problem(message=message, hint=hint))
+    if too_large(data):
+        raise ConfigError(Problem(message="has a number that is too large"))
+    try:
+        file = PlanFile.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(*_problems(error)) from error
+    if file.campaign.fingerprint != file.fingerprint:
+        message = "its campaign was changed after it was planned"
+        hint = "plan the changed campaign again with `socm plan`"
+        raise ConfigError(Problem(message=message, hint=hint))
+    if faults := [*faults_of_campaign(file.campaign), *faults_of_cluster(file.cluster)]:
+        raise ConfigError(*(Problem(message=fault) for fault in faults))
+    return file
+
+
+def _problems(error: ValidationError) -> Iterator[Problem]:
+    """Yield what pydantic found, with the place of each in the file."""
+    for found in error.errors():
+        place = ".".join(map(str, found["loc"]))
+        message = found["msg"].removeprefix("Value error, ").replace("Input should", "should")
+        yield Problem(message=f"{place}: {message}")
+
+
+def _plan(file: PlanFile) -> AnyPlan:
+    common = {field.name: getattr(file, field.name) for field in fields(BasePlan)}
+    workflows = [PlannedWorkflow(**dict(entry)) for entry in file.workflows]
+    if file.shape == "allocation":
+        return AllocationPlan(**common, allocations=tuple(_allocations(file, workflows)))
+    if file.allocations:
+        raise InvalidPlan(["it has allocations, and each workflow is a job of its own"])
+    return Plan(**common, workflows=tuple(workflows), proved_by=file.certificate.by)
+
+
+def _allocations(file: PlanFile, workflows: Sequence[PlannedWorkflow]) -> Iterator[Allocation]:
+    """Yield the allocations, each with the workflows that start while it is the last to start."""
+    starts = [a.start for a in file.allocations]
+    within: list[list[PlannedWorkflow]] = [[] for _ in starts]
+    faults = []
+    if starts != sorted(starts):
+        faults.append("its allocations are not in the order of their starts")
+    faults += [
+        f"allocation {number}: there is no partition {a.partition!r}"
+        for number, a in enumerate(file.allocations, 1)
+        if a.partition not in file.cluster.by_partition
+    ]
+    for w in workflows:
+        number = bisect_right(starts, w.start)
+        if number == 0:
+            faults.append(f"{w.name}: starts at {w.start} s, before any allocation")
+        elif w.qos != file.allocations[number - 1].qos:
+            qos = file.allocations[number - 1].qos
+            faults.append(f"{w.name}: has QOS {w.qos}, its allocation {number} has QOS {qos}")
+        else:
+            within[number - 1].append(w)
+    if faults:
+        raise InvalidPlan(faults)
+    for a, steps in zip(file.allocations, within, strict=True):
+        plan = Plan(
+            campaign=part(file.campaign, {w.name for w in steps}),
+            cluster=inside(file.cluster, file.cluster.by_partition[a.partition], a.nodes),
+            workflows=tuple(
+                replace(w, qos=None, start=w.start - a.start, finish=w.finish - a.start)
+                for w in steps
+            ),
+            lower_bound=0,
+        )
+        yield Allocation(**dict(a), plan=plan)

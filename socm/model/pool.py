@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from socm.model.cluster import Cluster
 from socm.model.demand import Demand
-from socm.model.plan import Placement, Reservation
+from socm.model.placement import Placement, Reservation
 
 
 @dataclass(slots=True)

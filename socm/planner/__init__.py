@@ -8,8 +8,10 @@ from dataclasses import replace
 from socm.errors import ConfigError, Infeasible, Problem
 from socm.garbage import no_collection
 from socm.model.campaign import Campaign
+from socm.model.check import check_plan
 from socm.model.cluster import Cluster, Option
-from socm.model.plan import Plan, PlannedWorkflow, Reservation
+from socm.model.placement import PlannedWorkflow, Reservation
+from socm.model.plan import Plan
 from socm.planner.bounds import lower_bound
 from socm.planner.bounds.destructive import MOST
 from socm.planner.effort import USUAL, Effort
@@ -99,7 +101,7 @@ def plan_campaign(
     )
     instance = replace(instance, bound=_bound(instance, options, effort))
     workflows = policy(instance, effort).planned(instance, upward_rank(instance))
-    workflows.sort(key=lambda w: (w.start, -w.rank))
+    workflows.sort(key=lambda w: (w.start, -w.upward_rank))
     plan = Plan(
         campaign=campaign,
         cluster=cluster,
@@ -109,7 +111,7 @@ def plan_campaign(
         reservations=reservations,
         warnings=tuple(_warnings(workflows, options)),
     )
-    plan.check()
+    check_plan(plan)
     return plan
 
 

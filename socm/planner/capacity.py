@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from socm.model.cluster import Partition
-from socm.model.plan import PlannedWorkflow, Reservation
+from socm.model.placement import PlannedWorkflow, Reservation
 from socm.planner.instance import Instance, Rooms, Shape, Way
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from socm.model.campaign import Campaign, ResourceRequest
 from socm.model.cluster import Admission, Cluster, Option
-from socm.model.plan import PlannedWorkflow, Reservation
+from socm.model.placement import PlannedWorkflow, Reservation
 
 
 class Shape(NamedTuple):

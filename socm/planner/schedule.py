@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from socm.model.plan import Placement, PlannedWorkflow
+from socm.model.placement import Placement, PlannedWorkflow
 from socm.planner.instance import Instance, Rooms, Way
 
 
@@ -54,7 +54,7 @@ class Schedule:
                     start=self.start[k],
                     finish=self.start[k] + way.duration,
                     walltime=way.option.walltime,
-                    rank=rank[k],
+                    upward_rank=rank[k],
                 )
                 for k, way in enumerate(self.ways)
             ),

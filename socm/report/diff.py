@@ -10,8 +10,8 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from socm.model.allocation import AnyPlan
 from socm.model.difference import Change, Difference, Side
-from socm.model.plan import Plan
 from socm.planner.whynot.words import names_in_words
 from socm.units import (
     duration_text,
@@ -66,7 +66,7 @@ def _side(side: Side) -> dict[str, Any]:
     }
 
 
-def margin(plan: Plan) -> int | None:
+def margin(plan: AnyPlan) -> int | None:
     """Return the seconds from a plan's end to its deadline; `None` if there is none."""
     deadline = plan.campaign.deadline
     return None if deadline is None else deadline - plan.makespan
@@ -107,7 +107,7 @@ def figures_table(a: Side, b: Side, names: tuple[str, str]) -> Table:
 _MORE = ("less", "more")
 
 
-def _verdict(plan: Plan) -> str:
+def _verdict(plan: AnyPlan) -> str:
     if plan.campaign.deadline is None:
         return "no deadline"
     return "in time" if plan.feasible else "late"

@@ -10,10 +10,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from socm.errors import Infeasible
-from socm.model.plan import Plan
+from socm.model.allocation import AnyPlan
 from socm.units import format_core_hours, format_count, format_duration, format_walltime
 
-Shapes = Mapping[str, Plan | Infeasible]
+Shapes = Mapping[str, AnyPlan | Infeasible]
 """What each shape comes to: a plan, or the reasons why there is none."""
 
 
@@ -21,7 +21,7 @@ def shapes_table(shapes: Shapes) -> Table:
     """Return a table of what the shapes of a campaign come to."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("shape", no_wrap=True)
-    plans = [plan for plan in shapes.values() if isinstance(plan, Plan)]
+    plans = [plan for plan in shapes.values() if not isinstance(plan, Infeasible)]
     charged = any(round(p.charged_core_hours) != round(p.core_hours) for p in plans)
     columns = ["makespan", "margin", "nodes", "jobs", "node-h", "core-h"]
     for name in [*columns, *(["charged"] if charged else [])]:
@@ -37,7 +37,7 @@ def shapes_table(shapes: Shapes) -> Table:
             format_walltime(plan.makespan),
             "-" if deadline is None else format_duration(deadline - plan.makespan),
             format_count(plan.peak_nodes),
-            format_count(_jobs(plan)),
+            format_count(len(plan.jobs)),
             format_core_hours(plan.node_hours),
             format_core_hours(plan.core_hours),
             *([format_core_hours(plan.charged_core_hours)] if charged else []),
@@ -57,7 +57,7 @@ def shapes_rows(shapes: Shapes) -> list[dict[str, Any]]:
             "makespan_s": plan.makespan,
             "feasible": plan.feasible,
             "nodes": plan.peak_nodes,
-            "jobs": _jobs(plan),
+            "jobs": len(plan.jobs),
             "core_hours": plan.core_hours,
             "node_hours": plan.node_hours,
             "charged_core_hours": plan.charged_core_hours,
@@ -67,11 +67,6 @@ def shapes_rows(shapes: Shapes) -> list[dict[str, Any]]:
     ]
 
 
-def _jobs(plan: Plan) -> int:
-    """What SLURM is asked for: an allocation is one job, whatever runs in it."""
-    return len(plan.allocations) if plan.shape == "allocation" else len(plan.workflows)
-
-
-def _tiers(plan: Plan) -> list[str]:
+def _tiers(plan: AnyPlan) -> list[str]:
     """Name the QOS that are used, the one with the most workflows first."""
     return [qos for qos, _ in Counter(w.qos for w in plan.workflows if w.qos).most_common()]

@@ -69,7 +69,7 @@ def sizing_reasons(sizing: Sizing) -> Iterator[str]:
             f"with all {_nodes(everything)} of {plan.cluster.name} no plan ends before "
             f"{format_duration(sizing.bound)} (lower bound)"
         )
-        yield f"the longest chain is {_chain(plan.critical_path)}"
+        yield f"the longest chain is {_chain(plan.critical_chain)}"
         return
     if sizing.floor > 1:
         fewer = f"with {_nodes(sizing.floor - 1)}" + " or fewer" * (sizing.floor > 2)

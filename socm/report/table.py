@@ -10,8 +10,9 @@ from rich.table import Table
 
 from socm.config.findings import Resolved
 from socm.config.schema import kebab
+from socm.model.allocation import AnyPlan
 from socm.model.cluster import Cluster
-from socm.model.plan import Plan, PlannedWorkflow
+from socm.model.placement import PlannedWorkflow
 from socm.units import (
     HOUR,
     format_core_hours,
@@ -27,8 +28,8 @@ NARROW = 70
 """Below these, it shows only who runs when."""
 
 
-def plan_table(plan: Plan, workflows: Sequence[PlannedWorkflow], *, width: int = 80) -> Table:
-    """Return a table of planned workflows, those on the critical path in bold.
+def plan_table(plan: AnyPlan, workflows: Sequence[PlannedWorkflow], *, width: int = 80) -> Table:
+    """Return a table of planned workflows, those on the critical chain in bold.
 
     Where there is room, ranks and threads are in it too.
     """
@@ -48,7 +49,7 @@ def plan_table(plan: Plan, workflows: Sequence[PlannedWorkflow], *, width: int =
     if not narrow:
         table.add_column("walltime", justify="right", no_wrap=True)
         table.add_column("core-h", justify="right", footer=format_core_hours(plan.core_hours))
-    critical = set(plan.critical_path)
+    critical = set(plan.critical_chain)
     for w in workflows:
         request = plan.campaign.workflows[w.name].request
         table.add_row(
@@ -133,7 +134,7 @@ def cluster_sources(cluster: Cluster) -> Iterable[tuple[str, str]]:
         yield name, "; ".join(part for part in parts if part)
 
 
-def campaign_table(plan: Plan) -> Table:
+def campaign_table(plan: AnyPlan) -> Table:
     """Return how many workflows of each kind there are, and what they take."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_footer=True, padding=(0, 1, 0, 0))
     table.add_column("kind", footer="all", no_wrap=True)
@@ -163,14 +164,14 @@ def campaign_table(plan: Plan) -> Table:
     return table
 
 
-def exceptions(plan: Plan, most: int) -> list[PlannedWorkflow]:
+def exceptions(plan: AnyPlan, most: int) -> tuple[PlannedWorkflow, ...]:
     """Return the workflows of a long plan that one would ask about, by start.
 
-    Those on the critical path, and then the largest by core-hours.
+    Those on the critical chain, and then the largest by core-hours.
     """
-    critical = set(plan.critical_path)
+    critical = set(plan.critical_chain)
     ranked = sorted(plan.workflows, key=lambda w: (w.name not in critical, -w.cores * w.duration))
-    return sorted(ranked[:most], key=lambda w: (w.start, -w.rank))
+    return tuple(sorted(ranked[:most], key=lambda w: (w.start, -w.upward_rank)))
 
 
 def resolved_table(values: Iterable[Resolved]) -> Table:

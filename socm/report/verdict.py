@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from socm.model.allocation import AllocationPlan, AnyPlan
 from socm.model.document import quantile
 from socm.model.outcome import Simulation
-from socm.model.plan import Plan
 from socm.units import (
     HOUR,
     format_core_hours,
@@ -24,7 +24,7 @@ SURE = 0.9
 """From this probability on, a deadline is said to hold."""
 
 
-def plan_verdict(plan: Plan) -> str:
+def plan_verdict(plan: AnyPlan) -> str:
     """Say whether a plan meets its deadline, in one line.
 
     Bound, makespan and deadline stand side by side where it does not.
@@ -39,7 +39,7 @@ def plan_verdict(plan: Plan) -> str:
         )
     why = (
         "no plan can meet it on this cluster and budget"
-        if plan.shape == "jobs" and plan.lower_bound > deadline
+        if plan.provably_late
         else "a better plan might exist, but none was found"
     )
     return (
@@ -68,7 +68,7 @@ def proof_verdict(proof: Proof) -> str:
 _BY = {"bounds": "our lower bounds", "CP-SAT": "CP-SAT"}
 
 
-def _gap(plan: Plan) -> str:
+def _gap(plan: AnyPlan) -> str:
     """Say how far a plan may be from the best."""
     if plan.optimal:
         return "proved optimal"
@@ -115,18 +115,19 @@ def before(seconds: float) -> str:
     return f"{format_duration(abs(seconds))} {'before' if seconds > 0 else 'after'}"
 
 
-def plan_facts(plan: Plan) -> Iterator[tuple[str, str]]:
+def plan_facts(plan: AnyPlan) -> Iterator[tuple[str, str]]:
     """Yield the facts of a plan, each with its name."""
     yield "lower bound", f"{format_duration(plan.lower_bound)} ({_gap(plan)})"
     yield "nodes", f"{format_count(plan.peak_nodes)} at the peak"
-    yield from _allocation_facts(plan)
+    if isinstance(plan, AllocationPlan):
+        yield from _allocation_facts(plan)
     yield "core-hours", format_core_hours(plan.core_hours)
     if round(plan.charged_core_hours) != round(plan.core_hours):
         yield "charged", f"{format_core_hours(plan.charged_core_hours)} core-hours"
     yield "budget", budget_in_words(plan)
 
 
-def _allocation_facts(plan: Plan) -> Iterator[tuple[str, str]]:
+def _allocation_facts(plan: AllocationPlan) -> Iterator[tuple[str, str]]:
     """Yield what is requested, and how much of it the workflows use."""
     for number, a in enumerate(plan.allocations, 1):
         which = f" {number}" if len(plan.allocations) > 1 else ""
@@ -142,7 +143,7 @@ def _allocation_facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "node-hours", f"{format_core_hours(plan.node_hours)}, of which {used:.0%} are used"
 
 
-def budget_in_words(plan: Plan) -> str:
+def budget_in_words(plan: AnyPlan) -> str:
     """Say how much a campaign may use at once."""
     budget = plan.campaign.budget
     parts = [

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster
-from socm.model.plan import Plan, PlannedWorkflow
+from socm.model.placement import PlannedWorkflow
+from socm.model.plan import Plan
 from socm.planner import Effort, plan_campaign
 from socm.planner.policies import Policy
 from socm.testing.strategies import pairs, reservations

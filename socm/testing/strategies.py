@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
-from socm.model.plan import Reservation
+from socm.model.placement import Reservation
 
 SHORT = st.integers(1, 9)
 """Runtimes for brute force that looks at every second."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster, Option
-from socm.model.plan import PlannedWorkflow
+from socm.model.placement import PlannedWorkflow
 from socm.planner.bounds.destructive import MOST, Work, destructive_bound
 from socm.planner.bounds.machines import Floats, Options, demands
 

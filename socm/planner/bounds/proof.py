@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from socm.errors import ConfigError, InvalidPlan, Problem
+from socm.model.check import check_plan
 from socm.model.plan import Plan
 from socm.planner.bounds import lower_bound
 from socm.planner.bounds.machines import Options
@@ -74,8 +75,7 @@ def prove(plan: Plan, *, seconds: float = 60.0, workers: int = WORKERS, seed: in
     Raises
     ------
     ConfigError
-        If OR-Tools is not installed, or workflows are steps in allocations: what is proved here
-        rests on the limits of jobs.
+        If OR-Tools is not installed.
 
     References
     ----------
@@ -83,12 +83,6 @@ def prove(plan: Plan, *, seconds: float = 60.0, workers: int = WORKERS, seed: in
     https://doi.org/10.4230/LIPIcs.CP.2023.3
     """
     begin = time.monotonic()
-    if plan.shape != "jobs":
-        problem = Problem(
-            message="a proof is for plans in which each workflow is a job",
-            hint="`socm plan CAMPAIGN --prove` makes such a plan, and looks for a shorter one",
-        )
-        raise ConfigError(problem)
     try:
         import ortools  # noqa: F401
     except ImportError as error:
@@ -149,11 +143,13 @@ def _planned_in_order(plan: Plan, options: Options, order: Sequence[str]) -> Pla
     )
     place = {name: k for k, name in enumerate(order)}
     schedule = serial(instance, [(place[name],) for name in instance.names])
-    workflows = schedule.planned(instance, [plan.by_name[name].rank for name in instance.names])
-    workflows.sort(key=lambda w: (w.start, -w.rank))
+    workflows = schedule.planned(
+        instance, [plan.by_name[name].upward_rank for name in instance.names]
+    )
+    workflows.sort(key=lambda w: (w.start, -w.upward_rank))
     again = replace(plan, workflows=tuple(workflows))
     try:
-        again.check()
+        check_plan(again)
     except InvalidPlan:
         return None
     return again

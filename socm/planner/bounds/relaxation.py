@@ -206,7 +206,7 @@ class Relaxation:
         from ortools.sat.python import cp_model
 
         jobs = self._jobs
-        rank = {w.name: w.rank for w in self._plan.workflows}
+        rank = {w.name: w.upward_rank for w in self._plan.workflows}
 
         class Listener(cp_model.CpSolverSolutionCallback):
             def on_solution_callback(self) -> None:

@@ -2,48 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, product
 
-from socm.model.allocation import Allocation
-from socm.model.campaign import Budget, Campaign
+from socm.model.allocation import Allocation, AllocationPlan, inside, part
+from socm.model.campaign import Campaign
+from socm.model.check import check_plan
 from socm.model.cluster import WALLTIME_FACTOR, Cluster, Partition, usual_walltime
-from socm.model.plan import Plan, PlannedWorkflow
+from socm.model.placement import PlannedWorkflow
+from socm.model.plan import Plan
 from socm.planner.policies import Planner
-from socm.planner.sizing.frames import Cut, Frame, frames_of, inside
+from socm.planner.sizing.frames import Cut, Frame, frames_of
 from socm.units import format_walltime
+from socm.words import count
 
 MOST_SIZES = 100
-"""So many sizes are planned for each goal; those left then are not tried."""
+"""The most sizes that are planned for each goal; the rest is not tried."""
 
 
 def plan_allocation(
     campaign: Campaign, cluster: Cluster, planner: Planner, *, most_sizes: int = MOST_SIZES
-) -> Plan:
-    """Lay a campaign out in the allocation that is charged least of those that make the deadline.
+) -> AllocationPlan:
+    """Plan a campaign in the cheapest allocation that meets the deadline.
 
     An allocation is one job: whole nodes for a time, charged whether they are used or not. Its
-    workflows are steps; the limits of a QOS hold for the allocation, not for them. One and a half
-    times the planned length is asked for, rounded up to a minute; that is cut to the limit of the
-    QOS only where none holds all of it. Where no QOS holds the campaign even so, allocations
-    follow one another, each with what can be done within it; no workflow straddles two.
+    workflows are steps; the limits of a QOS hold for the allocation, not for them. The walltime is
+    one and a half times the planned duration, rounded up to a minute; it is capped at the limit
+    of a QOS only if no QOS admits all of it. If no QOS admits the campaign even so, it is cut into
+    allocations that follow one another; each workflow runs in one of them.
 
-    Sizes are planned from the one that might be charged least, by the longest chain and the work
-    that there is, until no other can be charged less than the best that was found. Without a
-    deadline, or if none makes it, the shortest plan is taken, and of equal ones the cheapest.
+    Sizes are planned in the order of the least that each may be charged, by its longest path and
+    its work, until no other can be charged less than the best plan so far. Without a deadline, or
+    if no plan meets it, the shortest plan is chosen, and of equally short ones the cheapest.
 
     Parameters
     ----------
     planner
-        Lays out what an allocation holds.
+        Plans the inside of an allocation.
     most_sizes
-        So many sizes are planned for each goal; a warning of the plan tells how many were left.
+        The most sizes that are planned for each goal; a warning says how many were not tried.
+
+    Returns
+    -------
+    AllocationPlan
+        Checked. It may miss the deadline; `feasible` tells.
 
     Raises
     ------
     Infeasible
-        If no allocation holds every workflow; says for each partition and QOS why not.
+        If no allocation can hold every workflow; says for each partition and QOS why not.
 
     Examples
     --------
@@ -81,24 +89,24 @@ _CUTS = (
 """What is tried, in this order."""
 
 _Size = tuple[Frame, int]
-"""How many nodes, of which partition with which QOS."""
+"""A partition with a QOS, and a number of nodes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Batches:
-    """A campaign cut into what follows one another on empty nodes; times from each beginning."""
+    """Plans that follow one another on empty nodes; the times of each count from its start."""
 
-    steps: tuple[tuple[PlannedWorkflow, ...], ...]
+    plans: tuple[Plan, ...]
     lower_bound: int
     idle: bool  # whether some node is never used
 
     @property
-    def lengths(self) -> list[int]:
-        return [max(w.finish for w in batch) for batch in self.steps]
+    def makespan(self) -> int:
+        return sum(plan.makespan for plan in self.plans)
 
 
 class _Maker:
-    """Lays a campaign out in allocations of different sizes, each once."""
+    """Plans a campaign in allocations of different sizes, each once."""
 
     def __init__(self, campaign: Campaign, cluster: Cluster, planner: Planner, most: int) -> None:
         self._campaign = campaign
@@ -107,12 +115,11 @@ class _Maker:
         self._most = most
         self._whole: dict[tuple[str, int], Plan] = {}
 
-    def best(self, sizes: Sequence[_Size], cut: Cut, *, in_time: bool) -> Plan | None:
+    def best(self, sizes: Sequence[_Size], cut: Cut, *, in_time: bool) -> AllocationPlan | None:
         """Return the cheapest plan in time; or the shortest of all.
 
-        Sizes are tried in the order of what is least possible for each, and none after it is more
-        than the best that was found. Where a plan leaves a node idle throughout, larger sizes are
-        left out: it had no use for the node.
+        Sizes are tried in the order of the least that is possible for each, until that is more
+        than the best plan so far. If a plan leaves a node unused, larger sizes are left out.
         """
         deadline = self._campaign.deadline if in_time else None
 
@@ -146,112 +153,98 @@ class _Maker:
                 continue
             if batches.idle:
                 enough[kind] = nodes
-            seconds = sum(batches.lengths)
-            if deadline is not None and seconds > deadline:
+            if deadline is not None and batches.makespan > deadline:
                 continue
-            this = (*worth(size, seconds), len(batches.steps), tier)
+            this = (*worth(size, batches.makespan), len(batches.plans), tier)
             if best is None or this < best[0]:
                 best = (this, size, batches)
         return self._plan(*best[1], best[2], untried) if best is not None else None
 
     def _batches(self, frame: Frame, nodes: int, cut: Cut) -> _Batches | None:
-        """Cut a campaign so that each part is over within the window of an allocation.
+        """Cut a campaign so that each part ends within the window of an allocation.
 
-        What is left is laid out on empty nodes anew each time, and of that all is done that ends
-        in the window. A workflow ends after all that it depends on, so none is done too soon.
+        The rest is planned on empty nodes again and again, and each time the workflows that end
+        within the window form a batch. A workflow ends after those on which it depends, so these
+        are in the same batch or in an earlier one.
         """
         window = frame.window(cut)
         whole = self._uncut(frame.partition, nodes)
         if whole.makespan <= window:
             idle = whole.peak_nodes < nodes
-            steps = (whole.workflows,) if whole.workflows else ()
-            return _Batches(steps=steps, lower_bound=whole.lower_bound, idle=idle)
+            plans = (whole,) if whole.workflows else ()
+            return _Batches(plans=plans, lower_bound=whole.lower_bound, idle=idle)
         if not cut.into_several:
             return None
         rest = {w.name: w for w in whole.workflows}
         done, peak = [], 0
         while rest:
-            # Those that begin first, and twice what an allocation can hold: that is enough to
-            # choose from, and the whole rest would be laid out again and again.
+            # The first ones, up to twice the work that an allocation can hold: these are enough to
+            # choose from, and planning the whole rest each time would be slow.
             room = 2 * nodes * frame.partition.cores * window
             before = accumulate((w.cores * w.duration for w in rest.values()), initial=0)
-            soon = [name for name, work in zip(rest, before, strict=False) if work <= room]
-            plan = self._lay_out(frame.partition, nodes, soon)
+            soon = {name for name, work in zip(rest, before, strict=False) if work <= room}
+            plan = self._inner(frame.partition, nodes, soon)
             batch = tuple(w for w in plan.workflows if w.finish <= window)
-            assert batch, "some workflow begins at once, and none is longer than the window"
-            done.append(batch)
+            assert batch, "some workflow starts at once, and none is longer than the window"
+            done.append(self._only(plan, batch))
             peak = max(peak, plan.peak_nodes)
             for w in batch:
                 del rest[w.name]
-        return _Batches(steps=tuple(done), lower_bound=whole.lower_bound, idle=peak < nodes)
+        return _Batches(plans=tuple(done), lower_bound=whole.lower_bound, idle=peak < nodes)
 
     def _uncut(self, partition: Partition, nodes: int) -> Plan:
-        """Lay all workflows out on empty nodes, once for each number of them."""
+        """Plan all workflows on empty nodes, once for each number of nodes."""
         if (partition.name, nodes) not in self._whole:
-            plan = self._lay_out(partition, nodes, self._campaign.workflows)
+            plan = self._inner(partition, nodes, self._campaign.workflows.keys())
             self._whole[partition.name, nodes] = plan
         return self._whole[partition.name, nodes]
 
-    def _lay_out(self, partition: Partition, nodes: int, names: Iterable[str]) -> Plan:
-        """Plan workflows on empty nodes; what they depend on beside one another is over."""
-        chosen = set(names)
-        workflows = {
-            name: replace(
-                w,
-                depends=tuple(parent for parent in w.depends if parent in chosen),
-                request=replace(w.request, partition=None, qos=None),
-            )
-            for name, w in self._campaign.workflows.items()
-            if name in chosen
-        }
-        campaign = replace(self._campaign, workflows=workflows, budget=Budget(), deadline=None)
-        return self._planner(campaign, inside(self._cluster, partition, nodes))
+    def _inner(self, partition: Partition, nodes: int, names: Collection[str]) -> Plan:
+        """Plan workflows on empty nodes; all others on which they depend are done."""
+        return self._planner(part(self._campaign, names), inside(self._cluster, partition, nodes))
 
-    def _plan(self, frame: Frame, nodes: int, batches: _Batches, untried: int) -> Plan:
-        """Put batches one after the other, each in an allocation; prove the plan."""
-        qos = frame.qos.name or None
-        allocations, workflows, warnings = [], [], []
-        begin = 0
-        for steps, length in zip(batches.steps, batches.lengths, strict=True):
-            walltime = int(min(usual_walltime(length), frame.limit))
-            allocation = Allocation(
-                partition=frame.partition.name,
-                qos=qos,
-                nodes=nodes,
-                start=begin,
-                finish=begin + length,
-                walltime=walltime,
-            )
-            allocations.append(allocation)
-            if walltime < WALLTIME_FACTOR * length:
-                warnings.append(
-                    f"allocation {len(allocations)}: walltime capped at "
-                    f"{format_walltime(walltime)} by {qos or frame.partition.name}, "
-                    f"{walltime / length:.2f} × its planned length"
-                )
-            workflows += [
-                replace(
-                    w,
-                    qos=qos,
-                    start=begin + w.start,
-                    finish=begin + w.finish,
-                    walltime=min(w.walltime, walltime - w.start),
-                )
-                for w in steps
-            ]
-            begin += length
+    def _only(self, plan: Plan, workflows: tuple[PlannedWorkflow, ...]) -> Plan:
+        """Return the plan of some of its workflows, and of no others."""
+        campaign = part(self._campaign, {w.name for w in workflows})
+        return replace(plan, campaign=campaign, workflows=workflows)
+
+    def _plan(self, frame: Frame, nodes: int, batches: _Batches, untried: int) -> AllocationPlan:
+        """Put each batch into an allocation, one after the other; check the plan."""
+        allocations = tuple(_one_after_the_other(frame, nodes, batches.plans))
+        warnings = [
+            f"allocation {number}: walltime capped at {format_walltime(a.walltime)} by "
+            f"{a.qos or a.partition}, {a.walltime / a.duration:.2f} × its planned duration"
+            for number, a in enumerate(allocations, 1)
+            if a.walltime < WALLTIME_FACTOR * a.duration
+        ]
         if untried:
-            warnings.append(
-                f"{untried} sizes of allocations were not tried: one of them may do as well"
-            )
-        plan = Plan(
+            sizes = count(untried, "size")
+            warnings.append(f"{sizes} of allocations not tried: one of them may do as well")
+        plan = AllocationPlan(
             campaign=self._campaign,
             cluster=self._cluster,
-            workflows=tuple(sorted(workflows, key=lambda w: (w.start, -w.rank))),
             lower_bound=batches.lower_bound,
-            shape="allocation",
-            allocations=tuple(allocations),
+            allocations=allocations,
             warnings=tuple(warnings),
         )
-        plan.check()
+        check_plan(plan)
         return plan
+
+
+def _one_after_the_other(frame: Frame, nodes: int, plans: Sequence[Plan]) -> Iterator[Allocation]:
+    start = 0
+    for plan in plans:
+        walltime = int(min(usual_walltime(plan.makespan), frame.limit))
+        steps = tuple(
+            replace(w, walltime=min(w.walltime, walltime - w.start)) for w in plan.workflows
+        )
+        yield Allocation(
+            partition=frame.partition.name,
+            qos=frame.qos.name or None,
+            nodes=nodes,
+            start=start,
+            walltime=walltime,
+            # The bound of the whole campaign says nothing of a part; none is known.
+            plan=replace(plan, workflows=steps, lower_bound=0, warnings=()),
+        )
+        start += plan.makespan

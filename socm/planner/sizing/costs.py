@@ -9,7 +9,8 @@ from itertools import chain
 
 from socm.model.campaign import Campaign, ResourceRequest
 from socm.model.cluster import Cluster, Option
-from socm.model.plan import Plan, PlannedWorkflow
+from socm.model.placement import PlannedWorkflow
+from socm.model.plan import Plan
 from socm.planner.sizing.budgets import ways_by_nodes
 from socm.units import HOUR
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from socm.errors import Infeasible
+from socm.model.allocation import inside
 from socm.model.campaign import Campaign
 from socm.model.cluster import WALLTIME_FACTOR, Cluster, Option, Partition, Qos, longest
 from socm.planner.bounds import heads_and_tails
@@ -141,9 +142,3 @@ def _frame_of(
         work=sum(o.cores * o.duration for o in options.values()),
         tier=cluster.tiers.index(qos),
     )
-
-
-def inside(cluster: Cluster, partition: Partition, nodes: int) -> Cluster:
-    """Return the inside of an allocation: its nodes, which steps share, without a QOS."""
-    shared = replace(partition, nodes=nodes, exclusive=False, walltime=None)
-    return Cluster(name=cluster.name, partitions=(shared,))

@@ -8,7 +8,8 @@ from typing import Any
 
 from socm.model.campaign import Budget, Campaign
 from socm.model.cluster import MOST_NODES, Cluster, Partition, Qos
-from socm.model.plan import Plan, peak
+from socm.model.placement import peak
+from socm.model.plan import Plan
 from socm.planner.whynot.words import nodes_in_words
 from socm.units import format_count
 

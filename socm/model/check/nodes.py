@@ -1,26 +1,24 @@
-"""What workflows and reservations have in use on nodes, and where that is more than there is.
+"""Check that no node is used by more than fits on it.
 
-This is part of the check of a plan, so it works out for itself what ranks take of a node and shares
-no code with `socm.model.demand`, by which plans are made and carried out.
+What ranks need of a node is worked out here again: this module shares no code with
+`socm.model.demand`, by which plans are made and carried out.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from socm.model.cluster import MOST_NODES
-
-if TYPE_CHECKING:
-    from socm.model.plan import Plan, PlannedWorkflow
+from socm.model.placement import PlannedWorkflow
+from socm.model.plan import Plan
 
 _Node = tuple[str, int]
 """Name of the partition, and index in it."""
 _Change = tuple[int, int, int, int, int, int]
 """Time, 0 for an end and 1 for a start, and what it adds: workflows, cores, MB, GPUs."""
 _LARGE = 2**61
-"""What may not be reached in integers of 64 bits."""
+"""Sums stay below this, so that integers of 64 bits hold them."""
 
 
 def overfull_nodes(plan: Plan, workflows: list[PlannedWorkflow]) -> Iterator[str]:
@@ -29,12 +27,12 @@ def overfull_nodes(plan: Plan, workflows: list[PlannedWorkflow]) -> Iterator[str
     Parameters
     ----------
     workflows
-        Of the plan, those that are as the campaign and the cluster have them.
+        Those of the plan that are planned as the campaign and the cluster say.
 
     Yields
     ------
     str
-        For each node where workflows have a part in it, what is first used too much.
+        For each node that workflows help to overfill, what is first in use beyond its capacity.
     """
     crowded = _crowded(plan, workflows)
     if crowded is not None and not crowded:
@@ -71,10 +69,9 @@ def overfull_nodes(plan: Plan, workflows: list[PlannedWorkflow]) -> Iterator[str
 
 
 def _first_overload(events: list[_Change], have: tuple[int, int, int]) -> str | None:
-    """Say what of a node is first used too much, if workflows use some of it.
+    """Say what is first in use beyond the capacity of a node, if workflows use some of it.
 
-    Windows that overlap may reserve more than there is: that is no fault of who uses none of it.
-    At one instant, ends come before starts.
+    Reservations alone may exceed it: they may overlap. At one instant, ends come before starts.
     """
     used, by_workflows = [0, 0, 0], [0, 0, 0]
     for time, _, joins, *deltas in sorted(events):
@@ -88,10 +85,10 @@ def _first_overload(events: list[_Change], have: tuple[int, int, int]) -> str | 
 
 
 def _crowded(plan: Plan, workflows: list[PlannedWorkflow]) -> set[_Node] | None:
-    """Return the nodes that are overfull at any time; `None` if numbers are too large to tell.
+    """Return the nodes that are overfull at any time; `None` if numbers are too large for NumPy.
 
-    It is the same sweep, over all nodes at once: their changes are sorted by node and time and
-    added up. What a node's add up to in the end is nothing, so the next begins at nothing.
+    The sweep is made over all nodes at once: the changes are sorted by node and time and added up.
+    Those of one node add up to 0 in the end, so the next node starts at 0.
     """
     import numpy as np  # a tenth of a second to import: not for `socm --help`
 

@@ -1,0 +1,31 @@
+"""Check the limits of each QOS and the budget: what is in use at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from socm.model.placement import PlannedWorkflow, peak, peak_nodes
+from socm.model.plan import Plan
+
+
+def exceeded_limits(plan: Plan, workflows: Sequence[PlannedWorkflow]) -> Iterator[str]:
+    """Yield the limits of QOS and budget that are exceeded.
+
+    Parameters
+    ----------
+    workflows
+        Those of the plan that are planned as the campaign and the cluster say.
+    """
+    for qos in plan.cluster.tiers:
+        mine = [w for w in workflows if (w.qos or "") == qos.name]
+        most = qos.running_jobs
+        if most is not None and (jobs := peak(mine, lambda w: 1)) > most:
+            yield f"QOS {qos.name}: {jobs} jobs run at once, the limit is {most}"
+        most = qos.cores
+        if most is not None and (cores := peak(mine, lambda w: w.cores)) > most:
+            yield f"QOS {qos.name}: {cores} cores in use at once, the limit is {most}"
+    budget = plan.campaign.budget
+    if budget.cores is not None and (most := peak(workflows, lambda w: w.cores)) > budget.cores:
+        yield f"budget: {most} cores in use at once, not {budget.cores}"
+    if budget.nodes is not None and (most := peak_nodes(workflows)) > budget.nodes:
+        yield f"budget: {most} nodes in use at once, not {budget.nodes}"

@@ -1,0 +1,46 @@
+"""Check that a workflow gets what it asks for, where the cluster admits it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from socm.model.placement import PlannedWorkflow
+from socm.model.plan import Plan
+
+
+def bad_request(plan: Plan, w: PlannedWorkflow) -> Iterator[str]:
+    """Yield where a workflow is not planned as its request and the cluster say."""
+    request = plan.campaign.workflows[w.name].request
+    options, _ = plan.cluster.admit(request, plan.campaign.budget)
+    option = next(
+        (o for o in options if (o.partition.name, o.qos.name) == (w.partition, w.qos or "")), None
+    )
+    if option is None:
+        yield f"{w.name}: {w.partition} with QOS {w.qos} does not admit it"
+        return
+    nodes, ranks = w.nodes, [p.ranks for p in w.placements]
+    for what, planned, right in (
+        ("threads", w.threads, option.threads),
+        ("exclusive", w.exclusive, option.exclusive),
+        ("ranks", sum(ranks), request.ranks),
+        ("seconds", w.duration, w.duration if w.fixed else option.duration),
+    ):
+        if planned != right:
+            yield f"{w.name}: {what} is {planned}, not {right}"
+    if not w.fixed and not w.duration <= w.walltime <= option.walltime:
+        yield (
+            f"{w.name}: walltime {w.walltime} s is not between {w.duration} s and "
+            f"{option.walltime} s"
+        )
+    if len(set(nodes)) < len(nodes) or min(ranks, default=1) < 1:
+        yield f"{w.name}: a node is listed twice or without ranks"
+    for partition, node in nodes:
+        if partition != w.partition or not 0 <= node < option.partition.nodes:
+            yield f"{w.name}: there is no node {node} of {partition} in {w.partition}"
+    most = option.qos.nodes_per_job
+    if most is not None and len(w.placements) > most:
+        yield f"{w.name}: spans {len(w.placements)} nodes, a job of QOS {w.qos} at most {most}"
+    if w.exclusive and w.cores != len(w.placements) * option.partition.cores:
+        yield f"{w.name}: counts {w.cores} cores on {len(w.placements)} whole nodes"
+    if not w.exclusive and w.cores != request.ranks * option.threads:
+        yield f"{w.name}: counts {w.cores} cores for {request.ranks} × {option.threads}"
