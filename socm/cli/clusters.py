@@ -57,7 +57,8 @@ def show_cluster(
     from dataclasses import asdict
 
     from socm.config import load_cluster
-    from socm.report.table import cluster_sources, cluster_tables, facts_table
+    from socm.report.cluster import cluster_sources, cluster_tables
+    from socm.report.table import facts_table
 
     cluster = load_cluster(name)
     if json:

@@ -1,4 +1,4 @@
-"""``socm diff``: what an edit did to a campaign and its plan."""
+"""``socm diff``: the effect of an edit on a campaign and its plan."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ EXAMPLES = """
   socm diff a.yaml b.yaml --json | jq '.b.core_hours - .a.core_hours'
 """
 
-Campaigns = Annotated[
-    Path,
-    typer.Argument(help="Campaign (.toml, .yaml) or plan (.json).", show_default=False),
-]
+
+_HELP = "Campaign (.toml, .yaml) or plan (.json)."
 
 
 def diff(
-    a: Campaigns,
-    b: Campaigns,
+    a: Annotated[Path, typer.Argument(metavar="A", help=_HELP, show_default=False)],
+    b: Annotated[Path, typer.Argument(metavar="B", help=_HELP, show_default=False)],
     cluster: ClusterOption = None,
     assume_splits: AssumeSplits = False,
     all_rows: Annotated[
-        bool, typer.Option("--all", help=f"List all, if more than {ROWS} workflows differ.")
+        bool,
+        typer.Option("--all", help=f"List every difference, also of more than {ROWS} workflows."),
     ] = False,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 1 if anything differs.")
+        bool, typer.Option("--exit-code", help="Exit with code 1 if anything differs.")
     ] = False,
     json: JsonOption = False,
 ) -> int:
-    """Compare two campaigns or plans: workflows, cluster, starts, core-hours and margin.
+    """Compare two campaigns or plans: workflows, cluster, times, cost and margin.
 
-    Campaigns are planned for it. Exit code 0 whatever differs, unless --exit-code is given.
+    A campaign is planned first. Exit code 0 whether they differ or not, unless
+    --exit-code is given.
     """
     from socm.model.difference import difference
     from socm.report.diff import changes_table, diff_document, figures_table
@@ -70,11 +70,11 @@ def diff(
 
 
 def _side(file: Path, cluster: str | None, *, assume_splits: bool, quiet: bool) -> Side:
-    """Read a plan, or plan a campaign; that it fits nowhere is not an error but a difference."""
+    """Read a plan, or plan a campaign; here, a campaign without a plan is not an error."""
     from socm.errors import Infeasible
     from socm.model.difference import Side
 
-    planned = file.suffix == ".json"  # and so for a cluster of its own
+    planned = file.suffix == ".json"  # a plan has its cluster
     taken = take_in(file, None if planned else cluster, assume_splits=assume_splits)
     if not quiet:
         warn(f"{file}: {warning}" for warning in taken.warnings)

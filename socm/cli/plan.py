@@ -146,12 +146,13 @@ def plan(
     ] = False,
     json: JsonOption = False,
 ) -> int:
-    """Plan a campaign: when and where each workflow runs, and whether it meets the deadline.
+    """Plan a campaign: when and where each workflow runs, and whether it is in time.
 
-    With --minimize: the smallest budget that meets the deadline, and the lines to write into the
-    campaign file.
+    With --minimize: the smallest budget that meets the deadline, and the lines
+    to write into the campaign file.
 
-    Exit code 0 if the deadline is met or there is none, 3 if it is missed or no plan exists.
+    Exit code 0 if the deadline is met or there is none, 3 if it is missed or no
+    plan exists.
     """
     from socm.config import load_campaign
     from socm.planner import plan_campaign

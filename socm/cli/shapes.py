@@ -1,4 +1,4 @@
-"""``socm plan --shape``: each workflow a job, or all of them in allocations."""
+"""``socm plan --shape``: each workflow as a job of its own, or all of them in allocations."""
 
 from __future__ import annotations
 
@@ -15,21 +15,34 @@ if TYPE_CHECKING:
 
 
 def plan_shapes(loaded: LoadedCampaign, planner: Planner, shape: str) -> tuple[AnyPlan, Shapes]:
-    """Plan a campaign in both shapes; return the plan in the one that was asked for, and both."""
+    """Plan a campaign in both shapes.
+
+    Returns
+    -------
+    plan
+        That of the requested shape, with the warnings of the campaign.
+    shapes
+        What both shapes come to.
+
+    Raises
+    ------
+    Infeasible
+        If the requested shape has no plan.
+    """
     from dataclasses import replace
     from functools import partial
 
     from socm.planner.sizing.allocation import plan_allocation
 
     shapes: dict[str, AnyPlan | Infeasible] = {}
-    with telling(planner, loaded.campaign.name) as told:
-        in_allocations = partial(plan_allocation, planner=told)
-        for name, make in (("jobs", told), ("allocation", in_allocations)):
+    with telling(planner, loaded.campaign.name) as counted:
+        in_allocations = partial(plan_allocation, planner=counted)
+        for name, make in (("jobs", counted), ("allocation", in_allocations)):
             try:
                 shapes[name] = make(loaded.campaign, loaded.cluster)
             except Infeasible as error:
                 shapes[name] = error
-    asked = shapes[shape]
-    if isinstance(asked, Infeasible):
-        raise asked
-    return replace(asked, warnings=(*loaded.warnings, *asked.warnings)), shapes
+    plan = shapes[shape]
+    if isinstance(plan, Infeasible):
+        raise plan
+    return replace(plan, warnings=(*loaded.warnings, *plan.warnings)), shapes

@@ -87,7 +87,7 @@ def validate(
 
 def _show(loaded: LoadedCampaign) -> None:
     """Print the resolved campaign, each value with its origin."""
-    from socm.report.table import resolved_table
+    from socm.report.keys import resolved_table
 
     out = console()
     tables = list(dict.fromkeys(value.table for value in loaded.resolved))

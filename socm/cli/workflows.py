@@ -72,7 +72,7 @@ def show(
 ) -> int:
     """Show the keys of a workflow type; so does `socm workflows TYPE`."""
     from socm.config.keys import keys_of, summary_of
-    from socm.report.table import keys_table
+    from socm.report.keys import keys_table
     from socm.workflows import WORKFLOW_TYPES
 
     options = WORKFLOW_TYPES[name].options

@@ -79,7 +79,7 @@ class AllocationPlan(BasePlan):
     def workflows(self) -> tuple[PlannedWorkflow, ...]:
         """All workflows, with times of the whole campaign, as those of a `Plan` are ordered."""
         workflows = [w for a in self.allocations for w in a.workflows]
-        return tuple(sorted(workflows, key=lambda w: (w.start, -w.upward_rank)))
+        return tuple(sorted(workflows, key=lambda w: w.start))
 
     @cached_property
     def by_name(self) -> Mapping[str, PlannedWorkflow]:

@@ -61,9 +61,15 @@ class BasePlan(ABC):
         """Seconds from the start of the campaign to its end."""
 
     @property
+    def margin(self) -> int | None:
+        """Seconds from its end to the deadline, negative if it is late; `None` without one."""
+        deadline = self.campaign.deadline
+        return None if deadline is None else deadline - self.makespan
+
+    @property
     def feasible(self) -> bool:
         """Whether the plan ends by the deadline, or there is none."""
-        return self.campaign.deadline is None or self.makespan <= self.campaign.deadline
+        return self.margin is None or self.margin >= 0
 
     @property
     def gap(self) -> float:

@@ -1,18 +1,17 @@
-"""What an edit did, in tables and as data."""
+"""The effect of an edit, in tables and as data."""
 
 from __future__ import annotations
 
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from socm.model.allocation import AnyPlan
 from socm.model.difference import Change, Difference, Side
-from socm.planner.whynot.words import names_in_words
 from socm.units import (
     duration_text,
     format_core_hours,
@@ -21,17 +20,18 @@ from socm.units import (
     format_walltime,
     memory_text,
 )
+from socm.words import listed
 
 _TIMES = frozenset({"deadline", "runtime", "walltime"})
 _LONGEST = 60
-"""So many characters of a value are shown."""
+"""The most characters of a value that are shown."""
 
 
 def diff_document(a: Side, b: Side, found: Difference) -> dict[str, Any]:
     """Return a difference as JSON data."""
 
-    def changes(of: Iterable[Change], what: str) -> list[dict[str, Any]]:
-        return [{what: c.subject, "key": c.key, "a": c.before, "b": c.after} for c in of]
+    def changes(found: Iterable[Change], subject: str) -> list[dict[str, Any]]:
+        return [{subject: c.subject, "key": c.key, "a": c.before, "b": c.after} for c in found]
 
     return {
         "schema": "socm.diff/1",
@@ -57,7 +57,7 @@ def _side(side: Side) -> dict[str, Any]:
         "deadline_s": side.campaign.deadline,
         "feasible": plan is not None and plan.feasible,
         "makespan_s": plan and plan.makespan,
-        "margin_s": margin(plan) if plan else None,
+        "margin_s": plan and plan.margin,
         "lower_bound_s": plan and plan.lower_bound,
         "nodes": plan and plan.peak_nodes,
         "core_hours": plan and plan.core_hours,
@@ -66,69 +66,70 @@ def _side(side: Side) -> dict[str, Any]:
     }
 
 
-def margin(plan: AnyPlan) -> int | None:
-    """Return the seconds from a plan's end to its deadline; `None` if there is none."""
-    deadline = plan.campaign.deadline
-    return None if deadline is None else deadline - plan.makespan
+class _Figure(NamedTuple):
+    """A figure of a plan, how it is written, how a step of it is, and which way a step goes."""
+
+    name: str
+    value: Callable[[AnyPlan], float | None]
+    write: Callable[[float], str]
+    step: Callable[[float], str]
+    words: tuple[str, str]
+
+
+def _seconds(value: float) -> str:
+    return format_walltime(int(value)) if value >= 0 else f"-{format_walltime(int(-value))}"
+
+
+_TIMING, _AMOUNT, _COUNT = ("sooner", "later"), ("less", "more"), ("fewer", "more")
+_FIGURES = (
+    _Figure("makespan", lambda p: p.makespan, _seconds, format_duration, _TIMING),
+    _Figure("deadline", lambda p: p.campaign.deadline, _seconds, format_duration, _TIMING),
+    _Figure("margin", lambda p: p.margin, _seconds, format_duration, _AMOUNT),
+    _Figure("lower bound", lambda p: p.lower_bound, _seconds, format_duration, _AMOUNT),
+    _Figure("nodes", lambda p: p.peak_nodes, format_count, format_count, _COUNT),
+    _Figure("core-hours", lambda p: p.core_hours, format_core_hours, format_core_hours, _AMOUNT),
+)
+_CHARGED = _Figure(
+    "charged", lambda p: p.charged_core_hours, format_core_hours, format_core_hours, _AMOUNT
+)
 
 
 def figures_table(a: Side, b: Side, names: tuple[str, str]) -> Table:
-    """Return the figures of both, side by side, and by how much they differ."""
+    """Return the figures of both sides, and by how much they differ."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("")
     for name in names:
         table.add_column(name, justify="right", overflow="fold")
     table.add_column("", overflow="fold")
-
-    def seconds(value: float) -> str:
-        return format_walltime(int(value)) if value >= 0 else f"-{format_walltime(int(-value))}"
-
-    count = len(a.campaign.workflows), len(b.campaign.workflows)
-    _row(table, "workflows", count, format_count, format_count, ("fewer", "more"))
-    plans = a.plan, b.plan
-    for name, value, write, step, words in (
-        ("makespan", lambda p: p.makespan, seconds, format_duration, ("sooner", "later")),
-        ("deadline", lambda p: p.campaign.deadline, seconds, format_duration, ("sooner", "later")),
-        ("margin", margin, seconds, format_duration, ("less", "more")),
-        ("lower bound", lambda p: p.lower_bound, seconds, format_duration, ("less", "more")),
-        ("nodes", lambda p: p.peak_nodes, format_count, format_count, ("fewer", "more")),
-        ("core-hours", lambda p: p.core_hours, format_core_hours, format_core_hours, _MORE),
-        ("charged", lambda p: p.charged_core_hours, format_core_hours, format_core_hours, _MORE),
-    ):
-        values = tuple(None if p is None else value(p) for p in plans)
-        if name == "charged" and all(p is None or value(p) == p.core_hours for p in plans):
-            continue
-        _row(table, name, values, write, step, words)
-    verdicts = ["no plan" if p is None else _verdict(p) for p in plans]
-    table.add_row("", *verdicts, "")
+    plans = [plan for plan in (a.plan, b.plan) if plan is not None]
+    charged = any(plan.charged_core_hours != plan.core_hours for plan in plans)
+    workflows = _Figure("workflows", lambda p: None, format_count, format_count, _COUNT)
+    _row(table, workflows, len(a.campaign.workflows), len(b.campaign.workflows))
+    for figure in (*_FIGURES, *([_CHARGED] if charged else [])):
+        old, new = (None if plan is None else figure.value(plan) for plan in (a.plan, b.plan))
+        _row(table, figure, old, new)
+    table.add_row("", _verdict(a.plan), _verdict(b.plan), "")
     return table
 
 
-_MORE = ("less", "more")
-
-
-def _verdict(plan: AnyPlan) -> str:
+def _verdict(plan: AnyPlan | None) -> str:
+    if plan is None:
+        return "no plan"
     if plan.campaign.deadline is None:
         return "no deadline"
     return "in time" if plan.feasible else "late"
 
 
-def _row(
-    table: Table,
-    name: str,
-    values: tuple[Any, ...],
-    write: Callable[[float], str],
-    step: Callable[[float], str],
-    words: tuple[str, str],
-) -> None:
-    """Add a figure of both; none where neither has it."""
-    old, new = values
+def _row(table: Table, figure: _Figure, old: float | None, new: float | None) -> None:
+    """Add a row for a figure, unless neither side has it."""
     if old is None and new is None:
         return
-    by = ""
-    if old is not None and new is not None and step(abs(new - old)) != step(0):
-        by = f"{step(abs(new - old))} {words[new > old]}"
-    table.add_row(name, *("-" if v is None else write(v) for v in values), by)
+    step = ""
+    if old is not None and new is not None:
+        size = figure.step(abs(new - old))
+        if size != figure.step(0):
+            step = f"{size} {figure.words[new > old]}"
+    table.add_row(figure.name, *("-" if v is None else figure.write(v) for v in (old, new)), step)
 
 
 def changes_table(found: Difference, most: int | None) -> Table:
@@ -137,14 +138,14 @@ def changes_table(found: Difference, most: int | None) -> Table:
     Parameters
     ----------
     most
-        So many lines of workflows, and of their places, are listed; `None` is all. Of places
-        those come first that moved the furthest.
+        The most lines of each part; `None` is no limit. The workflows whose start moved furthest
+        come first.
     """
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     added, removed = (
-        names if most is None or len(names) <= most else [names_in_words(names)]
+        names if most is None or len(names) <= most else [listed(names)]
         for names in (found.added, found.removed)
     )
     for title, lines, changes in (
@@ -158,20 +159,20 @@ def changes_table(found: Difference, most: int | None) -> Table:
         for k, line in enumerate(lines[:most]):
             table.add_row("" if k else title, line)
         if most is not None and len(lines) > most:
-            counts = Counter(change.key for change in changes).most_common()
-            parts = [f"{key} of {format_count(count)}" for key, count in counts]
             more = f"and {format_count(len(lines) - most)} more (--all lists all)"
-            table.add_row("", "; in all ".join([more, *([", ".join(parts)] if parts else [])]))
+            keys = Counter(change.key for change in changes).most_common()
+            parts = ", ".join(f"{key} of {format_count(times)}" for key, times in keys)
+            table.add_row("", f"{more}; in all {parts}" if parts else more)
     return table
 
 
 def _of(change: Change) -> str:
-    """Write a change with whose value it is."""
+    """Write a change, after the name of what has changed."""
     return f"{change.subject}: {_text(change)}" if change.subject else _text(change)
 
 
 def _moves(changes: Sequence[Change]) -> list[str]:
-    """Write for each workflow how its place differs, the furthest first."""
+    """Write for each workflow how its place in the plan differs, the furthest first."""
     by_name: dict[str, dict[str, Change]] = {}
     for change in changes:
         by_name.setdefault(change.subject, {})[change.key] = change
@@ -204,7 +205,7 @@ def _move(changes: Mapping[str, Change]) -> Iterator[str]:
 def _text(change: Change) -> str:
     """Write a change as ``key old → new``."""
     if change.key == "there":
-        return "is new" if change.after else "is not there any more"
+        return "is new" if change.after else "is removed"
     before, after = (_value(change.key, value) for value in (change.before, change.after))
     name = "QOS" if change.key == "qos" else change.key.replace("_", "-")
     return f"{name} {before} → {after}"

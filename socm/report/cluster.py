@@ -1,0 +1,62 @@
+"""Tables of a cluster: its partitions, its QOS, and where the figures come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from socm.model.cluster import Cluster
+from socm.units import format_count, format_memory, format_walltime
+
+
+def cluster_tables(cluster: Cluster) -> Iterator[Table]:
+    """Yield a table of the partitions of a cluster, and one of its QOS if it has any."""
+    partitions = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("partition", "nodes", "cores", "memory", "GPUs", "speed", "walltime", "shared"):
+        partitions.add_column(name, justify="left" if name == "partition" else "right")
+    for p in cluster.partitions:
+        partitions.add_row(
+            p.name,
+            format_count(p.nodes),
+            str(p.cores),
+            format_memory(p.memory),
+            str(p.gpus or "-"),
+            f"{p.speed:g}",
+            format_walltime(p.walltime) if p.walltime else "-",
+            "no" if p.exclusive else "yes",
+        )
+    yield partitions
+    if cluster.qos:
+        tiers = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for name in ("QOS", "walltime", "jobs", "cores", "cores/job", "nodes/job", "charge"):
+            tiers.add_column(name, justify="left" if name == "QOS" else "right", no_wrap=True)
+        tiers.add_column("")
+        for q in cluster.tiers:
+            tiers.add_row(
+                q.name,
+                format_walltime(q.walltime) if q.walltime else "-",
+                *(
+                    format_count(limit) if limit is not None else "-"
+                    for limit in (q.running_jobs, q.cores, q.cores_per_job, q.nodes_per_job)
+                ),
+                f"{q.charge:g}",
+                ", ".join(
+                    word
+                    for word, true in (("whole nodes", q.exclusive), ("on request", q.debug))
+                    if true
+                ),
+            )
+        yield tiers
+
+
+def cluster_sources(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """Yield the source of the figures of a cluster, its partitions and its QOS, each by name."""
+    for name, source, checked, note in (
+        (cluster.name, cluster.source, cluster.checked, cluster.description),
+        *((p.name, p.source, p.checked, p.note) for p in cluster.partitions),
+        *((q.name, q.source, q.checked, q.note) for q in cluster.qos),
+    ):
+        parts = [source or "no source", f"checked {checked}" if checked else "", note or ""]
+        yield name, "; ".join(part for part in parts if part)
