@@ -71,7 +71,7 @@ def simulate(
     for outcome in _replications(plan, gates, replications, seed, processes):
         outcomes.append(outcome)
         progress(len(outcomes))
-    critical = Counter(name for outcome in outcomes for name in outcome.critical)
+    critical = Counter(name for outcome in outcomes for name in outcome.critical_chain)
     finishes: dict[str, list[float]] = defaultdict(list)
     for outcome in outcomes:
         for w in outcome.workflows:
@@ -125,7 +125,7 @@ def replay(
         makespan=max((end for _, _, end, _ in spans), default=float(plan.start)),
         core_seconds=sum(cores[name] * (end - start) for name, start, end, _ in spans),
         timeouts=sum(how is JobState.TIMEOUT for *_, how in spans),
-        critical=_critical_chain(plan, gates, workflows),
+        critical_chain=_critical_chain(plan, gates, workflows),
     )
 
 

@@ -80,7 +80,7 @@ def simulated(
             makespan=makespan,
             core_seconds=600.0,
             timeouts=0,
-            critical=tuple(name for name, span in zip(names, spans, strict=True) if span),
+            critical_chain=tuple(name for name, span in zip(names, spans, strict=True) if span),
         ),
         makespans=tuple(makespan * (0.9 + 0.02 * k) for k in range(11)),
     )
@@ -197,7 +197,7 @@ def test_names_may_hold_anything(tmp_path: Path, suffix: str, count: int) -> Non
             workflows=tuple(
                 replace(w, name=names[w.name], status="failed") for w in simulation.exact.workflows
             ),
-            critical=tuple(names[name] for name in simulation.exact.critical),
+            critical_chain=tuple(names[name] for name in simulation.exact.critical_chain),
         ),
     )
     draw(simulation, tmp_path / f"plan.{suffix}")

@@ -110,7 +110,7 @@ def simulated(
             makespan=makespan,
             core_seconds=600.0,
             timeouts=0,
-            critical=names[::10],
+            critical_chain=names[::10],
         ),
         makespans=tuple(makespan * (0.9 + 0.02 * k) for k in range(11)),
         in_time=tuple(k < 9 for k in range(11)),
@@ -205,7 +205,7 @@ def test_rows_are_in_order_of_start_and_those_that_never_ran_come_last() -> None
     simulation = simulated(4)
     first, *others = simulation.exact.workflows
     skipped = replace(first, status="skipped", start=None, finish=None, attempts=0)
-    exact = replace(simulation.exact, workflows=(skipped, *reversed(others)), critical=())
+    exact = replace(simulation.exact, workflows=(skipped, *reversed(others)), critical_chain=())
     rows = rows_of(data_of(replace(simulation, exact=exact)))
     assert [row["name"][-1] for row in rows] == ["1", "2", "3", "0"]
     assert [row["status"] for row in rows] == ["completed"] * 3 + ["skipped"]
@@ -650,7 +650,7 @@ def test_page_of_what_never_ran_in_a_browser(
         makespan=0.0,
         core_seconds=0.0,
         timeouts=0,
-        critical=(),
+        critical_chain=(),
     )
     nothing = replace(simulation, exact=exact, makespans=(), in_time=(), criticality={})
     seen = used(browser, nothing, tmp_path)

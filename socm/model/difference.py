@@ -1,4 +1,4 @@
-"""What differs between two campaigns, and between what was planned for them."""
+"""Differences between two campaigns, their clusters and their plans."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ class Change(NamedTuple):
     Parameters
     ----------
     subject
-        Whose: a workflow, a partition or QOS; empty for the campaign or the cluster itself.
+        What it is a value of: a workflow, a partition or a QOS; empty for the campaign or the
+        cluster itself.
     key
-        Of the value.
+        Name of the value.
     before, after
-        The values.
+        The value on either side.
     """
 
     subject: str
@@ -32,7 +33,7 @@ class Change(NamedTuple):
 
 
 class Side(NamedTuple):
-    """A campaign on a cluster, and its plan; where no plan exists, why not."""
+    """A campaign on a cluster, and its plan, or the reasons why no plan exists."""
 
     campaign: Campaign
     cluster: Cluster
@@ -42,18 +43,18 @@ class Side(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What differs.
+    """Everything that differs between two sides.
 
     Parameters
     ----------
     campaign, cluster
-        Values of the campaigns and of the clusters themselves.
+        Values of the campaigns, and of the clusters.
     added, removed
-        Workflows that only one of them has.
+        Workflows that only the second side has, or only the first.
     changed
         Values of workflows that both have.
     planned
-        Where and when workflows that both have are planned otherwise.
+        Places in the plan of workflows that both have.
     """
 
     campaign: tuple[Change, ...]
@@ -68,7 +69,7 @@ class Difference:
 
     @property
     def workflows(self) -> set[str]:
-        """Names of the workflows of which anything differs."""
+        """Names of the workflows that differ in anything."""
         changes = {change.subject for change in (*self.changed, *self.planned)}
         return {*self.added, *self.removed, *changes}
 
@@ -76,7 +77,7 @@ class Difference:
 def difference(a: Side, b: Side) -> Difference:
     """Compare two campaigns, their clusters and plans.
 
-    Which of the equal nodes of a partition a workflow is on is no difference, only how many.
+    Only the number of nodes of a workflow is compared, not which nodes of a partition they are.
 
     Examples
     --------
@@ -110,7 +111,7 @@ def difference(a: Side, b: Side) -> Difference:
 
 
 def campaign_changes(before: Campaign, after: Campaign) -> Iterator[Change]:
-    """Yield what differs of campaigns, apart from their names and workflows."""
+    """Yield the differences of campaigns, apart from their names and workflows."""
     yield from _values("", before, after, ("deadline",))
     for change in _values("", before.budget, after.budget, ("cores", "nodes")):
         yield change._replace(key=f"budget.{change.key}")
@@ -118,7 +119,7 @@ def campaign_changes(before: Campaign, after: Campaign) -> Iterator[Change]:
 
 
 def workflow_changes(before: Workflow, after: Workflow) -> Iterator[Change]:
-    """Yield what differs of a workflow; what it asks for counts key by key."""
+    """Yield the differences of a workflow; its request is compared key by key."""
     for field in (f for f in fields(after) if f.compare):
         if field.name == "request":
             names = (f.name for f in fields(after.request))
@@ -137,7 +138,7 @@ def _cluster_changes(before: Cluster, after: Cluster) -> Iterator[Change]:
 
 
 def _members(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
-    """Yield which partitions or QOS only one has, and what differs of the others."""
+    """Yield the partitions or QOS that only one side has, and the differences of the others."""
     for name in (*before, *(name for name in after if name not in before)):
         subject = f"{kind} {name}"
         if name not in before or name not in after:
@@ -148,7 +149,7 @@ def _members(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
 
 
 def _planned(before: PlannedWorkflow, after: PlannedWorkflow) -> Iterator[Change]:
-    """Yield what differs of a workflow's place in the plan."""
+    """Yield the differences of the place of a workflow in the plan."""
     yield from _values(after.name, before, after, ("partition", "qos"))
     nodes = len(before.placements), len(after.placements)
     if nodes[0] != nodes[1]:

@@ -1,6 +1,6 @@
 """Plans and simulations as JSON: two documents whose keys are contracts.
 
-Within a version keys may be added; none is removed or means something else.
+Within a version, keys may be added; none is removed or changes its meaning.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from socm.model.entries import (
     faults_of_cluster,
     too_large,
 )
-from socm.model.outcome import Simulation
+from socm.model.outcome import Simulation, quantile
 from socm.model.placement import PlannedWorkflow
 from socm.model.plan import BasePlan, Plan
+from socm.units import HOUR
 from socm.words import reason_of
 
 PLAN_SCHEMA = "socm.plan/1"
@@ -102,10 +103,10 @@ def simulation_document(simulation: Simulation) -> dict[str, Any]:
         "completed": len(simulation.makespans),
         "seed": simulation.seed,
         "assumptions": dict(simulation.assumptions),
-        "core_hours": simulation.exact.core_seconds / 3600,
+        "core_hours": simulation.exact.core_seconds / HOUR,
         "utilisation": simulation.utilisation,
         "timeouts": simulation.timeouts,
-        "critical_path": list(simulation.exact.critical),
+        "critical_path": list(simulation.exact.critical_chain),
         "warnings": list(plan.warnings),
         "workflows": [
             {
@@ -134,23 +135,6 @@ def _spread(makespans: tuple[float, ...]) -> dict[str, float | None]:
         "p95": quantile(makespans, 0.95),
         "max": max(makespans, default=None),
     }
-
-
-def quantile(values: Any, share: float) -> float | None:
-    """Return a quantile by linear interpolation; `None` of nothing.
-
-    Examples
-    --------
-    >>> quantile([1, 2, 4], 0.75), quantile([], 0.5)
-    (3.0, None)
-    """
-    if not len(values):
-        return None
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return float(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
 
 
 def read_plan(path: Path) -> AnyPlan:

@@ -1,4 +1,4 @@
-"""What a run or a simulation came to."""
+"""Outcomes of runs and simulations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from socm.model.plan import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class WorkflowOutcome:
-    """What became of one workflow.
+    """The outcome of one workflow.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ class WorkflowOutcome:
     start, finish
         First start and last end, in seconds since the campaign's start; `None` if it never ran.
     attempts
-        How many times it was submitted.
+        Number of submissions.
     """
 
     name: str
@@ -32,27 +32,28 @@ class WorkflowOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a campaign, once.
+    """The outcome of a campaign in one run.
 
     Parameters
     ----------
     workflows
         In the order of the plan.
     makespan
-        Seconds from the campaign's start to its end.
+        Seconds from the start of the campaign to its end.
     core_seconds
-        Reserved cores times the time they were held, over all attempts.
+        Reserved cores times seconds, over all attempts.
     timeouts
-        Attempts that ran into their walltime.
-    critical
-        Names of a chain of workflows, each begun when the one before ended, up to the end.
+        Number of attempts that reached their walltime.
+    critical_chain
+        Names of the workflows of a chain without a pause, up to the end: each started when the one
+        before ended.
     """
 
     workflows: tuple[WorkflowOutcome, ...]
     makespan: float
     core_seconds: float
     timeouts: int
-    critical: tuple[str, ...]
+    critical_chain: tuple[str, ...]
 
     @property
     def completed(self) -> bool:
@@ -60,38 +61,39 @@ class Outcome:
         return all(w.status == "completed" for w in self.workflows)
 
     def meets(self, deadline: int | None) -> bool:
-        """Whether everything completed, and by the deadline."""
+        """Whether every workflow completed, by the deadline if there is one."""
         return self.completed and (deadline is None or self.makespan <= deadline)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Simulation:
-    """What a plan comes to on the emulated cluster: once exactly, and many times by chance.
+    """The outcomes of a plan on the emulated cluster: an exact run, and replications.
 
     Parameters
     ----------
     plan
-        What was carried out.
+        The plan that was carried out.
     exact
-        With every runtime as expected.
+        The exact run, in which every workflow takes its expected runtime.
     makespans
-        Of each replication in which every workflow completed, in seconds.
+        Makespan of each replication in which every workflow completed, in seconds.
     replications
-        How many there were.
+        Number of replications.
     in_time
-        For each replication, whether all completed by the deadline.
+        For each replication, whether every workflow completed by the deadline.
     criticality
         For each workflow, the share of replications in which it was on the critical chain.
     finishes
-        For each workflow that completed in some replication, its finishes.
+        For each workflow that completed in some replication, its finishes in seconds.
     lost
-        For each workflow that failed in some replication, the share of those in which it did.
+        For each workflow that failed in some replication, the share of replications in which it
+        failed.
     timeouts
-        Mean number of attempts per replication that ran into their walltime.
+        Mean number of attempts per replication that reached their walltime.
     seed
-        The same seed gives the same worlds.
+        Random seed; the same seed gives the same runtimes.
     assumptions
-        What the numbers rest on.
+        What the numbers rest on, by name.
     """
 
     plan: Plan
@@ -113,27 +115,27 @@ class Simulation:
 
     @property
     def probability(self) -> float | None:
-        """The share of replications that meet the deadline; `None` without one of either."""
+        """Share of replications that meet the deadline; `None` without deadline or replications."""
         if self.plan.campaign.deadline is None or not self.in_time:
             return None
         return sum(self.in_time) / len(self.in_time)
 
     @property
     def probability_interval(self) -> tuple[float, float] | None:
-        """Where the probability lies with 95 % confidence."""
+        """The 95 % confidence interval of the probability."""
         if self.probability is None:
             return None
         return wilson(sum(self.in_time), len(self.in_time))
 
     @property
     def utilisation(self) -> float:
-        """Cores held over cores that the campaign might have held, in the exact run."""
+        """Core-seconds used in the exact run, over all that were available until its end."""
         available = self.available_cores * self.exact.makespan
         return self.exact.core_seconds / available if available else 0.0
 
     @property
     def available_cores(self) -> int:
-        """The most cores that the campaign might hold: its budget, else the cluster."""
+        """The most cores that the campaign may use at once, by its budget and the cluster."""
         budget, partitions = self.plan.campaign.budget, self.plan.cluster.partitions
         left = budget.nodes if budget.nodes is not None else sum(p.nodes for p in partitions)
         cores = 0
@@ -141,6 +143,23 @@ class Simulation:
             cores += min(left, partition.nodes) * partition.cores
             left -= min(left, partition.nodes)
         return min(cores, budget.cores or cores)
+
+
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """Return a quantile by linear interpolation; `None` of nothing.
+
+    Examples
+    --------
+    >>> quantile([1, 2, 4], 0.75), quantile([], 0.5)
+    (3.0, None)
+    """
+    if not len(values):
+        return None
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    above = min(below + 1, len(ordered) - 1)
+    return float(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:

@@ -25,7 +25,7 @@ def gantt(simulation: Simulation, *, width: int = 80, rows: int = 40) -> Text:
     """
     exact, plan = simulation.exact, simulation.plan
     ran = [w for w in exact.workflows if w.start is not None and w.finish is not None]
-    critical = set(exact.critical)
+    critical = set(exact.critical_chain)
     shown = sorted(ran, key=lambda w: (w.name not in critical, _start(w) - _finish(w)))[:rows]
     shown.sort(key=lambda w: (_start(w), _finish(w)))
     deadline = plan.campaign.deadline

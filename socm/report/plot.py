@@ -8,8 +8,7 @@ from itertools import pairwise
 from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from socm.model.document import quantile
-from socm.model.outcome import Outcome, Simulation
+from socm.model.outcome import Outcome, Simulation, quantile
 from socm.report.style import (
     ALARM,
     BAND,
@@ -114,7 +113,7 @@ def _rows(simulation: Simulation, axes: Axes) -> list[_Bar]:
     names += sorted({w.name for w in exact.workflows}.difference(names))
     axes.set_yticks(range(len(names)), [_short(name, 60) for name in names])
     for row, (name, label) in enumerate(zip(names, axes.get_yticklabels(), strict=True)):
-        if name in exact.critical:
+        if name in exact.critical_chain:
             label.set_fontweight("bold")
         qos, edge = _short(planned[name].qos or "", 30), axes.get_yaxis_transform()
         axes.text(1.005, row, qos, transform=edge, size=7, color="#666666", va="center")
@@ -128,7 +127,7 @@ def _rows(simulation: Simulation, axes: Axes) -> list[_Bar]:
 
 def _packed(exact: Outcome, axes: Axes) -> list[_Bar]:
     """Put the critical chain into a thick lane on top, and the others into lanes below."""
-    ran, critical = _ran(exact), set(exact.critical)
+    ran, critical = _ran(exact), set(exact.critical_chain)
     others = [bar for bar in ran if bar.name not in critical]
     chosen = lanes((bar.start, bar.finish) for bar in others)
     count = max(chosen, default=0) + 1
@@ -162,9 +161,9 @@ def _draw_bars(simulation: Simulation, axes: Axes, bars: Sequence[_Bar]) -> None
             _explain(axes, f"{group} ({format_count(size)})", facecolor=colours[group])
     retried = {w.name for w in exact.workflows if w.attempts > 1}
     failed = {w.name for w in exact.workflows if w.status == "failed"}
-    outline = 1.2 if len(exact.critical) < 100 else 0.4
+    outline = 1.2 if len(exact.critical_chain) < 100 else 0.4
     for names, label, edge, width, hatch in (
-        (set(exact.critical), "critical chain", INK, outline, None),
+        (set(exact.critical_chain), "critical chain", INK, outline, None),
         (retried - failed, "retried", "white", 0.0, "////"),
         (failed, "failed", ALARM, 1.6, "xxxx"),
     ):
@@ -204,7 +203,7 @@ def _add(axes: Axes, bars: Sequence[_Bar], **style: Any) -> None:
 def _draw_chain(simulation: Simulation, axes: Axes, bars: Mapping[str, _Bar]) -> None:
     """Draw arrows along the critical chain, which say what each workflow waited for."""
     labels = {"-": "the next depends on it", ":": "the next waits for its nodes or limit"}
-    for before, after in pairwise(simulation.exact.critical):
+    for before, after in pairwise(simulation.exact.critical_chain):
         line = "-" if before in simulation.plan.campaign.workflows[after].depends else ":"
         a, b = bars[before], bars[after]
         arrow = {"arrowstyle": "-|>", "color": INK, "linestyle": line, "shrinkA": 0, "shrinkB": 0}

@@ -12,8 +12,7 @@ from importlib.resources import files
 from itertools import takewhile
 from typing import Any
 
-from socm.model.document import quantile
-from socm.model.outcome import Simulation, WorkflowOutcome
+from socm.model.outcome import Simulation, WorkflowOutcome, quantile
 from socm.report.style import COLOURS, OTHERS, STEPS
 from socm.report.terminal import printable
 from socm.report.usage import available_memory, held_memory
@@ -100,7 +99,7 @@ def page_data(simulation: Simulation) -> dict[str, Any]:
         "memory": available_memory(simulation),
         "palette": [*COLOURS, OTHERS],
         "steps": STEPS,
-        "critical": [number[name] for name in exact.critical],
+        "critical": [number[name] for name in exact.critical_chain],
         "workflows": _columns(simulation, ordered, number),
     }
 

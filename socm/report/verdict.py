@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from socm.model.allocation import AllocationPlan, AnyPlan
-from socm.model.document import quantile
-from socm.model.outcome import Simulation
+from socm.model.outcome import Simulation, quantile
 from socm.units import (
     HOUR,
     format_core_hours,

@@ -73,10 +73,10 @@ def plan_allocation(
     """
     frames = [*frames_of(campaign, cluster)]
     sizes = [(frame, nodes) for frame in frames for nodes in range(frame.fewest, frame.most + 1)]
-    maker = _Maker(campaign, cluster, planner, most_sizes)
+    search = _Search(campaign, cluster, planner, most_sizes)
     goals = (True, False) if campaign.deadline is not None else (False,)
     for in_time, cut in product(goals, _CUTS):
-        if (plan := maker.best(sizes, cut, in_time=in_time)) is not None:
+        if (plan := search.best(sizes, cut, in_time=in_time)) is not None:
             return plan
     raise AssertionError("some frame holds every workflow, so that a plan was found")
 
@@ -105,7 +105,7 @@ class _Batches:
         return sum(plan.makespan for plan in self.plans)
 
 
-class _Maker:
+class _Search:
     """Plans a campaign in allocations of different sizes, each once."""
 
     def __init__(self, campaign: Campaign, cluster: Cluster, planner: Planner, most: int) -> None:
