@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import noisy, pairs, share, simulate
 
+from socm.engine.attempts import LOOK_UP_DELAY
 from socm.engine.backend import Job, JobUpdate
-from socm.engine.driver import LOOK_UP_DELAY, RESUBMIT_DELAY, run_plan
+from socm.engine.driver import RESUBMIT_DELAY, run_plan
 from socm.engine.events import (
     CampaignEnded,
     CampaignStarted,
@@ -30,6 +31,7 @@ from socm.engine.events import (
 )
 from socm.engine.journal import MemoryJournal
 from socm.engine.release import RELEASES, Release, eager, hand_over, hand_over_or_due, timed
+from socm.engine.requests import Poll, Requests
 from socm.engine.retry import RetryPolicy
 from socm.engine.state import CampaignState, Status, apply
 from socm.errors import BackendUnavailable, Stalled, SubmitError
@@ -169,7 +171,7 @@ def run(
     """Drive a plan; the script names attempts as ``a_1``."""
     backend = Scripted(plan, {f"run-{k.replace('_', '-')}": v for k, v in script.items()})
     journal = MemoryJournal()
-    state = run_plan(plan, backend, journal, release=release, retry=retry, run="run")
+    state = run_plan(plan, backend, journal, release=release, retry=retry, job_prefix="run")
     return state, backend, journal.events
 
 
@@ -206,7 +208,7 @@ def test_the_intent_to_submit_is_written_before_the_act() -> None:
     plan, journal = plan_of([job("a")]), MemoryJournal()
     backend = Scripted(plan, {"run-a-1": RuntimeError()})
     with pytest.raises(RuntimeError):
-        run_plan(plan, backend, journal, run="run")
+        run_plan(plan, backend, journal, job_prefix="run")
     assert isinstance(journal.events[-1], Submitting)
 
 
@@ -217,7 +219,7 @@ def test_a_submission_without_an_answer_is_looked_for_before_it_is_tried_again()
     journal = MemoryJournal()
     done = (60.0, JobState.COMPLETED)
     backend.script["run-a-1"] = [silent, done]
-    state = run_plan(plan, backend, journal, run="run")
+    state = run_plan(plan, backend, journal, job_prefix="run")
     assert backend.found == ["run-a-1"] * 3
     assert backend.submitted[0][0] == 3 * LOOK_UP_DELAY
     assert statuses(state) == {"a": "completed"}
@@ -234,7 +236,7 @@ def test_a_submission_without_an_answer_that_was_taken_is_not_tried_again() -> N
             raise BackendUnavailable("no answer")
 
     backend = Deaf(plan)
-    state = run_plan(plan, backend, run="run")
+    state = run_plan(plan, backend, job_prefix="run")
     assert backend.names == ["run-a-1"]
     assert statuses(state) == {"a": "completed"}
 
@@ -272,14 +274,14 @@ def test_killed_at_any_event_a_run_goes_on_and_submits_nothing_twice(
         "run-b-1": (1.0, JobState.NODE_FAILED),
     }
     whole = MemoryJournal()
-    run_plan(plan, Scripted(plan, script), whole, release=release, run="run")
+    run_plan(plan, Scripted(plan, script), whole, release=release, job_prefix="run")
     for number in range(len(whole.events)):
         backend, events = Scripted(plan, script), list[Event]()
         journal = KilledAt(events, number, before=before)
         with pytest.raises(Killed):
-            run_plan(plan, backend, journal, release=release, run="run")
+            run_plan(plan, backend, journal, release=release, job_prefix="run")
         second = MemoryJournal()
-        state = run_plan(plan, backend, second, release=release, run="run", events=events)
+        state = run_plan(plan, backend, second, release=release, job_prefix="run", events=events)
         assert statuses(state) == {
             "a": "completed",
             "b": "completed",
@@ -296,44 +298,34 @@ def test_those_that_failed_get_another_attempt_if_that_is_asked_for() -> None:
     plan = plan_of([job("a"), job("b", "a"), job("c")])
     backend = Scripted(plan, {"run-a-1": FAILS})
     journal = MemoryJournal()
-    run_plan(plan, backend, journal, run="run")
-    state = run_plan(plan, backend, run="run", events=journal.events, retry_failed=True)
+    run_plan(plan, backend, journal, job_prefix="run")
+    state = run_plan(plan, backend, job_prefix="run", events=journal.events, retry_failed=True)
     assert backend.names == ["run-a-1", "run-c-1", "run-a-2", "run-b-1"]
     assert set(statuses(state).values()) == {"completed"}
 
 
 def test_the_first_failure_may_end_it_all() -> None:
     plan = plan_of([job("a"), job("b"), job("c", "b"), job("d", "c")], cores=2)
-    state = run_plan(plan, Scripted(plan, {"run-a-1": FAILS}), fail_fast=True, run="run")
+    state = run_plan(plan, Scripted(plan, {"run-a-1": FAILS}), fail_fast=True, job_prefix="run")
     assert statuses(state) == {"a": "failed", "b": "completed", "c": "skipped", "d": "skipped"}
 
 
-class Wanting:
-    """A control that wants things once a time has come."""
+def asks(
+    backend: Scripted, time: float, *cancel: str, stop: bool = False, pause: bool = False
+) -> Poll:
+    """Return requests that are made once a time has come; a pause is asked for from the start."""
 
-    def __init__(
-        self, backend: Scripted, time: float, *names: str, stop: bool = False, pause: bool = False
-    ) -> None:
-        self.backend, self.time, self.names, self.stop = backend, time, names, stop
-        self.pause = pause
+    def poll(state: CampaignState) -> Requests:
+        come = backend.time >= time
+        return Requests(stop=stop and come, pause=pause, cancel=frozenset(cancel if come else ()))
 
-    def paused(self) -> bool:
-        return self.pause
-
-    def stopped(self) -> bool:
-        return self.stop and self.backend.time >= self.time
-
-    def cancelled(self) -> Sequence[str]:
-        if self.backend.time < self.time:
-            return ()
-        names, self.names = self.names, ()
-        return names
+    return poll
 
 
 def test_what_is_cancelled_is_ended_and_what_waits_for_it_is_skipped() -> None:
     backend = Scripted(CHAIN)
-    control = Wanting(backend, 30.0, "a", "other")
-    state = run_plan(CHAIN, backend, run="run", control=control)
+    requests = asks(backend, 30.0, "a", "other")
+    state = run_plan(CHAIN, backend, job_prefix="run", requests=requests)
     assert backend.cancelled == ["id-run-a-1", "id-run-other-1"]
     assert statuses(state) == {
         "a": "cancelled",
@@ -342,7 +334,7 @@ def test_what_is_cancelled_is_ended_and_what_waits_for_it_is_skipped() -> None:
         "other": "cancelled",
     }
     backend = Scripted(CHAIN)
-    state = run_plan(CHAIN, backend, run="run", control=Wanting(backend, 30.0, "b"))
+    state = run_plan(CHAIN, backend, job_prefix="run", requests=asks(backend, 30.0, "b"))
     assert backend.cancelled == []
     assert statuses(state)["b"] == "cancelled"
     assert statuses(state)["c"] == "skipped"
@@ -350,20 +342,20 @@ def test_what_is_cancelled_is_ended_and_what_waits_for_it_is_skipped() -> None:
 
 def test_one_that_is_stopped_leaves_what_it_submitted_and_goes_on_later() -> None:
     backend, journal = Scripted(CHAIN), MemoryJournal()
-    control = Wanting(backend, 30.0, stop=True)
-    state = run_plan(CHAIN, backend, journal, run="run", control=control)
+    requests = asks(backend, 30.0, stop=True)
+    state = run_plan(CHAIN, backend, journal, job_prefix="run", requests=requests)
     assert statuses(state)["a"] == "running"
     assert not isinstance(journal.events[-1], CampaignEnded)
     assert backend.cancelled == []
-    state = run_plan(CHAIN, backend, run="run", events=journal.events)
+    state = run_plan(CHAIN, backend, job_prefix="run", events=journal.events)
     assert set(statuses(state).values()) == {"completed"}
     assert len(backend.names) == 4
 
 
 def test_one_that_is_paused_submits_nothing_until_it_is_stopped() -> None:
     backend = Scripted(CHAIN)
-    control = Wanting(backend, 5.0, stop=True, pause=True)
-    state = run_plan(CHAIN, backend, run="run", control=control)
+    requests = asks(backend, 5.0, stop=True, pause=True)
+    state = run_plan(CHAIN, backend, job_prefix="run", requests=requests)
     assert backend.names == []
     assert backend.time >= 5.0
     assert set(statuses(state).values()) == {"pending"}
@@ -373,7 +365,7 @@ def test_what_is_there_already_is_not_made_again() -> None:
     first = replace(job("a"), skip_if_outputs_exist=True, outputs=("map.fits",))
     plan = plan_of([first, job("b", "a")])
     backend = Scripted(plan)
-    state = run_plan(plan, backend, run="run", reusable=lambda workflow: True)
+    state = run_plan(plan, backend, job_prefix="run", reusable=lambda workflow: True)
     assert backend.names == ["run-b-1"]
     assert set(statuses(state).values()) == {"completed"}
 
@@ -571,9 +563,9 @@ def test_what_can_never_go_on_is_said_with_what_waits_for_what() -> None:
     with pytest.raises(Stalled) as caught:
         run(plan, hand_over, a_1=None)
     text = str(caught.value)
-    assert "a is queued; the cluster never reports it over" in text
+    assert "a is queued; the cluster never reports its end" in text
     assert "b waits for a" in text
-    assert "c waits for the place of a" in text
+    assert "c waits for the nodes or limits of a" in text
 
 
 @pytest.mark.parametrize("late", [JobState.QUEUED, JobState.RUNNING, JobState.COMPLETED])
@@ -589,7 +581,7 @@ def test_what_is_reported_after_the_end_of_a_job_changes_nothing(late: JobState)
             return native_id
 
     journal = MemoryJournal()
-    state = run_plan(plan, Repeating(plan), journal, release=eager, run="run")
+    state = run_plan(plan, Repeating(plan), journal, release=eager, job_prefix="run")
     assert statuses(state) == {"a": "completed", "b": "completed"}
     of_a = [e for e in journal.events if isinstance(e, Started | Ended) and e.workflow == "a"]
     assert [type(e) for e in of_a] == [Started, Ended]
@@ -607,7 +599,7 @@ def test_what_an_earlier_attempt_reports_late_is_not_taken_for_the_present_one()
 
     backend = Haunted(plan, {"run-a-1": (5.0, JobState.NODE_FAILED)})
     journal = MemoryJournal()
-    state = run_plan(plan, backend, journal, release=eager, run="run")
+    state = run_plan(plan, backend, journal, release=eager, job_prefix="run")
     assert state.workflows["a"].ended == 65.0
     assert [e.attempt for e in journal.events if isinstance(e, Ended)] == [1, 2]
 
@@ -620,7 +612,7 @@ def test_a_job_that_is_over_before_it_was_seen_running_is_over() -> None:
             if state is not JobState.RUNNING:
                 super().report(job, state, delay)
 
-    state = run_plan(plan, Blind(plan), MemoryJournal(), run="run")
+    state = run_plan(plan, Blind(plan), MemoryJournal(), job_prefix="run")
     assert statuses(state) == {"a": "completed"}
 
 
@@ -705,7 +697,7 @@ def test_whatever_fails_exactly_its_descendants_are_skipped(
     failing = data.draw(st.sets(st.sampled_from(sorted(plan.campaign.workflows))))
     backend = Scripted(plan, {f"run-{name}-1": FAILS for name in failing})
     release = data.draw(st.sampled_from(list(RELEASES.values())))
-    state = run_plan(plan, backend, MemoryJournal(), release=release, run="run")
+    state = run_plan(plan, backend, MemoryJournal(), release=release, job_prefix="run")
     wanted: dict[str, str] = {}
     for name in plan.campaign.order:
         parents = plan.campaign.workflows[name].depends

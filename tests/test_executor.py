@@ -464,7 +464,7 @@ def test_another_executor_of_psij_is_passed_through(tmp_path: Path) -> None:
     plan = plan_campaign(Campaign.of("test", work), load_cluster("tiger3"))
     make_run_folder(tmp_path)
     backend = psij_type("local")(tmp_path, plan.cluster, time.time())
-    state = run_plan(plan, backend, run="test")
+    state = run_plan(plan, backend, job_prefix="test")
     found = {name: progress.status.value for name, progress in state.workflows.items()}
     assert found == {"a": "completed", "b": "failed", "c": "skipped"}
     assert (tmp_path / "jobs/a/1/stdout").read_text() == "a\n"

@@ -12,8 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from socm.engine.events import KINDS, CampaignEnded, Ended, Event, JobState, Started
-from socm.engine.journal import FileJournal, event_from_json, event_to_json, read_journal
+from socm.engine.events import EVENT_TYPES, CampaignEnded, Ended, Event, JobState, Started
+from socm.engine.journal import (
+    FileJournal,
+    JournalReader,
+    event_from_json,
+    event_to_json,
+    read_journal,
+)
 from socm.errors import RunError
 
 FIELDS: dict[str, st.SearchStrategy[Any]] = {
@@ -23,6 +29,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "job": st.text(),
     "native_id": st.text(),
     "reason": st.text(),
+    "retry_failed": st.booleans(),
     "because": st.text(),
     "attempt": st.integers(1, 99),
     "walltime": st.integers(1, 10**9),
@@ -32,7 +39,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "exit_code": st.none() | st.integers(-255, 255),
     "peak_memory": st.none() | st.integers(0, 10**9),
 }
-EVENTS: st.SearchStrategy[Event] = st.sampled_from([*KINDS.values()]).flatmap(
+EVENTS: st.SearchStrategy[Event] = st.sampled_from([*EVENT_TYPES.values()]).flatmap(
     lambda kind: st.fixed_dictionaries(
         {name: FIELDS[name] for name in kind.__dataclass_fields__}
     ).map(lambda values: kind(**values))
@@ -66,13 +73,33 @@ def test_of_a_torn_line_nothing_is_left_and_of_the_others_all(
         assert read_journal(path) == [*events[:kept], CampaignEnded(time=1.0)]
 
 
-def test_a_line_that_is_no_event_is_named(tmp_path: Path) -> None:
+@given(st.lists(EVENTS, min_size=1, max_size=5), st.data())
+def test_a_journal_is_read_as_it_grows_and_each_line_once_it_is_whole(
+    events: list[Event], data: st.DataObject
+) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "journal.jsonl")
+        reader = JournalReader(path)
+        assert reader.read() == []
+        with FileJournal(path) as journal:
+            for event in events:
+                journal.write(event)
+        whole = path.read_bytes()
+        cuts = data.draw(st.lists(st.integers(0, len(whole)), max_size=5).map(sorted))
+        found: list[Event] = []
+        for cut in [*cuts, len(whole)]:
+            path.write_bytes(whole[:cut])
+            found += reader.read()
+            assert found == events[: whole[:cut].count(b"\n")]
+
+
+def test_a_line_that_is_not_an_event_is_named(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     journal = FileJournal(path)
     journal.write(Started(time=1.0, workflow="a", attempt=1))
     journal.close()
     path.write_text('{"event": "Exploded", "time": 1}\n' + path.read_text())
-    with pytest.raises(RunError, match=r"journal\.jsonl:1: this is no event of a run"):
+    with pytest.raises(RunError, match=r"journal\.jsonl:1: this is not an event of a run"):
         FileJournal(path)
 
 

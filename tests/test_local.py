@@ -264,7 +264,7 @@ def test_killed_and_resumed_a_run_takes_its_job_up_again(tmp_path: Path) -> None
     wait_for((tmp_path / "ran").exists)
     refused = socm(tmp_path, "resume")
     assert refused.returncode == 5
-    assert "is being carried out by process" in refused.stderr
+    assert "campaign-1 is active: process" in refused.stderr
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert status(tmp_path)["state"] == "stopped"
@@ -354,7 +354,58 @@ def test_a_run_is_cancelled_from_elsewhere_whether_it_goes_on_or_not(tmp_path: P
     done = socm(tmp_path, "cancel")
     assert done.returncode == 0, done.stderr
     assert states(tmp_path) == {"a": "cancelled", "b": "cancelled"}
-    assert "nothing of campaign-1 is left to cancel" in socm(tmp_path, "cancel").stdout
+    assert "campaign-1 has nothing left to cancel" in socm(tmp_path, "cancel").stdout
+
+
+def test_to_resume_a_run_that_has_ended_touches_nothing_and_says_how_it_ended(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path, stage("a", "true"), stage("b", f"test -e {tmp_path}/mended", "a"))
+    first = socm(tmp_path, "run", path, "--yes")
+    assert first.returncode == 1, first.stderr
+    folder = tmp_path / "socm-runs" / "campaign-1"
+
+    def files() -> dict[Path, tuple[int, bytes]]:
+        every = [folder, *folder.rglob("*")]
+        return {f: (f.stat().st_mtime_ns, f.read_bytes() if f.is_file() else b"") for f in every}
+
+    before = files()
+    again = socm(tmp_path, "resume")
+    assert again.returncode == 1, again.stderr
+    assert files() == before
+    end = first.stdout.splitlines()[-3:]
+    assert "1 failed, 1 completed" in end[0]
+    assert again.stdout.splitlines()[-3:] == end
+    (tmp_path / "mended").touch()
+    assert socm(tmp_path, "resume", "--retry-failed").returncode == 0
+    assert states(tmp_path) == {"a": "completed", "b": "completed"}
+    before = files()
+    last = socm(tmp_path, "resume", "--retry-failed", "--json")
+    assert last.returncode == 0, last.stderr
+    assert json.loads(last.stdout)["state"] == "completed"
+    assert files() == before
+
+
+def test_a_request_to_a_process_that_dies_is_carried_out_and_never_again(tmp_path: Path) -> None:
+    script = f"touch {tmp_path}/ran; test -e {tmp_path}/go || sleep 60"
+    path = write(tmp_path, stage("a", script))
+    process = start(tmp_path, "run", path, "--yes")
+    wait_for((tmp_path / "ran").exists)
+    process.send_signal(signal.SIGSTOP)
+    requests = tmp_path / "socm-runs" / "campaign-1" / "requests"
+    cancelling = start(tmp_path, "cancel")
+    wait_for(lambda: [*requests.glob("*.json")])
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    out, _ = cancelling.communicate(timeout=60)
+    assert cancelling.returncode == 0, out
+    assert "1 workflow cancelled" in out
+    assert [*requests.glob("*.json")], "of a process that is no more"
+    (tmp_path / "go").touch()
+    done = socm(tmp_path, "resume", "--retry-failed")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert states(tmp_path) == {"a": "completed"}
+    assert [*requests.glob("*.json")] == []
 
 
 def test_a_changed_campaign_is_refused_until_it_is_accepted(tmp_path: Path) -> None:

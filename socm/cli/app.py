@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from socm._version import __version__
 from socm.cli import (
+    cancel,
     clusters,
     diff,
     export,
@@ -103,7 +104,7 @@ for command, examples in (
     (run.resume, run.RESUME_EXAMPLES),
     (status.status, status.STATUS_EXAMPLES),
     (status.logs, status.LOGS_EXAMPLES),
-    (status.cancel, status.CANCEL_EXAMPLES),
+    (cancel.cancel, cancel.CANCEL_EXAMPLES),
     (import_.import_, import_.EXAMPLES),
     (export.export, export.EXAMPLES),
     (init.init, init.EXAMPLES),

@@ -29,7 +29,7 @@ def take_in_changes(run: Run, *, accept: bool) -> None:
     """
     from socm.planner import plan_campaign
 
-    file = Path(run.options.file)
+    file = Path(run.settings.file)
     if not file.exists():
         return
     changed = _as_it_is_now(run, file)

@@ -17,11 +17,13 @@ from socm.cli.common import (
     warn,
 )
 from socm.cli.intake import Intake, refuse_unready, take_in
+from socm.cli.interrupts import INTERRUPTED
 from socm.errors import ConfigError, Problem
 from socm.words import count
 
 if TYPE_CHECKING:
     from socm.engine.run import Run
+    from socm.engine.state import CampaignState
     from socm.executor import Executor
     from socm.model.plan import Plan
 
@@ -97,7 +99,7 @@ def run(
     Shows the plan and asks for confirmation before it submits anything. Exit code 0 if every
     workflow completed, 1 if some did not, 5 if the cluster cannot be reached, 130 if interrupted.
     """
-    from socm.engine.run import Options, Run
+    from socm.engine.run import Run, RunSettings
     from socm.executor import choose_executor, executor_type
     from socm.report.run import plan_preview
 
@@ -128,13 +130,13 @@ def run(
         return 0
     if not yes:
         _ask(plan)
-    options = Options(
+    settings = RunSettings(
         executor=chosen,
         file=str(file.absolute()),
         poll_interval=poll_interval,
         fail_fast=fail_fast,
     )
-    return _carry_out(Run.create(plan, options, run_dir), json=json)
+    return _carry_out(Run.create(plan, settings, run_dir), json=json)
 
 
 def resume(
@@ -205,7 +207,7 @@ def _check_cluster(taken: Intake, executor: str, named: str | None) -> None:
 
 def _write_scripts(plan: Plan, executor: Executor) -> list[Path]:
     """Write the script of each first attempt."""
-    from socm.engine.driver import job_of
+    from socm.engine.attempts import job_of
     from socm.engine.state import CampaignState
 
     state = CampaignState.of(plan)
@@ -244,47 +246,55 @@ def _carry_out(
 ) -> int:
     """Run the remaining workflows of a run, and report how it ended."""
     from socm.cli.changes import take_in_changes
-    from socm.cli.progress import Control, Reporter
+    from socm.cli.progress import Reporter
+    from socm.cli.requests import UserRequests
     from socm.engine.driver import run_plan
     from socm.engine.journal import FileJournal
     from socm.executor import open_executor
     from socm.executor.folder import make_run_folder, reusable
+
+    fail_fast = run.settings.fail_fast
+    if not accept_changes and run.events():
+        take_in_changes(run, accept=False)
+        state = run.state()
+        if state.is_finished(run.plan, retry_failed=retry_failed, fail_fast=fail_fast):
+            return _ending(run, state, json=json)
+    with run.lock() as life, FileJournal(run.journal) as journal:
+        make_run_folder(run.path)
+        if accept_changes and journal.events:
+            take_in_changes(run, accept=True)
+        executor = open_executor(run, poll_interval=poll_interval)
+        with (
+            Reporter(run, executor, quiet=json) as reporter,
+            UserRequests(run, life, reporter.say) as requests,
+        ):
+            state = run_plan(
+                run.plan,
+                executor,
+                journal,
+                job_prefix=run.id,
+                events=[*journal.events],
+                retry_failed=retry_failed,
+                fail_fast=fail_fast,
+                reusable=reusable,
+                requests=requests,
+                reporter=reporter,
+            )
+    code = _ending(run, state, json=json)
+    return INTERRUPTED if requests.interrupts else code
+
+
+def _ending(run: Run, state: CampaignState, *, json: bool) -> int:
+    """Report how a run ended; return the exit code."""
+    from socm.engine.state import Status
     from socm.report.run import ending
     from socm.report.status import status_document
 
-    with run.lock():
-        make_run_folder(run.path)
-        journal = FileJournal(run.journal)
-        events = [*journal.events]
-        if events:
-            take_in_changes(run, accept=accept_changes)
-        plan = run.plan
-        executor = open_executor(run, poll_interval=poll_interval)
-        with (
-            Reporter(run, executor, journal, events, quiet=json) as reporter,
-            Control(run) as control,
-        ):
-            control.listener = reporter.refresh
-            state = run_plan(
-                plan,
-                executor,
-                reporter,
-                run=run.id,
-                events=events,
-                retry_failed=retry_failed,
-                fail_fast=run.options.fail_fast,
-                reusable=reusable,
-                control=control,
-            )
-        journal.close()
     if json:
-        running = False
-        print_json(status_document(run.name, plan, state, run.epoch, running=running))
+        print_json(status_document(run.name, run.plan, state, run.epoch, running=False))
     else:
         out = console()
-        for part in ending(run, plan, state):
+        for part in ending(run, run.plan, state):
             out.print(part)
-    if control.interrupts:
-        return 130
-    good = all(p.status.value == "completed" for p in state.workflows.values())
+    good = all(p.status is Status.COMPLETED for p in state.workflows.values())
     return 0 if good else 1

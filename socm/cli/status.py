@@ -1,4 +1,4 @@
-"""``socm status``, ``socm logs`` and ``socm cancel``: a run, seen from another process."""
+"""``socm status`` and ``socm logs``: a run, seen from another process."""
 
 from __future__ import annotations
 
@@ -36,13 +36,6 @@ LOGS_EXAMPLES = """
   socm logs map-f090
 
   socm logs map-f090 --follow --run maps-3
-"""
-CANCEL_EXAMPLES = """
-[bold]Examples[/bold]
-
-  socm cancel
-
-  socm cancel maps-3 map-f090 map-f150
 """
 FOLLOW = 0.5
 WATCH = 5.0
@@ -197,80 +190,3 @@ def _read(path: Path, place: int) -> bytes:
             return file.read()
     except OSError:
         return b""
-
-
-def cancel(
-    name: RunArgument = None,
-    workflows: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[WORKFLOW]...", help="Only these.", show_default=False),
-    ] = None,
-    json: JsonOption = False,
-) -> int:
-    """End the jobs of a run, and no others; all of them, or those of some workflows."""
-    from socm.cli.progress import wish_for
-    from socm.engine.run import Run
-    from socm.report.status import status_document
-
-    run = Run.find(name)
-    unknown = [w for w in workflows or [] if w not in run.plan.campaign.workflows]
-    if unknown:
-        known = run.plan.campaign.workflows
-        raise ConfigError(
-            *(
-                Problem(message=f"there is no workflow {w!r}", hint=did_you_mean(w, known))
-                for w in unknown
-            )
-        )
-    state = run.state()
-    concerned = [
-        w
-        for w, p in state.workflows.items()
-        if not p.status.final and (not workflows or w in workflows)
-    ]
-    if run.is_running():
-        wish_for(run.path, workflows or [])
-        said = f"{run.name} is told to cancel {len(concerned)} workflows"
-    else:
-        _cancel_here(run, concerned)
-        state = run.state()
-        said = f"{len(concerned)} workflows of {run.name} are cancelled"
-    if json:
-        print_json(status_document(run.name, run.plan, state, run.epoch, running=run.is_running()))
-    else:
-        console().print(said if concerned else f"nothing of {run.name} is left to cancel")
-    return 0
-
-
-def _cancel_here(run: Run, names: list[str]) -> None:
-    """Cancel what nobody carries out: take the run up, and end just that."""
-    from socm.engine.driver import run_plan
-    from socm.engine.journal import FileJournal
-    from socm.executor import open_executor
-
-    class JustCancel:
-        """Cancels, lets nothing new begin, and ends once the cancelled are over."""
-
-        def __init__(self) -> None:
-            self.left = names
-            self.until = time.monotonic() + 60
-
-        def cancelled(self) -> list[str]:
-            left, self.left = self.left, []
-            return left
-
-        def paused(self) -> bool:
-            return True
-
-        def stopped(self) -> bool:
-            workflows = run.state().workflows
-            over = all(workflows[name].status.final for name in names)
-            return over or time.monotonic() > self.until
-
-    with run.lock():
-        journal = FileJournal(run.journal)
-        plan = run.plan
-        backend = open_executor(run)
-        events = [*journal.events]
-        run_plan(plan, backend, journal, run=run.id, events=events, control=JustCancel())
-        journal.close()

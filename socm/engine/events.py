@@ -1,4 +1,4 @@
-"""What happens in a campaign: one frozen dataclass per kind of event.
+"""What happens in a campaign: one frozen dataclass for each type of event.
 
 The journal holds these and nothing else; the state is what they add up to.
 """
@@ -140,7 +140,13 @@ class Reused(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignResumed(Event):
-    """The campaign is carried on by another process."""
+    """Another process carries the campaign on.
+
+    With `retry_failed`, every workflow that was over and had not completed is pending again, with
+    a new attempt if it had been tried.
+    """
+
+    retry_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +154,9 @@ class CampaignEnded(Event):
     """Every workflow is in a final state."""
 
 
-KINDS: Mapping[str, type[Event]] = {
-    kind.__name__: kind
-    for kind in (
+EVENT_TYPES: Mapping[str, type[Event]] = {
+    event.__name__: event
+    for event in (
         CampaignStarted,
         CampaignResumed,
         Submitting,
@@ -165,4 +171,4 @@ KINDS: Mapping[str, type[Event]] = {
         CampaignEnded,
     )
 }
-"""Every kind of event, by name."""
+"""The types of events by name."""

@@ -9,22 +9,26 @@ from dataclasses import fields
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from socm.engine.events import KINDS, Event
+from socm.engine.events import EVENT_TYPES, Event
 from socm.errors import RunError
+from socm.words import reason_of
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 class Journal(Protocol):
-    """Takes events; one is safe once `write` has returned."""
+    """Where events are written; one is safe once `write` has returned."""
 
     def write(self, event: Event) -> None:
-        """Keep an event."""
+        """Write an event."""
         ...
 
 
 class MemoryJournal:
-    """A journal that lives as long as its process: for simulations.
+    """A journal in memory, for simulations.
 
     Examples
     --------
@@ -39,25 +43,26 @@ class MemoryJournal:
         self.events: list[Event] = []
 
     def write(self, event: Event) -> None:
-        """Keep an event."""
+        """Write an event."""
         self.events.append(event)
 
 
 class FileJournal:
-    """A journal in a file, one event a line; what it had before is in `events`.
+    """A journal in a file, with one event in each line; `events` has all of them.
 
-    A line counts once its end is on the disk. What a crash left of a last line is taken away: its
-    event was never acted on.
+    An event counts once the end of its line is on the disk. A last line that a crash left
+    incomplete is removed: its event was never acted on.
 
     Parameters
     ----------
     path
-        Of the file; made if it is not there. Whoever opens it holds the lock of its folder.
+        Path of the file, which is made if it does not exist. The process that opens it holds the
+        lock of the run.
 
     Raises
     ------
     RunError
-        If the file cannot be read or written, or holds what is no event.
+        If the file cannot be read or written, or has a line that is not an event.
 
     Examples
     --------
@@ -65,9 +70,8 @@ class FileJournal:
     >>> from socm.engine.events import CampaignEnded
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "journal.jsonl")
-    ...     journal = FileJournal(path)
-    ...     journal.write(CampaignEnded(time=3600.0))
-    ...     journal.close()
+    ...     with FileJournal(path) as journal:
+    ...         journal.write(CampaignEnded(time=3600.0))
     ...     print(path.read_text().strip())
     ...     read_journal(path)
     {"event": "CampaignEnded", "time": 3600.0}
@@ -76,17 +80,28 @@ class FileJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.events = read_journal(path) if path.exists() else []
+        self.events = read_journal(path)
         try:
-            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - as long as the run
-            whole = path.read_bytes().rfind(b"\n") + 1
-            os.truncate(path, whole)
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed with the journal
+            content = path.read_bytes()
+            self._size = content.rfind(b"\n") + 1
+            if self._size < len(content):
+                os.truncate(path, self._size)
         except OSError as error:
             raise _cannot_write(path, error) from error
-        self._size = whole
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
     def write(self, event: Event) -> None:
-        """Keep an event; it is on the disk when this returns."""
+        """Write an event; it is on the disk when this returns."""
         line = (json.dumps(event_to_json(event)) + "\n").encode()
         try:
             written = self._file.write(line)
@@ -94,46 +109,66 @@ class FileJournal:
                 raise OSError(28, os.strerror(28))  # the rest did not fit
             os.fsync(self._file.fileno())
         except OSError as error:
-            with contextlib.suppress(OSError):  # else whoever opens it next takes the rest away
+            with contextlib.suppress(OSError):  # else it is removed when the file is opened next
                 os.truncate(self._path, self._size)
             raise _cannot_write(self._path, error) from error
         self._size += len(line)
         self.events.append(event)
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._file.close()
-
 
 def _cannot_write(path: Path, error: OSError) -> RunError:
-    reason = (error.strerror or str(error)).lower()
     return RunError(
-        f"{path} cannot be written: {reason}",
-        hint="jobs that were submitted run on; mend the disk, then `socm resume` takes over",
+        f"{path} cannot be written: {reason_of(error)}",
+        hint="submitted jobs keep running; `socm resume` continues once the disk can be written",
     )
 
 
-def read_journal(path: Path) -> list[Event]:
-    """Return the events of a journal; a last line that is not whole is left out.
+class JournalReader:
+    """Reads the events of a journal, also while another process writes it.
 
-    Raises
-    ------
-    RunError
-        If the file cannot be read, or holds what is no event.
+    Parameters
+    ----------
+    path
+        Path of the file; one that does not exist has no events.
     """
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise RunError(f"{path} cannot be read: {reason}") from error
-    found = []
-    for number, line in enumerate(text.split(b"\n")[:-1], start=1):
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = self._lines = 0
+
+    def read(self) -> list[Event]:
+        """Return the events since the last call; a line that is not complete is left out.
+
+        Raises
+        ------
+        RunError
+            If the file cannot be read, or has a line that is not an event.
+        """
         try:
-            found.append(event_from_json(json.loads(line)))
-        except (ValueError, KeyError, TypeError) as error:
-            message = f"{path}:{number}: this is no event of a run: {line[:60]!r}"
-            raise RunError(message, hint="the journal was changed by something else") from error
-    return found
+            with open(self._path, "rb") as file:
+                file.seek(self._offset)
+                content = file.read()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RunError(f"{self._path} cannot be read: {reason_of(error)}") from error
+        *lines, rest = content.split(b"\n")
+        self._offset += len(content) - len(rest)
+        events = []
+        for line in lines:
+            self._lines += 1
+            try:
+                events.append(event_from_json(json.loads(line)))
+            except (ValueError, KeyError, TypeError) as error:
+                where = f"{self._path}:{self._lines}"
+                message = f"{where}: this is not an event of a run: {line[:60]!r}"
+                raise RunError(message, hint="something else has changed the journal") from error
+        return events
+
+
+def read_journal(path: Path) -> list[Event]:
+    """Return the events of a journal; see `JournalReader.read`."""
+    return JournalReader(path).read()
 
 
 def event_to_json(event: Event) -> dict[str, Any]:
@@ -146,13 +181,19 @@ def event_to_json(event: Event) -> dict[str, Any]:
 
 
 def event_from_json(data: Any) -> Event:
-    """Return the event that JSON data holds; raises if it holds none."""
-    from pydantic import TypeAdapter
+    """Return the event of JSON data.
 
-    kind, values = data["event"], {k: v for k, v in data.items() if k != "event"}
-    return _adapter(TypeAdapter, kind).validate_python(values)  # type: ignore[no-any-return]
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        If it is not an event.
+    """
+    values = dict(data)
+    return _adapter(values.pop("event")).validate_python(values)
 
 
 @cache
-def _adapter(adapter: Any, kind: str) -> Any:
-    return adapter(KINDS[kind])
+def _adapter(name: str) -> TypeAdapter[Event]:
+    from pydantic import TypeAdapter  # a tenth of a second: not for simulations
+
+    return TypeAdapter(EVENT_TYPES[name])

@@ -1,4 +1,4 @@
-"""A run on the disk: the folder that holds all that is needed to carry it on."""
+"""A run on the disk: the folder that holds everything that is needed to resume it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,28 +20,30 @@ from socm.engine.events import Event
 from socm.engine.journal import read_journal
 from socm.engine.state import CampaignState
 from socm.errors import ConfigError, Problem, RunError, did_you_mean
+from socm.files import write_whole
 from socm.model.allocation import of_jobs
 from socm.model.document import plan_document, read_plan
 from socm.model.plan import Plan
+from socm.words import reason_of
 
 RUNS = "socm-runs"
 RUN_SCHEMA = "socm.run/1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """What was decided when a run began, and holds for all its lives.
+class RunSettings:
+    """What is set when a run is started, and holds whenever it is resumed.
 
     Parameters
     ----------
     executor
-        ``"slurm"``, ``"local"``, or another executor of PSI/J.
+        Name of the executor, such as ``"slurm"`` or ``"local"``.
     file
-        The campaign or the plan that it began with.
+        Path of the campaign or the plan that was started.
     poll_interval
-        Seconds between two questions to SLURM, or `None` for the usual.
+        Seconds between two queries to the cluster; `None` is the executor's default.
     fail_fast
-        Whether the first failure for good skips whatever is not submitted.
+        Whether the first permanent failure skips whatever is not submitted.
     """
 
     executor: str
@@ -52,31 +54,31 @@ class Options:
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of a run: plan, options, journal, and a folder for each attempt.
+    """The folder of a run: its plan, settings and journal, and a folder for each attempt.
 
     Parameters
     ----------
     path
-        Of the folder.
+        Path of the folder.
     """
 
     path: Path
 
     @classmethod
-    def create(cls, plan: Plan, options: Options, path: Path | None = None) -> Run:
+    def create(cls, plan: Plan, settings: RunSettings, path: Path | None = None) -> Run:
         """Make the folder of a new run.
 
         Parameters
         ----------
         path
-            Where; ``socm-runs/NAME-N`` if not given, with the first N that is free.
+            Path of the folder (default: ``socm-runs/NAME-N`` with the first N that is free).
 
         Raises
         ------
         RunError
-            If it cannot be made.
+            If the folder cannot be made.
         ConfigError
-            If it is a run already, or holds other files.
+            If it is the folder of a run already, or is not empty.
         """
         try:
             folder = _numbered(plan.campaign.name) if path is None else path.absolute()
@@ -84,7 +86,7 @@ class Run:
             if any(folder.iterdir()):
                 begun = (folder / "run.json").exists()
                 message = "is a run already" if begun else "is not empty"
-                hint = f"`socm resume {path}` carries it on" if begun else "name another folder"
+                hint = f"`socm resume {path}` continues it" if begun else "name another folder"
                 raise ConfigError(Problem(file=str(path), message=message, hint=hint))
             run = cls(folder)
             run.write_plan(plan)
@@ -92,21 +94,19 @@ class Run:
                 "schema": RUN_SCHEMA,
                 "id": f"{slug(plan.campaign.name)[:40]}-{secrets.token_hex(4)}",
                 "epoch": time.time(),
-                **asdict(options),
+                **asdict(settings),
             }
             _write(folder / "run.json", identity)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            where = path or Path(RUNS)
             raise RunError(
-                f"a run cannot be kept in {where}: {reason}",
-                hint="name a folder that can be written with --run-dir",
+                f"{path or Path(RUNS)} cannot be written: {reason_of(error)}",
+                hint="--run-dir names another folder for the run",
             ) from error
         return run
 
     @classmethod
     def find(cls, name: str | None, runs: Path = Path(RUNS)) -> Run:
-        """Return a run by its folder or its name; the one begun last if nothing is said.
+        """Return a run by its folder or its name, or else the run that was started last.
 
         Raises
         ------
@@ -119,11 +119,11 @@ class Run:
                 if (path / "run.json").exists():
                     return cls(path.absolute())
             hint = did_you_mean(name, known) or (
-                f"known are {', '.join(sorted(known))}" if known else "`socm run FILE` begins one"
+                f"known are {', '.join(sorted(known))}" if known else "`socm run FILE` starts one"
             )
             raise ConfigError(Problem(message=f"there is no run {name!r}", hint=hint))
         if not known:
-            hint = "name its folder, or begin one with `socm run FILE`"
+            hint = "name its folder, or start one with `socm run FILE`"
             raise ConfigError(Problem(message=f"there is no run in {runs}", hint=hint))
         return max((cls(path) for path in known.values()), key=lambda run: run.epoch)
 
@@ -135,97 +135,115 @@ class Run:
         except (OSError, ValueError) as error:
             raise RunError(f"{path} cannot be read: {error}") from error
         if not isinstance(data, dict) or data.get("schema") != RUN_SCHEMA:
-            raise RunError(f"{path} is not of a run of this version of socm")
+            raise RunError(f"{path} does not belong to a run of this version of socm")
         return data
 
     @property
     def id(self) -> str:
-        """What the names of its jobs begin with."""
+        """The prefix of the names of its jobs, unique to this run."""
         return str(self._identity["id"])
 
     @property
     def epoch(self) -> float:
-        """When its campaign began, in seconds of the epoch."""
+        """When its campaign started, in seconds since 1970 (UTC)."""
         return float(self._identity["epoch"])
 
     @property
     def name(self) -> str:
-        """What it is called on the command line."""
+        """Its name on the command line."""
         inside = self.path.parent == Path(RUNS).absolute()
         return self.path.name if inside else os.path.relpath(self.path)
 
     @cached_property
-    def options(self) -> Options:
-        """What was decided when it began."""
-        return Options(**{k: self._identity[k] for k in Options.__dataclass_fields__})
+    def settings(self) -> RunSettings:
+        """What was set when it was started."""
+        return RunSettings(**{f.name: self._identity[f.name] for f in fields(RunSettings)})
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan that it carries out."""
+        """Its plan."""
         return of_jobs(read_plan(self.path / "plan.json"))
 
     @property
     def journal(self) -> Path:
-        """Its journal."""
+        """Path of its journal."""
         return self.path / "journal.jsonl"
 
     def events(self) -> list[Event]:
         """Return what has happened so far."""
-        return read_journal(self.journal) if self.journal.exists() else []
+        return read_journal(self.journal)
 
     def state(self) -> CampaignState:
-        """Return where it stands."""
+        """Return the state that its events amount to."""
         return CampaignState.of(self.plan, self.events())
 
     def write_plan(self, plan: Plan) -> None:
-        """Keep a plan: the first, or one that takes its place."""
+        """Write the plan of this run, in place of one that it had."""
         _write(self.path / "plan.json", plan_document(plan))
         self.__dict__.pop("plan", None)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Be the only process that carries this run on.
+    def lock(self) -> Iterator[str]:
+        """Be the only process that carries this run on: a new *life* of the run.
+
+        Yields
+        ------
+        str
+            What no other life of the run has.
 
         Raises
         ------
         RunError
-            If another one does, or the folder cannot be written.
+            If another process carries it on, or the folder cannot be written.
         """
-        path = self.path / "lock"
+        path = self._lock_path
         try:
-            file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - held, not only opened
+            file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed with the lock
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise RunError(f"{path} cannot be written: {reason}") from error
+            raise RunError(f"{path} cannot be written: {reason_of(error)}") from error
         with file:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 file.seek(0)
+                owner = file.readline().strip() or "another process"
                 raise RunError(
-                    f"{self.name} is being carried out by {file.read().strip() or 'a process'}",
-                    hint=f"`socm status {self.name}` shows how far it is",
+                    f"{self.name} is active: {owner} carries it on",
+                    hint=f"`socm status {self.name}` shows its progress",
                 ) from error
+            life = secrets.token_hex(8)
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n{life}\n")
             file.flush()
-            yield
+            yield life
             file.truncate(0)
+
+    def life(self) -> str | None:
+        """Return the life of the process that carries this run on; `None` if there is none.
+
+        Empty while that process is starting.
+        """
+        try:
+            with open(self._lock_path, encoding="utf-8") as file:
+                try:
+                    fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return "".join(file.read().split("\n")[1:2])
+        except OSError:
+            return None
+        return None
 
     def is_running(self) -> bool:
         """Whether a process carries it on just now."""
-        try:
-            with open(self.path / "lock", "a+", encoding="utf-8") as file:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return self.life() is not None
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.path / "lock"
 
 
 def slug(name: str) -> str:
-    """Return a name that is fit for files and jobs.
+    """Return a name without the characters that names of files and jobs may not have.
 
     Examples
     --------
@@ -236,7 +254,7 @@ def slug(name: str) -> str:
 
 
 def _numbered(name: str) -> Path:
-    """Make a folder that was not there."""
+    """Make a new folder for a run of a campaign."""
     number = 1
     while True:
         folder = Path(RUNS).absolute() / f"{slug(name)}-{number}"
@@ -249,11 +267,5 @@ def _numbered(name: str) -> Path:
 
 
 def _write(path: Path, data: dict[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
-    new = path.with_name(path.name + ".new")
-    with open(new, "w", encoding="utf-8") as file:
-        json.dump(data, file, indent=1, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    """Write JSON to a file, so that it survives a loss of power."""
+    write_whole(path, json.dumps(data, indent=1, allow_nan=False) + "\n", durable=True)

@@ -76,11 +76,21 @@ class Progress:
 
 @dataclass(slots=True)
 class CampaignState:
-    """What has become of every workflow so far."""
+    """What has become of every workflow so far.
+
+    Parameters
+    ----------
+    started, ended
+        Of the campaign, in seconds since its start.
+    last_end
+        When the last attempt ended, or what took its place: a refusal, a cancellation, outputs
+        that are used again.
+    """
 
     workflows: dict[str, Progress] = field(default_factory=dict)
     started: float | None = None
     ended: float | None = None
+    last_end: float | None = None
 
     @classmethod
     def of(cls, plan: Plan, events: Iterable[Event] = ()) -> CampaignState:
@@ -91,12 +101,46 @@ class CampaignState:
             apply(state, event)
         return state
 
+    def is_finished(
+        self, plan: Plan, *, retry_failed: bool = False, fail_fast: bool = False
+    ) -> bool:
+        """Whether the run has ended, and nothing is left to do if it is resumed.
+
+        Parameters
+        ----------
+        retry_failed, fail_fast
+            As for `socm.engine.driver.run_plan`.
+        """
+
+        def is_over(name: str, progress: Progress) -> bool:
+            match progress.status:
+                case Status.COMPLETED:
+                    return True
+                case Status.SKIPPED if not fail_fast and not retry_failed:
+                    parents = plan.campaign.workflows[name].depends
+                    return any(self.workflows[p].status is not Status.COMPLETED for p in parents)
+                case status:
+                    return status.final and not retry_failed
+
+        return self.ended is not None and all(is_over(*item) for item in self.workflows.items())
+
+
+def _try_again(progress: Progress) -> None:
+    """Make a workflow pending that has not completed, as if it had not been tried."""
+    if progress.status in (Status.FAILED, Status.SKIPPED, Status.CANCELLED):
+        tried = progress.status is Status.FAILED or progress.native_id is not None
+        progress.attempt += tried
+        progress.status = Status.PENDING
+        progress.native_id = progress.started = progress.ended = None
+
 
 _OUTCOMES = {JobState.COMPLETED: Status.COMPLETED, JobState.CANCELLED: Status.CANCELLED}
 
 
 def apply(state: CampaignState, event: Event) -> None:
     """Change the state by one event: the only code that does."""
+    if isinstance(event, Ended | SubmitRefused | Cancelled | Reused):
+        state.last_end = max(event.time, state.last_end or event.time)
     match event:
         case Submitting():
             progress = state.workflows[event.workflow]
@@ -149,6 +193,9 @@ def apply(state: CampaignState, event: Event) -> None:
             state.started = event.time
         case CampaignResumed():
             state.ended = None
+            if event.retry_failed:
+                for progress in state.workflows.values():
+                    _try_again(progress)
         case CampaignEnded():
             state.ended = event.time
         case _:

@@ -119,9 +119,9 @@ def open_executor(run: Run, *, poll_interval: float | None = None) -> Executor:
     ConfigError
         If the executor of the run is not known here.
     """
-    options = run.options
-    kind = executor_type(options.executor)
-    interval = poll_interval or options.poll_interval
+    settings = run.settings
+    kind = executor_type(settings.executor)
+    interval = poll_interval or settings.poll_interval
     return kind(run.path, run.plan.cluster, run.epoch, poll_interval=interval)
 
 

@@ -92,7 +92,8 @@ def event_line(event: Event, plan: Plan, state: CampaignState) -> str | None:
             workflows = count(len(plan.workflows), "workflow")
             return f"{plan.campaign.name}: {workflows} on {plan.cluster.name}"
         case CampaignResumed():
-            return f"{plan.campaign.name} resumed: {counts_line(state)}"
+            again = ", what failed is retried" if event.retry_failed else ""
+            return f"{plan.campaign.name} resumed{again}: {counts_line(state)}"
         case Submitted():
             planned, progress = plan.by_name[name], state.workflows[name]
             request = plan.campaign.workflows[name].request

@@ -7,8 +7,8 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from socm.engine.attempts import job_of
 from socm.engine.backend import Backend, Job, JobUpdate
-from socm.engine.driver import job_of
 from socm.engine.events import JobState
 from socm.engine.state import CampaignState
 from socm.model.campaign import Campaign, ResourceRequest, Workflow

@@ -67,7 +67,7 @@ class World:
         self.backend = SlurmExecutor(self.folder, plan.cluster, time.time(), poll_interval=1)
         journal = MemoryJournal()
         self.events = journal.events
-        return run_plan(plan, self.backend, journal, run=self.run_id, retry=retry)
+        return run_plan(plan, self.backend, journal, job_prefix=self.run_id, retry=retry)
 
     def sacct(self, *columns: str) -> dict[str, list[str]]:
         """What sacct says of this run's jobs, by workflow and attempt: it is told a bit late."""

@@ -108,7 +108,7 @@ def test_of_two_on_one_folder_the_second_is_refused(world: World, campaign: Path
     assert "is a run already" in again.stderr
     resumed = world.socm("resume", folder)
     assert resumed.returncode == 5
-    assert "is being carried out by process" in resumed.stderr
+    assert "is active: process" in resumed.stderr
     process.communicate(timeout=100)
     assert process.returncode == 1
 

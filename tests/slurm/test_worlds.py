@@ -42,7 +42,7 @@ def test_the_same_plan_in_both_worlds(world: World) -> None:
     plan = world.plan(*workflows, budget=Budget(cores=100))
     state = world.carry_out(plan=plan)
     emulated = MemoryJournal()
-    expected = run_plan(plan, SimBackend(plan.cluster, as_expected), emulated, run="sim")
+    expected = run_plan(plan, SimBackend(plan.cluster, as_expected), emulated, job_prefix="sim")
     assert statuses(state) == statuses(expected)
 
     def starts(events: list[object]) -> list[str]:

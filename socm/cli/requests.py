@@ -1,0 +1,111 @@
+"""What a user asks of a run that is active: by Ctrl-C, or by ``socm cancel`` in another process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import signal
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from secrets import token_hex
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Self
+
+from socm.engine.requests import Requests
+from socm.files import write_whole
+
+if TYPE_CHECKING:
+    from socm.engine.run import Run
+    from socm.engine.state import CampaignState
+
+GRACE = 3.0
+"""Seconds after a Ctrl-C in which a second one cancels the jobs."""
+
+
+class UserRequests:
+    """Collects the requests of the user while a run is active; the driver polls it.
+
+    Parameters
+    ----------
+    run
+        The run.
+    life
+        Which of its lives this process is: requests for another one are removed.
+    say
+        Prints a line to the user.
+    """
+
+    def __init__(self, run: Run, life: str, say: Callable[[str], None]) -> None:
+        self.interrupts = 0
+        self._run = run
+        self._life = life
+        self._say = say
+        self._answered = 0  # interrupts
+        self._stop_at = math.inf
+        self._cancel: frozenset[str] = frozenset()
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._handlers[number] = signal.signal(number, self._interrupt)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.interrupts += 1
+        grace = GRACE if number == signal.SIGINT else 0.0
+        self._stop_at = time.monotonic() + grace if self.interrupts == 1 else math.inf
+
+    def __call__(self, state: CampaignState) -> Requests:
+        """Return what the user asks now."""
+        if self.interrupts and not self._answered:
+            self._say(
+                "interrupted: nothing more is submitted, jobs keep running; "
+                f"`socm resume {self._run.name}` continues; Ctrl-C again now cancels them"
+            )
+        if self.interrupts > 1 and self._answered < 2:
+            self._say("interrupted again: all jobs of this run are cancelled")
+            self._cancel = frozenset(state.workflows)
+        self._answered = self.interrupts
+        self._cancel |= frozenset(_take_requests(self._run.path, self._life))
+        return Requests(
+            stop=time.monotonic() >= self._stop_at,
+            pause=self.interrupts > 0,
+            cancel=self._cancel,
+        )
+
+
+def request_cancellation(run: Path, life: str, names: Iterable[str]) -> None:
+    """Ask the process that is one life of a run to cancel workflows.
+
+    Raises
+    ------
+    OSError
+        If the request cannot be written.
+    """
+    folder = _folder(run)
+    folder.mkdir(exist_ok=True)
+    request = {"life": life, "cancel": [*names]}
+    write_whole(folder / f"{token_hex(8)}.json", json.dumps(request))
+
+
+def _folder(run: Path) -> Path:
+    return run / "requests"
+
+
+def _take_requests(run: Path, life: str) -> set[str]:
+    """Remove all requests; return the names of those for one life of the run."""
+    names: set[str] = set()
+    with contextlib.suppress(OSError):
+        for path in _folder(run).glob("*.json"):
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                request = json.loads(path.read_text())
+                if request["life"] == life:
+                    names |= {*map(str, request["cancel"])}
+            path.unlink()
+    return names

@@ -1,0 +1,207 @@
+"""The life of an attempt: submitted, looked for where there was no answer, followed to its end."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+
+from socm.engine.backend import Backend, Job, JobUpdate
+from socm.engine.events import (
+    Ended,
+    Event,
+    JobState,
+    Retrying,
+    Started,
+    SubmitRefused,
+    Submitted,
+    Submitting,
+)
+from socm.engine.limits import InUse
+from socm.engine.state import CampaignState, Progress, Status
+from socm.errors import BackendUnavailable, SubmitError
+from socm.model.plan import Plan
+
+LOOK_UP_DELAY = 10.0
+"""Seconds before a submission without an answer is looked for."""
+MOST_REFUSALS = 60
+"""The most times that one workflow may be refused for now; then the refusal is permanent."""
+
+
+class Attempts:
+    """The attempts that are submitted and not over.
+
+    Parameters
+    ----------
+    backend
+        Where they run.
+    in_use
+        The limits against which they count, whether they run or wait.
+    state
+        Where the campaign stands; changed only by what is recorded.
+    record
+        Writes an event and applies it to the state.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        in_use: InUse,
+        state: CampaignState,
+        record: Callable[[Event], None],
+    ) -> None:
+        self._backend = backend
+        self._in_use = in_use
+        self._state = state
+        self._record = record
+        self._jobs: dict[str, Job] = {}
+        self._unanswered: dict[str, float] = {}  # of those: when to look for the job
+        self._refusals = Counter[str]()
+
+    def __bool__(self) -> bool:
+        return bool(self._jobs)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._jobs
+
+    @property
+    def next_time(self) -> float:
+        """When the next submission without an answer is looked for; infinite if there is none."""
+        return min(self._unanswered.values(), default=math.inf)
+
+    def submit(self, job: Job) -> Status:
+        """Submit a job; return what its workflow is then.
+
+        Submitting if there was no answer, pending if it was refused for now, failed if it was
+        refused permanently, queued otherwise.
+        """
+        name, attempt, now = job.workflow.name, job.attempt, self._backend.now()
+        self._record(Submitting(time=now, workflow=name, attempt=attempt, job=job.name))
+        try:
+            native_id = self._backend.submit(job)
+        except BackendUnavailable:
+            # There may be a job all the same: it is looked for before anything else is done.
+            self._follow(job)
+            self._unanswered[name] = now + LOOK_UP_DELAY
+        except SubmitError as error:
+            self._refusals[name] += 1
+            if error.transient and self._refusals[name] < MOST_REFUSALS:
+                self._record(same_again(job, now, error.message))
+            else:
+                reason = error.message
+                self._record(SubmitRefused(time=now, workflow=name, attempt=attempt, reason=reason))
+        else:
+            self._record(Submitted(time=now, workflow=name, attempt=attempt, native_id=native_id))
+            self._follow(job)
+        return self._state.workflows[name].status
+
+    def resume(self, job: Job) -> None:
+        """Follow a job that an earlier process submitted, or tried to."""
+        self._follow(job)
+        native_id = self._state.workflows[job.workflow.name].native_id
+        if native_id is None:
+            self._unanswered[job.workflow.name] = self._backend.now()
+        else:
+            self._backend.attach(job, native_id)
+
+    def look_up(self) -> list[str]:
+        """Look for the jobs whose submission had no answer; return those that were not submitted.
+
+        Their workflows are pending again.
+        """
+        absent = []
+        now = self._backend.now()
+        for name in [n for n, when in self._unanswered.items() if when <= now]:
+            job = self._jobs[name]
+            try:
+                native_id = self._backend.find(job)
+            except BackendUnavailable:
+                self._unanswered[name] = self._backend.now() + LOOK_UP_DELAY
+                continue
+            del self._unanswered[name]
+            time, attempt = self._backend.now(), job.attempt
+            if native_id is None:
+                self._forget(name)
+                self._record(same_again(job, time, "it was not submitted"))
+                absent.append(name)
+            else:
+                self._backend.attach(job, native_id)
+                self._record(
+                    Submitted(time=time, workflow=name, attempt=attempt, native_id=native_id)
+                )
+        return absent
+
+    def update(self, update: JobUpdate) -> bool:
+        """Record what a backend reports; return whether the attempt is over.
+
+        Reports of an attempt that is over change nothing: polls and callbacks may cross.
+        """
+        name, attempt = update.job.workflow.name, update.job.attempt
+        job = self._jobs.get(name)
+        if job is None or job.attempt != attempt:
+            return False
+        if update.state is JobState.RUNNING:
+            if self._state.workflows[name].status is Status.QUEUED:
+                self._record(Started(time=update.time, workflow=name, attempt=attempt))
+        elif update.state.final:
+            self._record(
+                Ended(
+                    time=update.time,
+                    workflow=name,
+                    attempt=attempt,
+                    state=update.state,
+                    exit_code=update.exit_code,
+                    reason=update.reason,
+                    peak_memory=update.peak_memory,
+                )
+            )
+            self._forget(name)
+            return True
+        return False
+
+    def _follow(self, job: Job) -> None:
+        self._jobs[job.workflow.name] = job
+        self._in_use.add(job)
+
+    def _forget(self, name: str) -> None:
+        self._in_use.remove(self._jobs.pop(name))
+
+
+def job_of(plan: Plan, name: str, progress: Progress, prefix: str, position: int) -> Job:
+    """Return the job of the current attempt at a workflow.
+
+    Parameters
+    ----------
+    progress
+        Its attempt, and what that asks for.
+    prefix
+        What the job's name begins with, unique to the run.
+    position
+        Of the workflow in the plan.
+    """
+    planned, workflow = plan.by_name[name], plan.campaign.workflows[name]
+    return Job(
+        name=f"{prefix}-{name}-{progress.attempt}",
+        workflow=workflow,
+        attempt=progress.attempt,
+        partition=planned.partition,
+        qos=progress.qos,
+        walltime=progress.walltime,
+        demand=plan.demand(planned)._replace(memory=progress.memory),
+        cores=planned.cores,
+        placements=planned.placements,
+        priority=position,
+    )
+
+
+def same_again(job: Job, now: float, reason: str) -> Retrying:
+    """Return the event after which a workflow is pending and asks for what this job asked for."""
+    return Retrying(
+        time=now,
+        workflow=job.workflow.name,
+        attempt=job.attempt,
+        qos=job.qos,
+        walltime=job.walltime,
+        memory=job.demand.memory,
+        reason=reason,
+    )
