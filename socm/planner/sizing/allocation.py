@@ -78,7 +78,7 @@ def plan_allocation(
     for in_time, cut in product(goals, _CUTS):
         if (plan := search.best(sizes, cut, in_time=in_time)) is not None:
             return plan
-    raise AssertionError("some frame holds every workflow, so that a plan was found")
+    raise AssertionError("some partition and QOS hold every workflow, so a plan was found")
 
 
 _CUTS = (
@@ -123,22 +123,20 @@ class _Search:
         """
         deadline = self._campaign.deadline if in_time else None
 
-        def worth(size: _Size, seconds: float) -> tuple[float, ...]:
-            frame, nodes = size
+        def worth(frame: Frame, nodes: int, seconds: float) -> tuple[float, ...]:
             charge = frame.charge(nodes, seconds)
             return (charge, nodes) if in_time else (seconds, charge, nodes)
 
         queue = []
-        for size in sizes:
-            seconds = size[0].least(size[1])
+        for frame, nodes in sizes:
+            seconds = frame.least(nodes)
             late = deadline is not None and seconds > deadline
-            if not late and (cut.into_several or seconds <= size[0].window(cut)):
-                queue.append((worth(size, seconds), size[0].tier, size))
+            if not late and (cut.into_several or seconds <= frame.window(cut)):
+                queue.append((worth(frame, nodes, seconds), frame.tier, frame, nodes))
         best: tuple[tuple[float, ...], _Size, _Batches] | None = None
         enough: dict[tuple[str, float], int] = {}
         tried = untried = 0
-        for least, tier, size in sorted(queue, key=lambda entry: entry[:2]):
-            frame, nodes = size
+        for least, tier, frame, nodes in sorted(queue, key=lambda entry: entry[:2]):
             if best is not None and least > best[0]:
                 break
             kind = (frame.partition.name, frame.window(cut))
@@ -155,9 +153,9 @@ class _Search:
                 enough[kind] = nodes
             if deadline is not None and batches.makespan > deadline:
                 continue
-            this = (*worth(size, batches.makespan), len(batches.plans), tier)
+            this = (*worth(frame, nodes, batches.makespan), len(batches.plans), tier)
             if best is None or this < best[0]:
-                best = (this, size, batches)
+                best = (this, (frame, nodes), batches)
         return self._plan(*best[1], best[2], untried) if best is not None else None
 
     def _batches(self, frame: Frame, nodes: int, cut: Cut) -> _Batches | None:
