@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from socm.planner import effort
@@ -16,8 +17,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # A random campaign is planned hundreds of times: each is searched for a moment only. What the
 # documentation shows is made with what users have.
-USERS_WORK = effort.USUAL_WORK
+_USERS_WORK = effort.USUAL_WORK
 effort.USUAL_WORK = 10_000
 
 # The plain schemes are the ones to test; `test_compiled` holds the others to them.
 os.environ["SOCM_COMPILED"] = "0"
+
+
+@pytest.fixture
+def as_users_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plan with the effort, and the compiled schemes, that users have."""
+    monkeypatch.setattr(effort, "USUAL_WORK", _USERS_WORK)
+    monkeypatch.delenv("SOCM_COMPILED")

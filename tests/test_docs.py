@@ -17,7 +17,6 @@ from unittest import mock
 import pytest
 import tomli
 import yaml
-from conftest import USERS_WORK
 from test_cli import Done, socm
 
 from socm.config.keys import keys_of
@@ -32,7 +31,6 @@ from socm.config.schema import (
     WorkflowSection,
     kebab,
 )
-from socm.planner import effort
 from socm.workflows import WORKFLOW_TYPES
 
 ROOT = Path(__file__).parent.parent
@@ -158,13 +156,12 @@ def compare(printed: list[str], shown: list[str], where: str) -> None:
     assert skipping or next(left, None) is None, f"{where}: more is printed"
 
 
+@pytest.mark.usefixtures("as_users_have_it")
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_a_page_is_followed_from_top_to_bottom_and_shows_what_is_printed(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the effort, and the compiled code, that users have."""
-    monkeypatch.setattr(effort, "USUAL_WORK", USERS_WORK)
-    monkeypatch.delenv("SOCM_COMPILED")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     for folder in ("examples", "tests"):
