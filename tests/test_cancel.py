@@ -93,6 +93,9 @@ def test_what_the_cluster_has_not_confirmed_is_an_error_with_the_next_command(
     assert f"socm cancel {run.name} a" in str(caught.value.hint)
     assert states(run)["a"] == "running"
     assert len(cluster.cancelled) > 1, "it was asked again"
+    with pytest.raises(BackendUnavailable, match="whether a is cancelled"):
+        cancel(str(run.path))
+    assert states(run) == {"a": "running", "b": "cancelled", "c": "cancelled"}
     cluster.away = False
     assert cancel(str(run.path), ["a"]) == 0
     assert states(run)["a"] == "cancelled"

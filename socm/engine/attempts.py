@@ -67,7 +67,7 @@ class Attempts:
     @property
     def next_time(self) -> float:
         """When the next submission without an answer is looked for; infinite if there is none."""
-        return min(self._unanswered.values(), default=math.inf)
+        return min(self._unanswered.values()) if self._unanswered else math.inf
 
     def submit(self, job: Job) -> Status:
         """Submit a job; return what its workflow is then.
@@ -109,6 +109,8 @@ class Attempts:
 
         Their workflows are pending again.
         """
+        if not self._unanswered:
+            return []
         absent = []
         now = self._backend.now()
         for name in [n for n, when in self._unanswered.items() if when <= now]:
@@ -187,7 +189,7 @@ def job_of(plan: Plan, name: str, progress: Progress, prefix: str, position: int
         partition=planned.partition,
         qos=progress.qos,
         walltime=progress.walltime,
-        demand=plan.demand(planned)._replace(memory=progress.memory),
+        demand=plan.demand(planned, progress.memory),
         cores=planned.cores,
         placements=planned.placements,
         priority=position,

@@ -218,6 +218,7 @@ class _Driver:
         """Cancel workflows; those whose jobs could not be cancelled are tried again later."""
         self._to_cancel |= names - self._cancelled
         self._cancelled |= names
+        answered = True
         for name in sorted(self._to_cancel):
             progress = self._state.workflows[name]
             if progress.status is Status.SUBMITTING:
@@ -226,10 +227,13 @@ class _Driver:
                 self._record(Cancelled(time=self._backend.now(), workflow=name, reason="cancelled"))
                 self._end(name)
             elif progress.native_id is not None and not progress.status.final:
+                if not answered:
+                    continue
                 try:
                     self._backend.cancel(progress.native_id)
                 except BackendUnavailable:
-                    return
+                    answered = False
+                    continue
             self._to_cancel.discard(name)
 
     def _submit_ready(self) -> None:
@@ -255,7 +259,8 @@ class _Driver:
                 break
             self._gates.pop()
             self._submit(job)
-        self._gates.put_back(waiting)
+        if waiting:
+            self._gates.put_back(waiting)
 
     def _submit(self, job: Job) -> None:
         name = job.workflow.name

@@ -23,16 +23,16 @@ class InUse:
     def __init__(self, cluster: Cluster, budget: Budget | None = None) -> None:
         self._qos = cluster.by_qos
         self._budget = budget or Budget()
-        self._jobs = Counter[str | None]()
-        self._cores_of_qos = Counter[str | None]()
+        self._of_qos: dict[str | None, tuple[int, int]] = {}  # jobs and cores
         self._cores = 0
         self._nodes = Counter[tuple[str, int]]()
 
     def qos_admits(self, job: Job) -> bool:
         """Whether the QOS of a job has room for it now."""
         qos = self._qos[job.qos or ""]
-        return (qos.running_jobs is None or self._jobs[job.qos] < qos.running_jobs) and (
-            qos.cores is None or self._cores_of_qos[job.qos] + job.cores <= qos.cores
+        jobs, cores = self._of_qos.get(job.qos, (0, 0))
+        return (qos.running_jobs is None or jobs < qos.running_jobs) and (
+            qos.cores is None or cores + job.cores <= qos.cores
         )
 
     def budget_admits(self, job: Job) -> bool:
@@ -53,8 +53,8 @@ class InUse:
         self._change(job, -1)
 
     def _change(self, job: Job, sign: int) -> None:
-        self._jobs[job.qos] += sign
-        self._cores_of_qos[job.qos] += sign * job.cores
+        jobs, cores = self._of_qos.get(job.qos, (0, 0))
+        self._of_qos[job.qos] = (jobs + sign, cores + sign * job.cores)
         self._cores += sign * job.cores
         if self._budget.nodes is not None:
             for node in _nodes(job):

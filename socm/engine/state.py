@@ -134,12 +134,13 @@ def _try_again(progress: Progress) -> None:
         progress.native_id = progress.started = progress.ended = None
 
 
+_ENDS = (Ended, SubmitRefused, Cancelled, Reused)
 _OUTCOMES = {JobState.COMPLETED: Status.COMPLETED, JobState.CANCELLED: Status.CANCELLED}
 
 
 def apply(state: CampaignState, event: Event) -> None:
     """Change the state by one event: the only code that does."""
-    if isinstance(event, Ended | SubmitRefused | Cancelled | Reused):
+    if isinstance(event, _ENDS):
         state.last_end = max(event.time, state.last_end or event.time)
     match event:
         case Submitting():

@@ -114,10 +114,12 @@ class Plan(BasePlan):
         """Planned workflows by name."""
         return {w.name: w for w in self.workflows}
 
-    def demand(self, w: PlannedWorkflow) -> Demand:
-        """Return what a workflow of the plan needs of its nodes."""
+    def demand(self, w: PlannedWorkflow, memory: int | None = None) -> Demand:
+        """Return what a workflow needs of its nodes, with the memory (MB) of a retry if given."""
         request = self.campaign.workflows[w.name].request
-        return Demand(request.ranks, w.threads, request.memory, request.gpus, w.exclusive)
+        if memory is None:
+            memory = request.memory
+        return Demand(request.ranks, w.threads, memory, request.gpus, w.exclusive)
 
     @property
     def jobs(self) -> tuple[PlannedJob, ...]:
