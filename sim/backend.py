@@ -16,21 +16,21 @@ from socm.model.plan import Plan
 
 
 class SimBackend:
-    """A cluster that exists in time only as far as somebody waits for it.
+    """An emulated cluster; its time passes only while its driver waits.
 
     Parameters
     ----------
     cluster
         What to emulate.
     runtime
-        Tells how many seconds a job will really take, whatever its limit.
+        Returns the seconds that a job takes if no walltime ends it.
     start
-        The time at which it begins, in seconds since the campaign's start.
+        The time at which the emulation starts, in seconds since the campaign's start.
     reservations
-        Capacity that is not the campaign's; what runs there when one begins may end first.
+        Capacity that the campaign may not use; jobs that run there when one begins end first.
     most_nodes
-        The most distinct nodes that the campaign may have at once: nodes of a plan are virtual,
-        so that only a cluster can hold a budget of them.
+        The most distinct nodes that the campaign may have at once. Nodes of a plan are virtual, so
+        only the cluster can keep to a budget of nodes.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class SimBackend:
         self._scheduler = Scheduler(cluster, most_nodes)
         self._jobs: dict[str, Job] = {}  # all that were ever submitted, by native id
         self._running: set[str] = set()
-        self._updates: list[JobUpdate] = []  # that nobody has heard of yet
+        self._updates: list[JobUpdate] = []  # not yet returned by `wait`
         self._reported: list[JobUpdate] = []  # all of them
         self._changed = False  # something arrived or ended since the controller last looked
         for reservation in reservations:
@@ -67,7 +67,7 @@ class SimBackend:
         )
 
     def _at(self, time: float, reservation: Reservation, sign: int) -> None:
-        """Reserve, or give back, when its time comes; at once if it has."""
+        """Reserve or free capacity at a time; at once if it has passed."""
 
         def change(_: object) -> None:
             self._scheduler.reserve(reservation, sign)
@@ -85,7 +85,7 @@ class SimBackend:
         return float(self._env.now)
 
     def submit(self, job: Job) -> str:
-        """Queue a job; the controller looks at it as soon as somebody waits."""
+        """Queue a job; the controller considers it at the next `wait`."""
         self._scheduler.submit(job)
         self._jobs[job.name] = job
         self._changed = True
@@ -114,8 +114,8 @@ class SimBackend:
     def wait(self, until: float = math.inf) -> Sequence[JobUpdate]:
         """Step to the next instant at which something is reported, but not beyond `until`.
 
-        Whoever waits hears of all that ends in an instant before anything new starts in it: what
-        takes the place of a job may be submitted in the very second in which the job ends.
+        The ends of an instant are returned before anything starts in it, so that a job can take
+        over the nodes of another in the second in which that ends.
         """
         env = self._env
         while not self._updates:

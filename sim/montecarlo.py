@@ -1,4 +1,4 @@
-"""A plan carried out on the emulated cluster: once exactly, and many times by chance."""
+"""A plan on the emulated cluster: once with exact runtimes, then in random replications."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from socm.model.plan import Plan
 
 DEFAULT_RELEASE = "hand-over-or-due"
 PATIENCE = 2.0
-"""Seconds that replications may take before other processes are worth their start."""
+"""Seconds of replications for which it is not worth starting other processes."""
 CHUNK = 4
-"""Replications sent to another process at once."""
+"""Number of replications that are sent to another process at once."""
 AHEAD = 8
-"""Chunks for each process that wait for it."""
+"""Number of chunks that are sent ahead to each process."""
 
 
 def simulate(
@@ -39,21 +39,21 @@ def simulate(
     processes: int = 1,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Simulation:
-    """Carry a plan out exactly and by chance, and say what it comes to.
+    """Simulate a plan: an exact run, and replications with random runtimes.
 
     Parameters
     ----------
     replications
-        How many times by chance.
+        Number of replications.
     seed
-        The same seed gives the same worlds, whatever else is chosen.
+        The same seed gives the same runtimes, whatever the other arguments are.
     release
         Name of the release rule.
     processes
-        How many to use at the most. With more than one, a script needs the usual
+        The most processes to use. With more than one, a script needs the usual
         ``if __name__ == "__main__"``.
     progress
-        Is told the number of replications done.
+        Called with the number of replications that are done.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def simulate(
 def replay(
     plan: Plan, gates: Mapping[str, Gate], factors: Mapping[str, float] | None = None
 ) -> Outcome:
-    """Carry a plan out once; each runtime is the planned one times its factor."""
+    """Run a plan once; each runtime is the planned one times its factor."""
 
     def runtime(job: Job) -> float:
         planned = plan.by_name[job.workflow.name].duration
@@ -130,7 +130,7 @@ def replay(
 
 
 def _spans(events: Iterable[Event]) -> Iterator[tuple[str, float, float, JobState]]:
-    """Yield for each attempt that ran who, from when, to when, and how it ended."""
+    """Yield for each attempt that ran its workflow, its start, its end and its final state."""
     started: dict[str, float] = {}
     for event in events:
         if isinstance(event, Started):
@@ -142,7 +142,10 @@ def _spans(events: Iterable[Event]) -> Iterator[tuple[str, float, float, JobStat
 def _critical_chain(
     plan: Plan, gates: Mapping[str, Gate], workflows: Iterable[WorkflowOutcome]
 ) -> tuple[str, ...]:
-    """Walk back from the end, each time to one that ended when this one began."""
+    """Return the critical chain of a run, from its start to its end.
+
+    It is found backwards: before each workflow comes one that ended when it started.
+    """
     ran = {w.name: (w.start, w.finish) for w in workflows if w.finish is not None}
     if not ran:
         return ()
@@ -150,10 +153,10 @@ def _critical_chain(
     for name, (_, finish) in ran.items():
         ending[finish].append(name)
     chain = [max(ran, key=lambda name: ran[name][1] or 0.0)]
-    # Whoever ends before another begins came before it: the walk cannot return to where it was.
+    # A workflow that ends when another starts came before it, so the walk ends.
     while before := ending.get(ran[chain[-1]][0]):
         last = chain[-1]
-        # Best a dependency, then one whose place it took; else somebody made room for it.
+        # Preferably a dependency, then one whose nodes or limits it took over, then any.
         depends = plan.campaign.workflows[last].depends
         chain.append(
             next(
@@ -172,7 +175,7 @@ def _critical_chain(
 def _replications(
     plan: Plan, gates: Mapping[str, Gate], count: int, seed: int, processes: int
 ) -> Iterator[Outcome]:
-    """Yield the outcomes in order; other processes help where it takes long."""
+    """Yield the outcomes in order, from other processes, too, if it would take long."""
     _prepare(plan, gates, seed)
     began = time.perf_counter()
     done = 0
@@ -191,7 +194,7 @@ def _replications(
         initializer=_prepare,
         initargs=(plan, gates, seed),
     )
-    # What is sent ahead is bounded, so that a Ctrl-C has little to call back.
+    # The number of chunks sent ahead is bounded, so that a Ctrl-C ends the processes soon.
     sent: deque[Future[list[Outcome]]] = deque()
     try:
         for first in range(done, count, CHUNK):
@@ -207,7 +210,7 @@ def _replications(
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Hold a Ctrl-C back; a process started meanwhile is never told of one."""
+    """Delay SIGINT; processes that are started meanwhile never receive it."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -215,13 +218,13 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-_world: tuple[Plan, Mapping[str, Gate], int] | None = None
-"""What this process replicates: set once in each, not sent with every task."""
+_replicated: tuple[Plan, Mapping[str, Gate], int] | None = None
+"""What this process replicates: set once in each process, not sent with each chunk."""
 
 
 def _prepare(plan: Plan, gates: Mapping[str, Gate], seed: int) -> None:
-    global _world
-    _world = (plan, gates, seed)
+    global _replicated
+    _replicated = (plan, gates, seed)
 
 
 def _chunk(numbers: range) -> list[Outcome]:
@@ -229,14 +232,14 @@ def _chunk(numbers: range) -> list[Outcome]:
 
 
 def _replication(number: int) -> Outcome:
-    assert _world is not None
-    plan, gates, seed = _world
+    assert _replicated is not None
+    plan, gates, seed = _replicated
     factors = runtime_factors(plan, seed, number).tolist()
     return replay(plan, gates, dict(zip(plan.campaign.workflows, factors, strict=True)))
 
 
 def _assumptions(plan: Plan, release: str) -> dict[str, object]:
-    """Say what the numbers rest on."""
+    """Return the assumptions of a simulation, for its document."""
     spreads = sorted({w.request.spread for w in plan.campaign.workflows.values()})
     return {
         "runtimes": "lognormal around the expected runtime",

@@ -1,4 +1,4 @@
-"""What chance decides: how long each workflow really takes."""
+"""What is random in a replication: the runtimes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from socm.model.plan import Plan
 
 
 class Cause(IntEnum):
-    """What draws random numbers; each cause has a stream of its own."""
+    """What random numbers are drawn for; each cause has a stream of its own."""
 
     RUNTIME = 0
 
 
 def runtime_factors(plan: Plan, seed: int, replication: int) -> NDArray[np.float64]:
-    """Draw what each workflow's runtime is multiplied with: lognormal, with median 1.
+    """Draw the factor of each workflow's runtime: lognormal with median 1.
 
-    One number for each workflow in the order of the campaign, drawn at once: the same seed gives
-    the same world whatever the release rule, the number of processes or the order of events. A
-    second attempt at a workflow draws no new luck.
+    One factor for each workflow, in the order of the campaign, drawn at once: the same seed gives
+    the same factors whatever the release rule, the number of processes or the order of events.
+    All attempts at a workflow have the same factor.
 
     Examples
     --------

@@ -11,7 +11,7 @@ from enum import Enum
 
 
 class JobState(Enum):
-    """Where a job is. Partially ordered: no final state comes before another.
+    """The state of a job. States are partially ordered: none that is final precedes another.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignStarted(Event):
-    """The campaign with this fingerprint began."""
+    """The campaign with this fingerprint was started."""
 
     fingerprint: str
 
@@ -67,7 +67,7 @@ class Submitting(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted(Event):
-    """A job was taken by the backend under a native id."""
+    """The backend accepted a job and gave it a native id."""
 
     workflow: str
     attempt: int
@@ -76,7 +76,7 @@ class Submitted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitRefused(Event):
-    """A job was not taken, and will not be."""
+    """The backend refused a job permanently."""
 
     workflow: str
     attempt: int
@@ -93,7 +93,7 @@ class Started(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended(Event):
-    """A job is over, well or not."""
+    """A job is over, in a final state."""
 
     workflow: str
     attempt: int
@@ -105,7 +105,7 @@ class Ended(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrying(Event):
-    """A workflow that failed gets another attempt, asking for this."""
+    """A workflow is pending again, and its next attempt asks for this."""
 
     workflow: str
     attempt: int
@@ -117,7 +117,7 @@ class Retrying(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped(Event):
-    """A workflow will not run, because one that it depends on did not complete."""
+    """A workflow will not run, because of another that did not complete."""
 
     workflow: str
     because: str
@@ -125,7 +125,7 @@ class Skipped(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled(Event):
-    """A workflow that had no job will not run, because somebody said so."""
+    """A workflow without a job was cancelled by the user."""
 
     workflow: str
     reason: str
@@ -133,7 +133,7 @@ class Cancelled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reused(Event):
-    """A workflow need not run: its outputs are there, and newer than its inputs."""
+    """A workflow was not run: its outputs exist and are newer than its inputs."""
 
     workflow: str
 

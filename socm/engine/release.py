@@ -1,7 +1,7 @@
-"""When a workflow whose dependencies are met may be submitted.
+"""When a workflow whose dependencies have completed may be submitted.
 
-A plan says at what second each workflow starts; the world does not keep to the second. A release
-rule turns the plan into a *gate* per workflow that holds whatever comes.
+A plan gives the second at which each workflow starts, and no run keeps to the second. A release
+rule makes a *gate* for each workflow of a plan, which holds however long the others take.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from socm.model.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What must be before a workflow may be submitted, once its dependencies have completed.
+    """What must have happened before a workflow whose dependencies have completed is submitted.
+
+    Times are seconds since the campaign's start.
 
     Parameters
     ----------
     after
-        The workflows that must be over, whichever way they ended.
+        The workflows that must be over, whether they completed or not.
     due
-        From this time on `after` does not matter any more.
+        The time from which on `after` no longer counts.
     not_before
-        No sooner than this, in any case.
+        The earliest time in any case.
     """
 
     after: frozenset[str] = frozenset()
@@ -39,17 +41,17 @@ Release = Callable[[Plan], Mapping[str, Gate]]
 
 
 def eager(plan: Plan) -> dict[str, Gate]:
-    """Submit at once; the cluster's queue, in the order of the plan, sees to the rest."""
+    """Submit at once; the queue of the cluster, in the order of the plan, does the rest."""
     return {w.name: Gate() for w in plan.workflows}
 
 
 def timed(plan: Plan) -> dict[str, Gate]:
-    """Submit at the planned start, never sooner."""
+    """Submit at the planned start, and never before."""
     return {w.name: Gate(not_before=w.start) for w in plan.workflows}
 
 
 def hand_over(plan: Plan) -> dict[str, Gate]:
-    """Submit when those whose cores, memory or place under a limit it takes over are done."""
+    """Submit when the workflows are over whose nodes or limits this one takes over."""
     gates = {}
     for w, owners in _takeovers(plan):
         after = frozenset(owner for owner in owners if isinstance(owner, str))
@@ -62,8 +64,8 @@ def hand_over(plan: Plan) -> dict[str, Gate]:
 def hand_over_or_due(plan: Plan) -> dict[str, Gate]:
     """Submit at hand-over, or at the planned start if that comes first.
 
-    Early finishers are followed at once, as under `hand_over`; and behind a late one nobody
-    waits on nodes of its own if others are free.
+    Where a workflow ends early the next follows at once, as under `hand_over`; where one is late,
+    the next does not wait for its nodes if others are free.
     """
     start = {w.name: w.start for w in plan.workflows}
     return {
@@ -81,19 +83,19 @@ RELEASES: Mapping[str, Release] = {
 """Release rules by name."""
 
 Owner = str | int | None
-"""Who had a share: a workflow, a reservation (by its finish), nobody yet."""
+"""Who had a share: a workflow, a reservation (by its finish), or nobody yet."""
 
 
 class _Ledger:
-    """Who had what there is of one resource last; the share that is free longest goes first."""
+    """The last owners of the shares of one resource; what is free longest is passed on first."""
 
     def __init__(self, amount: int) -> None:
         # (free from, entry number, amount, last owner); the number keeps the order of equals.
         self._shares: list[tuple[int, int, int, Owner]] = [(0, 0, amount, None)] if amount else []
         self._entries = 0
 
-    def take(self, amount: int, owner: Owner, finish: int) -> Iterator[Owner]:
-        """Pass an amount on to a new owner until `finish`; yield those who had it."""
+    def pass_on(self, amount: int, owner: Owner, finish: int) -> Iterator[Owner]:
+        """Pass an amount on to a new owner until `finish`; yield its last owners."""
         passed_on = amount
         while amount > 0 and self._shares:
             free, entry, share, last = self._shares.pop(0)
@@ -107,7 +109,7 @@ class _Ledger:
 
 
 def _takeovers(plan: Plan) -> Iterator[tuple[PlannedWorkflow, set[Owner]]]:
-    """Yield each workflow, by start, with those from whom it takes what it uses."""
+    """Yield each workflow, by start, with those whose nodes or limits it takes over."""
     ledgers: dict[Hashable, _Ledger] = {}
 
     def pass_on(
@@ -116,7 +118,7 @@ def _takeovers(plan: Plan) -> Iterator[tuple[PlannedWorkflow, set[Owner]]]:
         for resource, amount, limit in uses:
             if resource not in ledgers:
                 ledgers[resource] = _Ledger(limit)
-            yield from ledgers[resource].take(amount, owner, finish)
+            yield from ledgers[resource].pass_on(amount, owner, finish)
 
     reservations = sorted(plan.reservations, key=lambda r: r.start)
     groups = _node_groups(plan)
@@ -156,11 +158,11 @@ def _uses(plan: Plan, w: PlannedWorkflow) -> Iterator[tuple[Hashable, int, int]]
 
 
 def _node_groups(plan: Plan) -> dict[str, set[Owner]]:
-    """Return for each workflow those from whom its node takes over a place in a budget of nodes.
+    """Return for each workflow those that must be over for its node to be within the budget.
 
-    While a node is busy without a pause it holds one of the budget's places; all that ran on it
-    in that time must be over before another node may have the place. Needed only on several
-    partitions: on one, no more nodes are planned with than the budget has.
+    A node counts against a budget of nodes while it is busy without a pause. All workflows that ran
+    on it in that time must be over before another node may take its place in the budget. That is
+    needed only on several partitions: on one, a plan has no more nodes than the budget.
     """
     if plan.campaign.budget.nodes is None or len(plan.cluster.partitions) == 1:
         return {}

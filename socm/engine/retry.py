@@ -1,4 +1,4 @@
-"""What a failed workflow gets next, by the cause of its failure."""
+"""What a failed workflow asks for next, by the cause of its failure."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from socm.units import MINUTE, format_memory, format_walltime
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How often to try, and how much more to ask for.
+    """How often a workflow is tried, and how much more it asks for.
 
     Parameters
     ----------
     attempts
         The most attempts at one workflow.
     growth
-        Factor on the walltime after a timeout, and on the memory after running out of it.
+        Factor on the walltime after a timeout, and on the memory after it ran out.
     """
 
     attempts: int = 3
     growth: float = 1.5
 
     def after(self, update: JobUpdate, cluster: Cluster) -> Retrying | None:
-        """Return the next attempt after a failed job, or `None` if it is not worth one.
+        """Return the next attempt after a failed job, or `None` if there is none.
 
-        A failed node or a preemption: the same again. A timeout: a longer limit, in the next QOS
-        if need be. Out of memory: more of it, up to the node. Any other exit would come again.
+        After a failed node or a preemption it asks for the same; after a timeout for a longer
+        walltime, in the next QOS if necessary; when out of memory for more memory, up to that of
+        the node. Any other failure would come again.
         """
         job = update.job
         if job.attempt >= self.attempts:
@@ -59,7 +60,7 @@ class RetryPolicy:
         job = update.job
         partition = cluster.by_partition[job.partition]
         ranks_on_a_node = max(p.ranks for p in job.placements)
-        # What the fullest of its nodes can give to each of the ranks there.
+        # The node with most of its ranks bounds the memory of each rank.
         most = partition.memory * job.demand.ranks // ranks_on_a_node
         asked = job.demand.memory
         wanted = round(max(asked, update.peak_memory or 0) * self.growth)

@@ -1,4 +1,4 @@
-"""Where a campaign stands: a fold over its events, live and resumed alike."""
+"""The state of a campaign: a fold over its events, the same whether it is live or resumed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from socm.model.plan import Plan
 
 
 class Status(Enum):
-    """Where a workflow stands."""
+    """The state of a workflow."""
 
     PENDING = "pending"
     SUBMITTING = "submitting"
@@ -39,22 +39,22 @@ class Status(Enum):
 
     @property
     def final(self) -> bool:
-        """Whether nothing more will come, unless it is retried."""
+        """Whether it changes no more, unless it is retried."""
         return self in (Status.COMPLETED, Status.FAILED, Status.SKIPPED, Status.CANCELLED)
 
 
 @dataclass(slots=True)
 class Progress:
-    """What has become of one workflow so far.
+    """The state of one workflow, and of its attempts.
 
     Parameters
     ----------
     qos, walltime, memory
-        What its current attempt asks for.
+        What its current attempt asks for; seconds and MB.
     began
         Start of its first attempt, in seconds since the campaign's start.
     started, ended
-        Of the current attempt.
+        Start and end of the current attempt, in the same seconds.
     outcome
         How its last attempt ended.
     """
@@ -76,7 +76,7 @@ class Progress:
 
 @dataclass(slots=True)
 class CampaignState:
-    """What has become of every workflow so far.
+    """The state of a campaign and of each of its workflows.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class CampaignState:
 
     @classmethod
     def of(cls, plan: Plan, events: Iterable[Event] = ()) -> CampaignState:
-        """Return the state that a plan and what has happened since amount to."""
+        """Return the state of a plan after some events."""
         memory = {name: w.request.memory for name, w in plan.campaign.workflows.items()}
         state = cls({w.name: Progress(w.qos, w.walltime, memory[w.name]) for w in plan.workflows})
         for event in events:

@@ -14,8 +14,7 @@ from socm.model.demand import Amounts, Demand
 from socm.units import MINUTE, format_count, format_walltime
 
 WALLTIME_FACTOR = 1.5
-"""Walltime asked for, over the expected runtime, where none is given."""
-
+"""Walltime over expected runtime, where the campaign gives no walltime."""
 
 MOST_NODES = 100_000
 LARGEST = 10**9
@@ -28,7 +27,7 @@ class Partition:
     Parameters
     ----------
     nodes
-        How many.
+        Number of nodes.
     cores, threads_per_core, memory, gpus
         Of each node: physical cores, hardware threads per core, usable MB, GPUs.
     speed
@@ -38,8 +37,8 @@ class Partition:
     walltime
         Longest limit of a job in seconds, or `None`.
     slurm_name
-        What SLURM calls it, where that is not its name: one of SLURM's may have nodes of several
-        kinds.
+        Its name in SLURM, where that differs: a partition of SLURM may have nodes of several
+        kinds, and each kind is a partition here.
     source, checked, note
         Where the figures come from, when that was looked at, and what to know about them.
     """
@@ -80,12 +79,12 @@ class Partition:
         return Demand(request.ranks, threads, request.memory, request.gpus, exclusive)
 
     def ranks_per_node(self, request: ResourceRequest) -> int:
-        """How many of its ranks an empty node holds; 0 when not even one fits."""
+        """Return how many ranks of a request fit on an empty node; 0 if not even one does."""
         return self.demand(request).ranks_within(*self.node)
 
 
 class JobLimit(NamedTuple):
-    """The most nodes or cores of one job, and who says so."""
+    """The most nodes or cores that one job may have, and in words whose limit that is."""
 
     what: Literal["nodes", "cores"]
     most: int
@@ -94,7 +93,7 @@ class JobLimit(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Qos:
-    """A quality of service: what SLURM lets a user have at once, and for how long.
+    """A quality of service: limits on what a user may have at once, and for how long.
 
     Parameters
     ----------
@@ -109,11 +108,11 @@ class Qos:
     cores_per_job, nodes_per_job
         The most that one job may ask for.
     charge
-        What a core-hour costs, relative to the usual.
+        What is charged for a core-hour.
     exclusive
         Whether its jobs get whole nodes.
     debug
-        Meant for testing: used only where a workflow names it.
+        Meant for tests: used only for workflows that name it.
     source, checked, note
         As for a `Partition`.
     """
@@ -169,18 +168,18 @@ class Qos:
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One way to run a request: a partition and a QOS that admit it.
+    """A mode: a partition and a QOS that admit a request, and what it needs and takes there.
 
     Parameters
     ----------
     demand
-        What it needs of the nodes of this partition.
+        What the request needs of the nodes of the partition.
     ranks_per_node, fewest_nodes
-        How many ranks an empty node holds, and so the fewest nodes for all of them.
+        Ranks that fit on an empty node, and so the least number of nodes for all ranks.
     cores
         Cores that count against QOS limits, budget and charge.
     duration, walltime
-        Seconds it is expected to take here, and the limit to ask for.
+        Expected seconds there, and the limit to ask for.
     capped
         Whether the walltime was cut to what the QOS allows.
     """
@@ -207,12 +206,12 @@ class Option:
 
 
 Admission = tuple[tuple[Option, ...], tuple[str, ...]]
-"""Ways to run a request, and why the others are none."""
+"""The modes of a request, and why every other partition and QOS does not admit it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """Partitions and the QOS tiers to use them by.
+    """Partitions, and the QOS under which jobs are submitted to them.
 
     Examples
     --------
@@ -260,21 +259,21 @@ class Cluster:
         return tuple(sorted(self.qos, key=size)) or (Qos(name=""),)
 
     def pairs(self) -> Iterator[tuple[Partition, Qos]]:
-        """Each partition with each QOS that may be used there, smallest tier first."""
+        """Yield each partition with each QOS that may be used there, the smallest QOS first."""
         for qos in self.tiers:
             for partition in self.partitions:
                 if qos.usable_on(partition):
                     yield partition, qos
 
     def admit(self, request: ResourceRequest, budget: Budget | None = None) -> Admission:
-        """List the ways to run a request, and why the others are none; of equal ones, the same.
+        """Return the modes of a request, and why other partitions and QOS do not admit it.
 
-        A walltime that nobody gave is cut to a QOS limit only where no QOS holds all of it.
+        The usual walltime is cut to the limit of a QOS only where no QOS allows all of it.
 
         Returns
         -------
         options
-            Smallest tier first.
+            The modes, the smallest QOS first; equal requests get the same objects.
         reasons
             One line for each partition and QOS that does not admit the request.
         """
@@ -286,7 +285,7 @@ class Cluster:
 
     @cached_property
     def _admitted(self) -> dict[tuple[ResourceRequest, Budget], Admission]:
-        """What was found: the planner asks, bounds ask, and the check of the plan asks again."""
+        """Answers by request: planner, bounds and the check of the plan ask the same."""
         return {}
 
     def _admit(self, request: ResourceRequest, budget: Budget) -> Admission:
@@ -316,12 +315,12 @@ class Cluster:
                     place.append(partition.name)
                 reasons.append(f"{' on '.join(place)}: {outcome}")
         if not options and not reasons:
-            reasons.append(self._why_no_tier(request))
+            reasons.append(self._why_no_qos(request))
         roomy = tuple(o for o in options if not o.capped)
         return roomy or tuple(options), tuple(reasons)
 
-    def _why_no_tier(self, request: ResourceRequest) -> str:
-        """Say why not even one partition and QOS could be asked."""
+    def _why_no_qos(self, request: ResourceRequest) -> str:
+        """Say why no partition and QOS can be used at all."""
         where = self.name if request.partition is None else f"{request.partition} of {self.name}"
         if request.qos is not None:
             return f"QOS {request.qos!r} may not be used on {where}"
@@ -333,7 +332,7 @@ class Cluster:
     def _option(
         self, request: ResourceRequest, partition: Partition, qos: Qos, budget: Budget
     ) -> Option | str:
-        """Return the option, or the reason why it is none."""
+        """Return the mode, or the reason why there is none."""
         demand = partition.demand(request, exclusive=partition.exclusive or qos.exclusive)
         ranks_per_node = demand.ranks_within(*partition.node)
         if ranks_per_node == 0:

@@ -1,4 +1,4 @@
-"""What a rigid job needs of nodes: the one place that says what its ranks take of them."""
+"""What a rigid job needs of its nodes: the only place that says what its ranks take of them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Demand(NamedTuple):
     exclusive: bool = False
 
     def load(self, ranks: int, node: Amounts) -> Amounts:
-        """Return what so many of the ranks take of one node; of an exclusive job, all of it."""
+        """Return what this number of ranks takes of one node; an exclusive job takes all of it."""
         if self.exclusive:
             return node
         return Amounts(

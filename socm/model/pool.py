@@ -1,4 +1,4 @@
-"""What is free on each node at one instant: the one allocator of whoever runs jobs itself."""
+"""The free capacity of each node at one instant: allocates nodes where no SLURM does."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class NodePool:
         # Cores and MB that are free on all nodes together.
         self._free = {p.name: (p.nodes * p.cores, p.nodes * p.memory) for p in cluster.partitions}
         self.busy = 0
-        """How many nodes have a job."""
+        """Number of nodes with a job."""
 
     def copy(self) -> NodePool:
-        """Return a pool with the same free capacity, to try things on."""
+        """Return a pool with the same free capacity that changes independently."""
         other = object.__new__(NodePool)
         other._partitions = self._partitions
         other._nodes = {
