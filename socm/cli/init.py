@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -43,6 +44,7 @@ def init(
     from importlib.resources import files
 
     from socm.config import builtin_clusters, load_cluster
+    from socm.config.writing import quoted, yaml_text
     from socm.units import parse_duration
 
     file = file or Path(_ask("File to write (.toml for maps, .yaml for a DAG)", "campaign.toml"))
@@ -65,8 +67,9 @@ def init(
     load_cluster(resource)
     template = files("socm.config") / "templates" / TEMPLATES[file.suffix]
     text = template.read_text(encoding="utf-8")
-    for word, value in (("NAME", name), ("DEADLINE", deadline), ("RESOURCE", resource)):
-        text = text.replace(f"@{word}@", value)
+    written = quoted if file.suffix == ".toml" else yaml_text
+    values = {"NAME": name, "DEADLINE": deadline, "RESOURCE": resource}
+    text = re.sub(r"@([A-Z]+)@", lambda match: written(values[match[1]]), text)
     new_file(file, text, force=force)
     out = console()
     out.print(f"written to {file}; now try:")

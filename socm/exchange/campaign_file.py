@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import shlex
 import textwrap
@@ -12,21 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import PurePosixPath
 
+from socm.config.writing import comment_text, yaml_text
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.units import duration_text, memory_text
 
 WIDTH = 100
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,199}")
-_PLAIN = re.compile(r"-{0,2}[A-Za-z0-9_./$][\w./+@=$-]*(?: [\w./+@=$-]+)*", re.ASCII)
-# What some YAML, of version 1.1 or 1.2, takes for something else than text.
-_NOT_TEXT = re.compile(
-    r"[-+]?[.\d][\d_.:+-]*(?:e[-+]?\d+)?|0[xob][\da-f_]+|[-+]?\.(?:inf|nan)"
-    r"|null|true|false|yes|no|on|off|y|n",
-    re.IGNORECASE | re.ASCII,
-)
-_UNPRINTABLE = re.compile(
-    "[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029\ufeff]"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +71,7 @@ class CampaignFile:
         for index, (name, stage) in enumerate(self.stages.items()):
             if index:
                 yield ""
-            yield f"  {scalar_text(name)}:"
+            yield f"  {yaml_text(name)}:"
             yield from _entries(stage, "    ")
 
 
@@ -200,43 +189,22 @@ def workflow_names(texts: Iterable[str]) -> list[str]:
     return names
 
 
-def scalar_text(value: object) -> str:
-    r"""Write a value so that YAML, whichever version, reads it back.
-
-    Examples
-    --------
-    >>> [scalar_text(v) for v in ("python -u", "no", "10", 10, True, "a: b", "ä\n")]
-    ['python -u', '"no"', '"10"', '10', 'true', '"a: b"', '"ä\\n"']
-    """
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
-        return repr(value)
-    text = str(value)
-    if _PLAIN.fullmatch(text) and not _NOT_TEXT.fullmatch(text):
-        return text
-    quoted = json.dumps(text, ensure_ascii=False)
-    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
-
-
 def _flow(value: object) -> str:
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{scalar_text(k)}: {_flow(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{yaml_text(k)}: {_flow(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_flow, value)) + "]"
-    return scalar_text(value)
+    return yaml_text(value)
 
 
 def _entries(section: Mapping[str, object], indent: str) -> Iterator[str]:
     """Write each entry on a line of its own, or on several where it does not fit one."""
     for key, value in section.items():
-        line = f"{indent}{scalar_text(key)}: {_flow(value)}"
+        line = f"{indent}{yaml_text(key)}: {_flow(value)}"
         if len(line) <= WIDTH or not value or not isinstance(value, Mapping | list | tuple):
             yield line
             continue
-        yield f"{indent}{scalar_text(key)}:"
+        yield f"{indent}{yaml_text(key)}:"
         if isinstance(value, Mapping):
             yield from _entries(value, f"{indent}  ")
         else:
@@ -244,9 +212,8 @@ def _entries(section: Mapping[str, object], indent: str) -> Iterator[str]:
 
 
 def _comment(text: str, first: str = "") -> Iterator[str]:
-    plain = "".join(c for c in " ".join(text.split()) if c.isprintable())
     yield from textwrap.wrap(
-        plain,
+        comment_text(text),
         WIDTH,
         initial_indent=f"# {first}",
         subsequent_indent="# " + " " * len(first),

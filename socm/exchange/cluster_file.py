@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from datetime import date
 
+from socm.config.writing import comment_text, quoted
 from socm.model.cluster import Cluster, Partition, Qos
 from socm.units import format_walltime
 
@@ -17,10 +16,6 @@ _SPELLED = {
     "gpus": "gpus-per-node",
 }
 """Keys of a partition that are not spelled as its fields are."""
-
-
-_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
-"""What may not stand in a comment."""
 
 
 def cluster_toml(cluster: Cluster, *, comments: Iterable[str] = ()) -> str:
@@ -44,7 +39,7 @@ def cluster_toml(cluster: Cluster, *, comments: Iterable[str] = ()) -> str:
     memory-per-node = 1000  # MB
     walltime = "1-00:00:00"
     """
-    lines = [f"# {_ONE_LINE.sub(' ', comment)}" for comment in comments]
+    lines = [f"# {comment_text(comment)}" for comment in comments]
     lines += [
         f"{key} = {_value(key, value)}"
         for key in ("name", "description", "source", "checked")
@@ -70,19 +65,14 @@ def _entries(section: Partition | Qos, spelled: dict[str, str]) -> Iterator[str]
 def _value(key: str, value: object) -> str:
     """Write a value as TOML."""
     if key == "walltime" and isinstance(value, int):
-        return _text(format_walltime(value))
+        return quoted(format_walltime(value))
     if key == "checked" and isinstance(value, str) and _is_date(value):
         return value
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return f"[{', '.join(map(_text, value))}]"
-    return _text(value) if isinstance(value, str) else repr(value)
-
-
-def _text(text: str) -> str:
-    """Write a basic string; TOML's escapes are JSON's, but that DEL needs one."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return f"[{', '.join(map(quoted, value))}]"
+    return quoted(value) if isinstance(value, str) else repr(value)
 
 
 def _is_date(text: str) -> bool:
