@@ -310,6 +310,14 @@ def test_the_first_failure_may_end_it_all() -> None:
     assert statuses(state) == {"a": "failed", "b": "completed", "c": "skipped", "d": "skipped"}
 
 
+def test_a_cancellation_is_not_a_failure_that_ends_it_all() -> None:
+    plan = plan_of([job("a"), job("b", "a"), job("c"), job("d", "c")])
+    backend = Scripted(plan)
+    requests = asks(backend, 30.0, "a")
+    state = run_plan(plan, backend, fail_fast=True, job_prefix="run", requests=requests)
+    assert statuses(state) == {"a": "cancelled", "b": "skipped", "c": "completed", "d": "completed"}
+
+
 def asks(
     backend: Scripted, time: float, *cancel: str, stop: bool = False, pause: bool = False
 ) -> Poll:

@@ -20,7 +20,6 @@ CIRCLES: list[set[str]] = [
 TOO_LONG = {
     "socm.config.schema",
     "socm.config.workflows",
-    "socm.engine.driver",
     "socm.planner.capacity",
     "socm.planner.compiled.parallel",
     "socm.planner.compiled.serial",

@@ -158,12 +158,12 @@ def carry_on(
 def consistent(plan: Plan, state: CampaignState, *, fail_fast: bool = False) -> bool:
     """Whether exactly those are skipped that depend on what has not completed."""
     now = statuses(state)
-    lost = any(status in ("failed", "cancelled") for status in now.values())
+    failed = "failed" in now.values()
     for name, workflow in plan.campaign.workflows.items():
         without = any(now[parent] != "completed" for parent in workflow.depends)
         if without and now[name] not in ("skipped", "cancelled"):
             return False
-        if now[name] == "skipped" and not without and not (fail_fast and lost):
+        if now[name] == "skipped" and not without and not (fail_fast and failed):
             return False
     return True
 

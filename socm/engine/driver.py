@@ -200,9 +200,8 @@ class _Driver:
         """
         workflows = self._state.workflows
         names = [*self._open]
-        lost = (Status.FAILED, Status.CANCELLED)
         if self._fail_fast:
-            failed = (n for n in names if workflows[n].status in lost)
+            failed = (n for n in names if workflows[n].status is Status.FAILED)
             self._halted = next((n for n in failed if self._next_attempt(n) is None), None)
         for name in names:
             match workflows[name].status:
@@ -316,11 +315,12 @@ class _Driver:
         """Count a workflow as over; if it has not completed, skip those that depend on it."""
         self._open.pop(name)
         now = self._backend.now()
-        if self._state.workflows[name].status is Status.COMPLETED:
+        status = self._state.workflows[name].status
+        if status is Status.COMPLETED:
             self._gates.complete(name, now)
             return
         lost = [(child, name) for child in self._plan.campaign.children[name]]
-        if self._fail_fast:
+        if self._fail_fast and status is Status.FAILED:
             self._halted = self._halted or name
             lost += [(other, name) for other in self._open]
         self._skip(lost)
