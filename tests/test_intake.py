@@ -97,7 +97,7 @@ def test_a_changed_campaign_is_not_taken_in_while_a_variable_is_not_set(tmp_path
     campaign = _written(tmp_path, "yaml", {}, {})
     plan = take_in(campaign).plan()
     _written(tmp_path, "yaml", {}, {"script-args": ["$NOPE"]})
-    run: Any = SimpleNamespace(name="r", plan=plan, options=SimpleNamespace(file=str(campaign)))
+    run: Any = SimpleNamespace(name="r", plan=plan, settings=SimpleNamespace(file=str(campaign)))
     for accept in (False, True):
         with pytest.raises(ConfigError, match="NOPE is not set in the environment; work needs it"):
             take_in_changes(run, accept=accept)
