@@ -11,6 +11,7 @@ from socm.engine.events import CampaignStarted, Event
 from socm.engine.state import CampaignState
 from socm.report.run import beginnings, event_line
 from socm.report.status import progress_line
+from socm.report.terminal import Terminal
 
 if TYPE_CHECKING:
     from socm.engine.run import Run
@@ -34,12 +35,10 @@ class Reporter:
     """
 
     def __init__(self, run: Run, executor: Executor, *, quiet: bool) -> None:
-        from rich.console import Console
-
         self._plan, self._executor = run.plan, executor
         self._epoch = run.epoch
         self._folder = run.path
-        self._console = Console(quiet=quiet, highlight=False, markup=False, emoji=False)
+        self._console = Terminal(quiet=quiet)
         self._status = self._console.status("") if self._console.is_terminal else None
         self._next_line = time.monotonic() + EVERY
         self._outage: str | None = None
