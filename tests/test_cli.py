@@ -381,7 +381,7 @@ def test_init_overwrites_nothing_unless_told_to(tmp_path: Path) -> None:
     path.write_text("mine")
     refused = socm("init", path)
     assert refused.returncode == 2
-    assert "is there already" in refused.stderr
+    assert "already exists" in refused.stderr
     assert path.read_text() == "mine"
     assert socm("init", path, "--force").returncode == 0
     assert "stages:" in path.read_text()

@@ -552,7 +552,7 @@ def test_import_writes_a_campaign_and_says_what_it_assumed(
 def test_import_overwrites_only_when_told_to(tmp_path: Path) -> None:
     output = tmp_path / "campaign.yaml"
     output.write_text("mine", encoding="utf-8")
-    assert "is there already; --force overwrites it" in told(lambda: import_(MBATCH, output=output))
+    assert "already exists; --force overwrites it" in told(lambda: import_(MBATCH, output=output))
     assert output.read_text(encoding="utf-8") == "mine"
     assert import_(MBATCH, output=output, force=True) == 0
     assert load_campaign(output).campaign.workflows

@@ -1,11 +1,10 @@
-"""Arguments and output that the verbs share."""
+"""Arguments, options and output of several commands."""
 
 from __future__ import annotations
 
 import json
-import os
+import math
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,11 +13,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from socm.errors import ConfigError, Problem
+from socm.files import write_whole
+from socm.words import reason_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from socm.planner.effort import Effort
+
+
+def finite(value: float | None) -> float | None:
+    """Refuse infinity and NaN, which are numbers to the command line."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a number of seconds")
+    return value
+
 
 CampaignFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="Campaign: .toml, .yaml or .yml.", show_default=False)
@@ -31,23 +40,27 @@ CampaignOrPlan = Annotated[
 ]
 ClusterOption = Annotated[
     str | None,
-    typer.Option("--cluster", metavar="NAME|FILE", help="Use this cluster, not the campaign's."),
+    typer.Option(
+        "--cluster", metavar="NAME|FILE", help="Cluster to use instead of the campaign's."
+    ),
 ]
 AssumeSplits = Annotated[
     bool,
     typer.Option(
         "--assume-splits",
-        help="Where observations cannot be read, take every split of a null test as present.",
+        help="Assume every split of a null test where the observations cannot be read.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
 EffortOption = Annotated[
     float | None,
     typer.Option(
         "--effort",
         metavar="SECONDS",
         min=0,
-        help="Look so long for a better plan; 0 is one pass. Less than a second if not given.",
+        callback=finite,
+        help="Seconds to search for a better plan; 0 is one HEFT pass. Default: a fixed amount of "
+        "work, less than a second.",
     ),
 ]
 OutputOption = Annotated[
@@ -59,7 +72,7 @@ OutputOption = Annotated[
 def effort_of(
     seconds: float | None, iterations: int | None = None, seed: int | None = None
 ) -> Effort | None:
-    """Return the effort that was asked for; `None` if nothing was said of it."""
+    """Return the effort of the options; `None` if none of them is given."""
     from socm.planner.effort import Effort
 
     if seconds is not None and iterations is not None:
@@ -105,33 +118,22 @@ def write_json(document: Mapping[str, Any], path: Path) -> None:
     _write(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
-def new_file(path: Path, text: str, *, force: bool) -> None:
-    """Write a file that was not there before, or that may be overwritten."""
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Refuse to overwrite a file, unless that is asked for."""
     if path.exists() and not force:
-        raise ConfigError(
-            Problem(file=str(path), message="is there already", hint="--force overwrites it")
-        )
+        problem = Problem(file=str(path), message="already exists", hint="--force overwrites it")
+        raise ConfigError(problem)
+
+
+def new_file(path: Path, text: str, *, force: bool) -> None:
+    """Write a file that does not exist, or that may be overwritten."""
+    refuse_existing(path, force=force)
     _write(path, text)
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file, whole or not at all; a link is followed, a device is written to."""
     try:
-        path = path.resolve()
-        if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
-            return
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(name, 0o666 & ~mask)
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        write_whole(path, text)
     except OSError as error:
-        message = f"cannot be written: {(error.strerror or str(error)).lower()}"
+        message = f"cannot be written: {reason_of(error)}"
         raise ConfigError(Problem(file=str(path), message=message)) from error

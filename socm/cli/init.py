@@ -1,4 +1,4 @@
-"""``socm init``: a commented campaign to start from."""
+"""``socm init``: a campaign with comments to start from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from socm.cli.common import console, new_file
+from socm.cli.common import console, new_file, refuse_existing
 from socm.errors import ConfigError, Problem
 
 EXAMPLES = """
@@ -28,22 +28,26 @@ def init(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]",
-            help="To write: .toml for maps and spectra, .yaml for a DAG of stages.",
+            metavar="FILE",
+            help="File to write: .toml for maps and spectra, .yaml for a DAG of stages.",
             show_default=False,
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Of the campaign.")] = None,
-    deadline: Annotated[str | None, typer.Option("--deadline", help="Such as 36h or 2d.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the campaign.")] = None,
+    deadline: Annotated[
+        str | None, typer.Option("--deadline", metavar="DURATION", help="Deadline, e.g. 36h or 2d.")
+    ] = None,
     resource: Annotated[
-        str | None, typer.Option("--resource", metavar="NAME|FILE", help="The cluster.")
+        str | None,
+        typer.Option("--resource", metavar="NAME|FILE", help="Name or file of a cluster."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> int:
-    """Write a commented campaign to start from; on a terminal, ask for what is not given."""
+    """Write a campaign with comments to start from; on a terminal, ask for missing values."""
     from importlib.resources import files
 
     from socm.config import builtin_clusters, load_cluster
+    from socm.config.campaign import DEFAULT_CLUSTER
     from socm.config.writing import quoted, yaml_text
     from socm.units import parse_duration
 
@@ -53,17 +57,15 @@ def init(
         raise ConfigError(
             Problem(file=str(file), message=f"has the suffix {file.suffix!r}", hint=hint)
         )
-    if file.exists() and not force:
-        hint = "--force overwrites it"
-        raise ConfigError(Problem(file=str(file), message="is there already", hint=hint))
+    refuse_existing(file, force=force)
     name = name or _ask("Name of the campaign", file.stem)
-    deadline = deadline or _ask("Deadline from the start (such as 36h or 2d)", "2d")
+    deadline = deadline or _ask("Deadline, counted from the start (e.g. 36h or 2d)", "2d")
     try:
         parse_duration(deadline)
     except ValueError as error:
         raise ConfigError(Problem(message=f"--deadline: {error}")) from error
     known = ", ".join(builtin_clusters())
-    resource = resource or _ask(f"Cluster ({known}, or a file)", "tiger3")
+    resource = resource or _ask(f"Cluster ({known}, or a file)", DEFAULT_CLUSTER)
     load_cluster(resource)
     template = files("socm.config") / "templates" / TEMPLATES[file.suffix]
     text = template.read_text(encoding="utf-8")
@@ -78,7 +80,7 @@ def init(
 
 
 def _ask(question: str, default: str) -> str:
-    """Ask on a terminal; elsewhere take the default."""
+    """Ask on a terminal; elsewhere return the default."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return default
     return str(typer.prompt(question, default=default))

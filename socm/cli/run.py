@@ -13,6 +13,7 @@ from socm.cli.common import (
     ClusterOption,
     JsonOption,
     console,
+    finite,
     print_json,
     warn,
 )
@@ -74,6 +75,7 @@ _Interval = Annotated[
         "--poll-interval",
         metavar="SECONDS",
         min=0.1,
+        callback=finite,
         help="Seconds between two queries to SLURM (default: 30 s, longer while nothing changes).",
     ),
 ]

@@ -22,9 +22,9 @@ from socm.config.source import Source
 from socm.config.toml_positions import Key
 from socm.errors import Problem, did_you_mean
 from socm.model.campaign import Schema
-from socm.model.cluster import MOST_NODES
+from socm.model.cluster import LARGEST, MOST_NODES
 from socm.model.names import checked_name
-from socm.units import parse_duration, parse_memory, seconds_until
+from socm.units import format_memory, parse_duration, parse_memory, seconds_until
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -56,9 +56,15 @@ def _date_as_text(value: object) -> object:
     return value.isoformat() if isinstance(value, date) else value
 
 
+def _node_memory(value: Any) -> int:
+    if not 1 <= (memory := parse_memory(value)) <= LARGEST:
+        raise ValueError(f"{value!r} is not between 1 MB and {format_memory(LARGEST)}")
+    return memory
+
+
 Date = Annotated[str, BeforeValidator(_date_as_text), Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
-Count = Annotated[int, BeforeValidator(not_bool), Field(ge=1, le=10**9)]
-CountOrNone = Annotated[int, BeforeValidator(not_bool), Field(ge=0, le=10**9)]
+Count = Annotated[int, BeforeValidator(not_bool), Field(ge=1, le=LARGEST)]
+CountOrNone = Annotated[int, BeforeValidator(not_bool), Field(ge=0, le=LARGEST)]
 Duration = Annotated[
     int,
     BeforeValidator(_positive_duration),
@@ -84,7 +90,7 @@ _MEMORY_SCHEMA = WithJsonSchema(
     {"type": ["string", "number"], "description": "48G, 1.5T, or a number of MB"}
 )
 Memory = Annotated[int, BeforeValidator(parse_memory), _MEMORY_SCHEMA]
-PositiveMemory = Annotated[int, BeforeValidator(parse_memory), Field(ge=1), _MEMORY_SCHEMA]
+NodeMemory = Annotated[int, BeforeValidator(_node_memory), _MEMORY_SCHEMA]
 Scalar = str | int | float | bool
 Launcher = Literal["srun", "mpirun", "none"]
 
@@ -181,7 +187,7 @@ class PartitionSection(Section):
     nodes: Annotated[Count, Field(le=MOST_NODES)]
     cores_per_node: Count
     threads_per_core: Count = 1
-    memory_per_node: PositiveMemory
+    memory_per_node: NodeMemory
     gpus_per_node: CountOrNone = 0
     speed: float = Field(default=1.0, ge=1e-3, le=1e3)
     exclusive: bool = False

@@ -101,7 +101,7 @@ def load_settings() -> Settings:
         With every problem in both.
     """
     problems: list[Problem] = []
-    environment = {name: _from_environment(model, problems) for name, model in _SECTIONS.items()}
+    environment = _from_environment(problems)
     user: dict[str, dict[str, Setting]] = {}
     path = user_file()
     if "SOCM_CONFIG" in os.environ or os.path.isfile(path):
@@ -124,18 +124,34 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 }
 
 
-def _from_environment(model: type[BaseModel], problems: list[Problem]) -> dict[str, Setting]:
-    """Read the variables ``SOCM_<KEY>`` of a section."""
-    settings = {}
-    for key in model.model_fields:
-        variable = PREFIX + key.upper()
-        if key in NOT_FROM_ENVIRONMENT or variable not in os.environ:
+def variables() -> dict[str, tuple[str, str]]:
+    """Return the section and the key that each environment variable sets.
+
+    Examples
+    --------
+    >>> variables()["SOCM_SEED"]
+    ('simulate', 'seed')
+    """
+    return {
+        PREFIX + key.upper(): (section, key)
+        for section, model in _SECTIONS.items()
+        for key in model.model_fields
+        if key not in NOT_FROM_ENVIRONMENT
+    }
+
+
+def _from_environment(problems: list[Problem]) -> dict[str, dict[str, Setting]]:
+    """Read the variables, by section and key."""
+    settings: dict[str, dict[str, Setting]] = {}
+    for variable, (section, key) in variables().items():
+        if variable not in os.environ:
             continue
+        model = _SECTIONS[section]
         try:
             read = model.model_validate({key: os.environ[variable]})
         except ValidationError as error:
             message, hint = in_words(model, dict(error.errors()[0]), (variable,), ())
             problems.append(Problem(message=message, hint=hint, file="environment"))
             continue
-        settings[key] = Setting(getattr(read, key), f"${variable}")
+        settings.setdefault(section, {})[key] = Setting(getattr(read, key), f"${variable}")
     return settings
