@@ -338,6 +338,33 @@ def test_wrong_files_are_told_in_plain_words(
     assert any(message in problem for problem in problems(tmp_path, text, suffix))
 
 
+@pytest.mark.parametrize(
+    ("table", "keys"),
+    [
+        ("campaign", ("base-path = '/a'", "base_path = '/b'")),
+        ("campaign", ("requested_resources = 4", "requested-resources = 4")),
+        ("campaign.resources", ("cores-per-node = 4", "cores_per_node = 4")),
+        ("campaign.power-spectra", ("script-args = []", "script_args = []")),
+        ("campaign.power-spectra", ("script = 's'", "subcommand = 's'")),
+        ("campaign.power-spectra.resources", ("memory-per-cpu = 4", "memory_per_cpu = 4")),
+    ],
+)
+def test_a_key_in_two_spellings_is_given_twice(
+    tmp_path: Path, table: str, keys: tuple[str, str]
+) -> None:
+    tables = ["campaign", "campaign.resources", "campaign.power-spectra"]
+    needed = {"campaign.power-spectra.resources": ["runtime = 1"]}
+    for both in (keys, keys[::-1]):
+        text = ""
+        for name in [*tables, *needed]:
+            lines = [*needed.get(name, []), *(both if name == table else ())]
+            text += "\n".join([f"[{name}]", *lines, ""])
+        [told] = problems(tmp_path, text, "toml")
+        assert told.startswith("campaign.toml:")
+        assert any(f"key {key.split()[0]!r} is given twice" in told for key in keys)
+        assert told.split(":")[1].isdigit()
+
+
 def test_files_with_mistakes_are_read_or_refused_with_a_position() -> None:
     """As many more as one likes: python -m benchmarks.fuzz."""
     outcomes = {answer(text, suffix) for text, suffix in mutants(300, seed=1)}

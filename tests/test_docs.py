@@ -29,8 +29,8 @@ from socm.config.schema import (
     ResourcesSection,
     Section,
     WorkflowSection,
-    kebab,
 )
+from socm.spelling import kebab
 from socm.workflows import WORKFLOW_TYPES
 
 ROOT = Path(__file__).parent.parent

@@ -22,13 +22,13 @@ from socm.config.schema import (
     QosSection,
     ResourcesSection,
     WorkflowSection,
-    kebab,
 )
 from socm.config.settings import variables
 from socm.config.writing import quoted
 from socm.errors import SocmError
 from socm.planner import plan_campaign
 from socm.planner.effort import NONE
+from socm.spelling import kebab
 from socm.workflows import WORKFLOW_TYPES
 
 VALUES: dict[str, Any] = {

@@ -9,7 +9,8 @@ from typing import Any
 
 from socm.config.cluster import load_cluster
 from socm.config.findings import BUILT_IN, Findings, Resolved
-from socm.config.schema import BudgetSection, CampaignSection, kebab, read_section, snake
+from socm.config.reading import read_section
+from socm.config.schema import BudgetSection, CampaignSection
 from socm.config.settings import Setting, Settings, load_settings
 from socm.config.source import read
 from socm.config.workflows import WorkflowReader
@@ -18,6 +19,7 @@ from socm.executor.machine import LOCAL
 from socm.garbage import no_collection
 from socm.model.campaign import Budget, Campaign, Schema, Workflow
 from socm.model.cluster import Cluster
+from socm.spelling import kebab, snake
 
 DEFAULT_CLUSTER = "tiger3"
 

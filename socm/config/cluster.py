@@ -7,7 +7,8 @@ from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 
-from socm.config.schema import ClusterFile, read_section
+from socm.config.reading import read_section
+from socm.config.schema import ClusterFile
 from socm.config.source import Source, read
 from socm.errors import ConfigError, Problem, did_you_mean
 from socm.executor.machine import LOCAL, this_machine

@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel
 
-from socm.config.schema import CampaignSection, ClusterFile, WorkflowSection, kebab
+from socm.config.schema import CampaignSection, ClusterFile, WorkflowSection
 from socm.config.workflows import STAGE
+from socm.spelling import kebab
 from socm.workflows import WORKFLOW_TYPES, groups_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

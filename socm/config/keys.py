@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
 
+from socm.spelling import snake
 from socm.workflows.base import Unit
 
 
@@ -23,7 +24,7 @@ def keys_of(model: type[BaseModel]) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "aliases": [alias for alias in _aliases(field) if alias != name],
+            "aliases": [alias for alias in _aliases(field) if snake(alias) != name],
             "type": _type(properties[name]),
             "required": field.is_required(),
             "default": None if field.is_required() else properties[name].get("default"),

@@ -14,14 +14,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
+from socm.config.reading import in_words, read_section
 from socm.config.schema import (
     CampaignSection,
     Count,
     CountOrNone,
     Section,
-    in_words,
     not_bool,
-    read_section,
 )
 from socm.config.source import read
 from socm.errors import ConfigError, Problem

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from socm.config.findings import BUILT_IN, Findings
+from socm.config.reading import read_section
 from socm.config.schema import (
     CampaignSection,
     ResourcesSection,
     Scalar,
     WorkflowSection,
-    kebab,
-    read_section,
-    snake,
 )
 from socm.config.settings import ResourceDefaults, Settings
 from socm.config.toml_positions import Key
@@ -25,6 +23,7 @@ from socm.config.variables import Variables
 from socm.errors import ConfigError, did_you_mean
 from socm.model.campaign import ResourceRequest, Workflow
 from socm.model.cluster import WALLTIME_FACTOR, Cluster
+from socm.spelling import kebab, snake
 from socm.workflows import WORKFLOW_TYPES, Context, groups_of
 from socm.workflows.base import Once, local_path
 

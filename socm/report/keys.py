@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from socm.config.findings import Resolved
-from socm.config.schema import kebab
+from socm.spelling import kebab
 from socm.units import format_duration, format_memory
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from socm.model.campaign import Workflow
 from socm.model.cluster import Cluster
+from socm.spelling import SECTION
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,7 +31,7 @@ class Unit:
 class Options(BaseModel):
     """Options of a workflow type; what it does not know it refuses."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(**SECTION, use_attribute_docstrings=True)
 
     extra_args: tuple[str, ...] = ()
     """Arguments that are passed on as they are, after all others."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    AliasChoices,
     BeforeValidator,
     Field,
     ValidationInfo,
@@ -22,6 +21,7 @@ from pydantic import (
 
 from socm.errors import ConfigError, Problem
 from socm.model.campaign import Workflow
+from socm.spelling import spellings
 from socm.workflows.base import (
     FILE_SCHEME,
     CommaList,
@@ -93,7 +93,7 @@ class MLMapmakingOptions(Options):
     """Condition in SQL on the observations, or ``file://`` and a list of them."""
     comps: Literal["T", "QU", "TQU"] = "TQU"
     """Stokes components; only TQU agrees with what the detectors see."""
-    wafers: CommaList | None = Field(default=None, validation_alias=AliasChoices("wafers", "wafer"))
+    wafers: CommaList | None = Field(default=None, validation_alias=spellings("wafers", "wafer"))
     """Wafer slots, such as ws0,ws1; all if not given."""
     ots: CommaList | None = None
     """Optics tubes, such as c1,i1; all if not given."""

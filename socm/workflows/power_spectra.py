@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import AliasChoices, Field
+from pydantic import Field
 
 from socm.model.campaign import Workflow
+from socm.spelling import spellings
 from socm.workflows.base import Context, FilePath, WorkflowType
 from socm.workflows.script import ScriptOptions, command, inputs
 
@@ -15,7 +16,7 @@ class PowerSpectraOptions(ScriptOptions):
     executable: str | None = "python -u"
     """Interpreter, with arguments as a shell would split them."""
     script: FilePath | None = Field(
-        default=None, validation_alias=AliasChoices("script", "subcommand")
+        default=None, validation_alias=spellings("script", "subcommand")
     )
     """Path of the script; ``subcommand`` is its old name."""
 

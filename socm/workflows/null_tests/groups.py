@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AliasChoices, Field
+from pydantic import Field
 
+from socm.spelling import spellings
 from socm.workflows.base import Unit
 from socm.workflows.null_tests.base import Group, Grouping, NullTest, NullTestOptions, null_test
 from socm.workflows.observations import Observations
@@ -282,7 +283,7 @@ class MoonCloseOptions(CloseOptions):
 
     moon_distance_threshold: Annotated[float | Literal["median"], Unit("deg")] = Field(
         default=10.0,
-        validation_alias=AliasChoices("moon_distance_threshold", "sun_distance_threshold"),
+        validation_alias=spellings("moon_distance_threshold", "sun_distance_threshold"),
     )
     """What comes as near is close. ``"median"`` makes halves."""
 
