@@ -49,7 +49,8 @@ def splits(monkeypatch: pytest.MonkeyPatch) -> None:
         group="socm.tests",
     )
     assert types["splits.early"] is ML_MAPMAKING
-    monkeypatch.setattr("socm.config.workflows.WORKFLOW_TYPES", types)
+    for module in ("drafts", "workflows"):
+        monkeypatch.setattr(f"socm.config.{module}.WORKFLOW_TYPES", types)
 
 
 def read(tmp_path: Path, text: str) -> Path:

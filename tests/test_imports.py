@@ -18,8 +18,6 @@ CIRCLES: list[set[str]] = [
     {"socm.planner.compiled", "socm.planner.compiled.arrays", "socm.planner.parallel"},
 ]
 TOO_LONG = {
-    "socm.config.schema",
-    "socm.config.workflows",
     "socm.planner.capacity",
     "socm.planner.compiled.parallel",
     "socm.planner.compiled.serial",

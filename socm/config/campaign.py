@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from socm.config.cluster import load_cluster
+from socm.config.drafts import DraftReader
 from socm.config.findings import BUILT_IN, Findings, Resolved
 from socm.config.reading import read_section
 from socm.config.schema import BudgetSection, CampaignSection
@@ -280,7 +281,7 @@ class _CampaignReader:
             assume_splits=self.assume_splits,
         )
         if "stages" in data:
-            reader.refuse(sections)
+            DraftReader(self.findings).refuse(sections)
             return [*reader.stages(data["stages"])]
         for name in data:
             if name != "campaign":

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel
 
+from socm.config.drafts import STAGE
 from socm.config.schema import CampaignSection, ClusterFile, WorkflowSection
-from socm.config.workflows import STAGE
 from socm.spelling import kebab
 from socm.workflows import WORKFLOW_TYPES, groups_of
 

@@ -19,6 +19,7 @@ from socm.model.cluster import LARGEST, MOST_NODES
 from socm.model.names import checked_name
 from socm.spelling import SECTION
 from socm.units import format_memory, parse_duration, parse_memory, seconds_until
+from socm.workflows.base import Scalar
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -85,7 +86,6 @@ _MEMORY_SCHEMA = WithJsonSchema(
 )
 Memory = Annotated[int, BeforeValidator(parse_memory), _MEMORY_SCHEMA]
 NodeMemory = Annotated[int, BeforeValidator(_node_memory), _MEMORY_SCHEMA]
-Scalar = str | int | float | bool
 Launcher = Literal["srun", "mpirun", "none"]
 
 

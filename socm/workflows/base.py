@@ -16,6 +16,9 @@ from socm.spelling import SECTION
 P = ParamSpec("P")
 T = TypeVar("T")
 
+Scalar = str | int | float | bool
+"""A single value of a file."""
+
 FILE_SCHEME = "file://"
 IS_PATH = "path"
 """Marks the fields of options that hold paths."""
@@ -153,6 +156,17 @@ def local_path(text: str) -> str:
     ('/data/area.fits', '/data/area.fits')
     """
     return text.removeprefix(FILE_SCHEME)
+
+
+def text_of(value: Scalar) -> str:
+    """Write a value as an argument or in an environment.
+
+    Examples
+    --------
+    >>> text_of(True), text_of(0.5), text_of("f090")
+    ('true', '0.5', 'f090')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _joined(value: object) -> object:

@@ -19,11 +19,11 @@ from socm.workflows.base import (
     Context,
     FilePath,
     Options,
+    Scalar,
     Unit,
     WorkflowType,
     options_of,
 )
-from socm.workflows.script import Scalar
 
 SAMPLE_RATE = 10.0
 """Hz, where toast_so_sim is told nothing else."""

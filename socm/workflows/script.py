@@ -9,9 +9,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from socm.model.campaign import Workflow
-from socm.workflows.base import Context, FilePath, Options, WorkflowType
-
-Scalar = str | int | float | bool
+from socm.workflows.base import Context, FilePath, Options, Scalar, WorkflowType, text_of
 
 
 class ScriptOptions(Options):
@@ -85,9 +83,7 @@ def command(options: ScriptOptions) -> tuple[str, ...]:
 
 
 def _text(value: Scalar | list[Scalar]) -> str:
-    if isinstance(value, list):
-        return ",".join(_text(item) for item in value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return ",".join(map(text_of, value)) if isinstance(value, list) else text_of(value)
 
 
 def inputs(options: ScriptOptions) -> tuple[str, ...]:
