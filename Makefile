@@ -3,10 +3,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+# CONSTRAINTS=constraints.txt installs the versions that all tests are known to pass with.
+CONSTRAINTS ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install $(addprefix --constraint ,$(CONSTRAINTS))
+SIMD := import numpy; print(*numpy.show_config(mode="dicts")["SIMD Extensions"].get("found", []))
+UNIT := $(BIN)/pytest -n auto --dist worksteal -m "not slurm and not browser and not sotodlib"
 
 .DEFAULT_GOAL := help
-.PHONY: help simulate test lint lint-js types layers unit slurm browser sotodlib docs bench peers fuzz clean
+.PHONY: help simulate test lint lint-js types layers unit nosimd coverage slurm browser sotodlib docs bench peers fuzz clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,7 +34,15 @@ layers: $(VENV)/dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/dev
-	$(BIN)/pytest -n auto -m "not slurm and not browser and not sotodlib"
+	$(UNIT)
+
+nosimd: $(VENV)/dev  ## Run the tests of what NumPy computes as on a processor without instructions for it
+	NPY_DISABLE_CPU_FEATURES="$$($(BIN)/python -c '$(SIMD)')" $(UNIT) socm sim \
+		tests/test_bounds.py tests/test_docs.py tests/test_groups.py tests/test_null_tests.py \
+		tests/test_plan.py tests/test_proof.py tests/test_sim_backend.py tests/test_sizing.py
+
+coverage: $(VENV)/dev  ## Run the tests, and say which lines of the source none of them reaches
+	$(UNIT) --cov
 
 slurm: $(VENV)/dev  ## Run the tests against a real SLURM, started here
 	.ci/slurm
@@ -54,7 +66,7 @@ fuzz: $(VENV)/dev  ## Load 20,000 campaign files with mistakes
 	$(BIN)/python -m benchmarks.fuzz
 
 clean:  ## Remove all that was built
-	rm -rf $(VENV) $(VENV)-sotodlib $(VENV)-peers build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-sotodlib $(VENV)-peers build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 
 $(VENV)/installed: pyproject.toml socm/_version.py
 	$(PYTHON) -m venv $(VENV)

@@ -36,8 +36,7 @@ from socm.workflows import WORKFLOW_TYPES
 ROOT = Path(__file__).parent.parent
 MADE = ("commands.md", "workflows.md")  # when the documentation is
 PAGES = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
+    *sorted(ROOT.glob("*.md")),
     *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page.name not in MADE),
 ]
 
