@@ -35,19 +35,19 @@ def own_bounds() -> list[Figure]:
     """
     rows, wrong = [], []
     for name, campaign, cluster, bound, best in quality_instances():
-        options = {
+        modes = {
             w.name: cluster.admit(w.request, campaign.budget)[0]
             for w in campaign.workflows.values()
         }
         _ = campaign.order, campaign.children  # found once for each campaign, by whoever asks first
         begin = time.process_time()
-        bounds = bounds_by_name(campaign, cluster, options, known=best)
+        bounds = bounds_by_name(campaign, cluster, modes, known=best)
         milliseconds = (time.process_time() - begin) * 1000
         largest = max(bounds.values())
         # A bound that was not tried is shown as the largest before it: nothing was left to prove.
         shares = [bounds.get(which, largest) / best for which in NAMES]
         rows.append(
-            (name, len(options), *shares, largest / best, bound / best, f"{milliseconds:.0f}")
+            (name, len(modes), *shares, largest / best, bound / best, f"{milliseconds:.0f}")
         )
         if largest > best:
             wrong.append(f"{name}: our bound is {largest} s, a plan takes {best} s")

@@ -158,8 +158,8 @@ def _side_by_side(case: Case, seed: int) -> tuple[list[object], float, float]:
 def _pass_alone(campaign: Campaign, cluster: Cluster) -> float:
     """Seconds of HEFT without the lower bound and the check of the plan, as a peer has none."""
     begin = time.process_time()
-    options = {name: options for name, (options, _) in admitted(campaign, cluster).items()}
-    POLICIES["heft"](instance_of(campaign, cluster, options), NONE)
+    modes = {name: modes for name, (modes, _) in admitted(campaign, cluster).items()}
+    POLICIES["heft"](instance_of(campaign, cluster, modes), NONE)
     return time.process_time() - begin
 
 

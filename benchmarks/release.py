@@ -28,13 +28,13 @@ from socm.engine.journal import MemoryJournal
 from socm.engine.release import RELEASES, Gate, Release, hand_over_or_due
 from socm.engine.retry import RetryPolicy
 from socm.model.campaign import Budget, Campaign, ResourceRequest
-from socm.model.cluster import Cluster, Option, Qos
+from socm.model.cluster import Cluster, Mode, Qos
 from socm.model.placement import Placement, PlannedWorkflow
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
 from socm.planner.bounds import heads_and_tails
 from socm.planner.capacity import Capacity
-from socm.planner.instance import Ways, instance_of
+from socm.planner.instance import Indexer, instance_of
 from socm.units import HOUR
 
 Runtimes = Mapping[str, float]
@@ -156,12 +156,12 @@ class _Room:
             start = min(w.start, self.now)
             begun.append(replace(w, start=start, finish=max(start + w.duration, self.now + 1)))
         self._partitions = [p.name for p in plan.cluster.partitions]
-        self._ways = Ways(plan.cluster)
+        self._indexer = Indexer(plan.cluster)
         self._capacity = Capacity(
             instance_of(
                 plan.campaign,
                 plan.cluster,
-                {w.name: (_option(plan, w),) for w in plan.workflows},
+                {w.name: (_mode(plan, w),) for w in plan.workflows},
                 start=self.now,
                 fixed=begun,
             )
@@ -169,13 +169,12 @@ class _Room:
         self.finish = {w.name: w.finish for w in begun}
 
     def place(self, w: PlannedWorkflow, ready: int) -> PlannedWorkflow:
-        """Let a workflow have its earliest place."""
-        request = self._plan.campaign.workflows[w.name].request
-        way = self._ways.way(_option(self._plan, w), request)
-        start, _, rooms = self._capacity.earliest(way, ready)
-        self._capacity.take(way, rooms, start)
+        """Place a workflow at its earliest start."""
+        mode = self._indexer.indexed(_mode(self._plan, w))
+        start, _, node_ranks = self._capacity.earliest(mode, ready)
+        self._capacity.allocate(mode, node_ranks, start)
         self.finish[w.name] = finish = start + w.duration
-        placements = tuple(Placement(w.partition, node, ranks) for node, ranks in rooms)
+        placements = tuple(Placement(w.partition, node, ranks) for node, ranks in node_ranks)
         return replace(w, start=start, finish=finish, placements=placements)
 
 
@@ -187,15 +186,15 @@ def _critical_path(campaign: Campaign) -> int:
 
 
 @cache
-def _admitted(cluster: Cluster, request: ResourceRequest, partition: str) -> Option:
-    options, _ = cluster.admit(request)
-    return next(o for o in options if o.partition.name == partition)
+def _admitted(cluster: Cluster, request: ResourceRequest, partition: str) -> Mode:
+    modes, _ = cluster.admit(request)
+    return next(o for o in modes if o.partition.name == partition)
 
 
-def _option(plan: Plan, w: PlannedWorkflow) -> Option:
+def _mode(plan: Plan, w: PlannedWorkflow) -> Mode:
     """Return how a workflow runs: where it was planned, for as long as is expected now."""
-    option = _admitted(plan.cluster, plan.campaign.workflows[w.name].request, w.partition)
-    return replace(option, qos=plan.cluster.by_qos[w.qos or ""], duration=w.duration)
+    mode = _admitted(plan.cluster, plan.campaign.workflows[w.name].request, w.partition)
+    return replace(mode, qos=plan.cluster.by_qos[w.qos or ""], duration=w.duration)
 
 
 def replan(depth: float = math.inf, *, by_rank: bool = False) -> Callable[[Plan], Choice]:

@@ -21,7 +21,7 @@ from socm.engine.journal import MemoryJournal
 from socm.engine.release import Release, hand_over_or_due
 from socm.engine.state import CampaignState
 from socm.model.campaign import Campaign, ResourceRequest
-from socm.model.cluster import Cluster, Option
+from socm.model.cluster import Cluster, Mode
 from socm.model.placement import PlannedWorkflow, Reservation
 from socm.model.plan import Plan
 from socm.testing import (
@@ -143,7 +143,7 @@ class Seconds:
             if budget.nodes is not None and len(self.busy[second]) > budget.nodes:
                 yield f"{len(self.busy[second])} nodes at {second}"
 
-    def room(self, option: Option, request: ResourceRequest, node: int, second: int) -> int:
+    def room(self, option: Mode, request: ResourceRequest, node: int, second: int) -> int:
         """Count the ranks that fit on a node in a second."""
         partition = option.partition
         cores, memory, gpus = self.nodes[partition.name, node, second]
@@ -159,7 +159,7 @@ class Seconds:
             ranks += 1
         return ranks
 
-    def has_room(self, option: Option, request: ResourceRequest, start: int) -> bool:
+    def has_room(self, option: Mode, request: ResourceRequest, start: int) -> bool:
         """Whether nodes alone let a request start then."""
         window = range(start, start + option.duration)
         rooms = sorted(
@@ -169,7 +169,7 @@ class Seconds:
         most = option.qos.nodes_per_job or len(rooms)
         return sum(rooms[-most:]) >= request.ranks
 
-    def admits(self, option: Option, request: ResourceRequest, start: int) -> bool:
+    def admits(self, option: Mode, request: ResourceRequest, start: int) -> bool:
         """Whether nodes, the QOS and the budget of cores let a request start then."""
         limits = (option.qos.running_jobs, option.qos.cores, self.campaign.budget.cores)
         more = (1, option.cores, option.cores)

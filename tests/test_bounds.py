@@ -17,7 +17,7 @@ from strategies import SHORT, clusters, pairs, reservations, share
 
 from benchmarks.instances import Instance, quality_instances
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Option, Partition, Qos
+from socm.model.cluster import Cluster, Mode, Partition, Qos
 from socm.model.placement import Reservation
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
@@ -27,47 +27,47 @@ from socm.planner.bounds import (
     lower_bound,
     pigeonhole_bound,
 )
-from socm.planner.bounds.machines import Options, Share, in_steps
-from socm.planner.instance import instance_of
-from socm.planner.serial import serial
+from socm.planner.bounds.resources import Share, in_steps
+from socm.planner.instance import Modes, instance_of
+from socm.planner.schemes import serial
 
 NEVER = 10**7
 """A makespan that no plan here takes: the destructive bound tries all that are shorter."""
 
 
-def admitted(campaign: Campaign, cluster: Cluster) -> Options:
-    """The ways to run each workflow."""
+def admitted(campaign: Campaign, cluster: Cluster) -> Modes:
+    """The modes of each workflow."""
     return {
         name: cluster.admit(w.request, campaign.budget)[0] for name, w in campaign.workflows.items()
     }
 
 
 def best_of_all_orders(campaign: Campaign, cluster: Cluster) -> int:
-    """Place the workflows in every order and by every option, each at its earliest start."""
-    options = admitted(campaign, cluster)
-    assume(len(list(product(*options.values()))) <= 16)
+    """Place the workflows in every order and in every mode, each at its earliest start."""
+    modes = admitted(campaign, cluster)
+    assume(len(list(product(*modes.values()))) <= 16)
     best = None
     for order in permutations(campaign.workflows):
         place = {name: k for k, name in enumerate(order)}
         if any(place[p] > place[w.name] for w in campaign.workflows.values() for p in w.depends):
             continue
-        for choice in product(*(options[name] for name in order)):
+        for choice in product(*(modes[name] for name in order)):
             ends = makespan(campaign, cluster, dict(zip(order, choice, strict=True)))
             best = ends if best is None else min(best, ends)
     assert best is not None
     return best
 
 
-def makespan(campaign: Campaign, cluster: Cluster, choice: dict[str, Option]) -> int:
-    """Where the campaign ends if workflows are placed in this order, by these options."""
-    instance = instance_of(campaign, cluster, {n: (option,) for n, option in choice.items()})
+def makespan(campaign: Campaign, cluster: Cluster, choice: dict[str, Mode]) -> int:
+    """Where the campaign ends if workflows are placed in this order, in these modes."""
+    instance = instance_of(campaign, cluster, {n: (mode,) for n, mode in choice.items()})
     place = {name: k for k, name in enumerate(choice)}
     return serial(instance, [(place[name],) for name in instance.names]).makespan
 
 
 @share(0.6)
 @given(pairs(SHORT, most=4, cluster=clusters(most_partitions=2, most_tiers=2)))
-def test_no_order_and_no_choice_of_options_beats_the_bound(pair: tuple[Campaign, Cluster]) -> None:
+def test_no_order_and_no_choice_of_modes_beats_the_bound(pair: tuple[Campaign, Cluster]) -> None:
     plan = plan_campaign(*pair)
     best = best_of_all_orders(*pair)
     assert plan.lower_bound <= best
@@ -89,16 +89,16 @@ def test_a_plan_never_beats_its_bound(pair: tuple[Campaign, Cluster], random: Ra
 
 def random_order(
     campaign: Campaign, cluster: Cluster, random: Random
-) -> Iterator[tuple[str, Option]]:
-    """Yield the workflows in any order that dependencies allow, each with one of its options."""
-    options = admitted(campaign, cluster)
+) -> Iterator[tuple[str, Mode]]:
+    """Yield the workflows in any order that dependencies allow, each with one of its modes."""
+    modes = admitted(campaign, cluster)
     waiting = {name: set(w.depends) for name, w in campaign.workflows.items()}
     while waiting:
         name = random.choice([name for name, parents in waiting.items() if not parents])
         del waiting[name]
         for parents in waiting.values():
             parents.discard(name)
-        yield name, random.choice(options[name])
+        yield name, random.choice(modes[name])
 
 
 @share(0.5)

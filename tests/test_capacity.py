@@ -10,16 +10,17 @@ from hypothesis import strategies as st
 from strategies import SHORT, Seconds, clusters, pairs, reservations, share
 
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Option, Partition, Qos
+from socm.model.cluster import Cluster, Mode, Partition, Qos
 from socm.model.placement import Placement, PlannedWorkflow, Reservation
-from socm.planner.capacity import Capacity, Limit
-from socm.planner.instance import Rooms, Ways, instance_of
+from socm.planner.capacity import Capacity
+from socm.planner.instance import Indexer, NodeRanks, instance_of
+from socm.planner.limit import Limit
 
 CORES_ONLY = st.builds(Budget, cores=st.none() | st.integers(2, 16))
 
 
-class Room:
-    """What a cluster has left, filled workflow by workflow."""
+class Free:
+    """What is free on a cluster, filled workflow by workflow."""
 
     def __init__(
         self,
@@ -36,55 +37,51 @@ class Room:
             campaign, cluster, {}, start=start, reservations=reservations,
             fixed=[w for _, w in begun],
         )  # fmt: skip
-        self._capacity, self._ways = Capacity(instance), Ways(cluster)
+        self._capacity, self._indexer = Capacity(instance), Indexer(cluster)
 
-    def earliest(
-        self, option: Option, request: ResourceRequest, ready: int = 0
-    ) -> tuple[int, int, Rooms]:
-        return self._capacity.earliest(self._ways.way(option, request), ready)
+    def earliest(self, mode: Mode, ready: int = 0) -> tuple[int, int, NodeRanks]:
+        return self._capacity.earliest(self._indexer.indexed(mode), ready)
 
-    def take(
-        self, request: ResourceRequest, name: str, option: Option, ready: int = 0
-    ) -> PlannedWorkflow:
-        """Take the first place that there is."""
-        way = self._ways.way(option, request)
-        start, _, rooms = self._capacity.earliest(way, ready)
-        self._capacity.take(way, rooms, start)
+    def allocate(self, name: str, mode: Mode, ready: int = 0) -> PlannedWorkflow:
+        """Place a workflow at its earliest start."""
+        indexed = self._indexer.indexed(mode)
+        start, _, placements = self._capacity.earliest(indexed, ready)
+        self._capacity.allocate(indexed, placements, start)
         return PlannedWorkflow(
             name=name,
-            partition=option.partition.name,
-            qos=option.qos.name or None,
-            placements=tuple(Placement(option.partition.name, *room) for room in rooms),
-            threads=option.threads,
-            exclusive=option.exclusive,
-            cores=option.cores,
+            partition=mode.partition.name,
+            qos=mode.qos.name or None,
+            placements=tuple(Placement(mode.partition.name, *placed) for placed in placements),
+            threads=mode.threads,
+            exclusive=mode.exclusive,
+            cores=mode.cores,
             start=start,
-            finish=start + option.duration,
-            walltime=option.walltime,
+            finish=start + mode.duration,
+            walltime=mode.walltime,
         )
 
 
 def assert_earliest(campaign: Campaign, cluster: Cluster, begin: int, data: st.DataObject) -> None:
     """Place the workflows in turn; the first second that brute force admits must be found."""
     windows = data.draw(reservations(cluster, latest=20), label="reservations")
-    capacity = Room(cluster, campaign.budget, begin, windows)
+    capacity = Free(cluster, campaign.budget, begin, windows)
     brute = Seconds(campaign, cluster, reservations=windows)
     for name, workflow in campaign.workflows.items():
         request = workflow.request
-        options, _ = cluster.admit(request, campaign.budget)
-        option = data.draw(st.sampled_from(options), label=name)
+        modes, _ = cluster.admit(request, campaign.budget)
+        mode = data.draw(st.sampled_from(modes), label=name)
         ready = begin + data.draw(st.integers(0, 15), label="ready")
-        start, unlimited, rooms = capacity.earliest(option, request, ready)
+        start, unlimited, placements = capacity.earliest(mode, ready)
 
         first = ready
-        while not brute.has_room(option, request, first):
+        while not brute.has_room(mode, request, first):
             first += 1
         assert unlimited == first
-        while not brute.admits(option, request, first):
+        while not brute.admits(mode, request, first):
             first += 1
         assert start == first
-        assert sum(ranks for _, ranks in rooms) == request.ranks
-        brute.add(capacity.take(request, name, option, ready))
+        assert sum(ranks for _, ranks in placements) == request.ranks
+        brute.add(capacity.allocate(name, mode, ready))
         assert not list(brute.overfull())
 
 
@@ -110,13 +107,13 @@ def test_a_budget_of_nodes_on_one_partition_is_so_many_of_its_nodes(
     pair: tuple[Campaign, Cluster], begin: int
 ) -> None:
     campaign, cluster = pair
-    capacity, brute = Room(cluster, campaign.budget, begin), Seconds(campaign, cluster)
+    capacity, brute = Free(cluster, campaign.budget, begin), Seconds(campaign, cluster)
     for name, workflow in campaign.workflows.items():
-        [option], _ = cluster.admit(workflow.request, campaign.budget)
+        [mode], _ = cluster.admit(workflow.request, campaign.budget)
         first = begin
-        while not brute.admits(option, workflow.request, first):
+        while not brute.admits(mode, workflow.request, first):
             first += 1
-        planned = capacity.take(workflow.request, name, option, begin)
+        planned = capacity.allocate(name, mode, begin)
         assert planned.start == first
         brute.add(planned)
         assert not list(brute.overfull())
@@ -136,11 +133,11 @@ def test_a_budget_of_nodes_holds_over_all_partitions_together(
     pair: tuple[Campaign, Cluster], data: st.DataObject
 ) -> None:
     campaign, cluster = pair
-    capacity, brute = Room(cluster, campaign.budget), Seconds(campaign, cluster)
+    capacity, brute = Free(cluster, campaign.budget), Seconds(campaign, cluster)
     for name, workflow in campaign.workflows.items():
-        options, _ = cluster.admit(workflow.request, campaign.budget)
-        option = data.draw(st.sampled_from(options), label=name)
-        brute.add(capacity.take(workflow.request, name, option, data.draw(st.integers(0, 9))))
+        modes, _ = cluster.admit(workflow.request, campaign.budget)
+        mode = data.draw(st.sampled_from(modes), label=name)
+        brute.add(capacity.allocate(name, mode, data.draw(st.integers(0, 9))))
         assert not list(brute.overfull())
 
 
@@ -161,7 +158,7 @@ def test_a_limit_gives_the_first_second_with_room_for_all_of_the_time(
         while max(used[first : first + duration]) + amount > limit:
             first += 1
         assert found.earliest(amount, duration, ready) == first
-        found.take(amount, first, first + duration)
+        found.allocate(amount, first, first + duration)
         for second in range(first, first + duration):
             used[second] += amount
         assert all(found.used(second) == used[second] for second in range(60))
@@ -174,13 +171,13 @@ ONE = ResourceRequest(ranks=4, runtime=10)
 def first_start(
     cluster: Cluster, request: ResourceRequest, budget: Budget, *windows: Reservation
 ) -> int:
-    [option, *_], _ = cluster.admit(request, budget)
-    return Room(cluster, budget, 0, windows).earliest(option, request)[0]
+    [mode, *_], _ = cluster.admit(request, budget)
+    return Free(cluster, budget, 0, windows).earliest(mode)[0]
 
 
 def test_a_workflow_that_ran_before_the_plan_begins_takes_only_what_is_left_of_it() -> None:
     cluster = Cluster(name="one", partitions=(replace(NODE, nodes=1),))
-    [option], _ = cluster.admit(ONE)
+    [mode], _ = cluster.admit(ONE)
     running = PlannedWorkflow(
         name="w",
         partition="p0",
@@ -195,8 +192,8 @@ def test_a_workflow_that_ran_before_the_plan_begins_takes_only_what_is_left_of_i
     )
     over = replace(running, start=80, finish=90)
     for begun, first in ((over, 100), (running, 105)):
-        room = Room(cluster, Budget(cores=4), 100, begun=[(ONE, begun)])
-        assert room.earliest(option, ONE, 100)[0] == first
+        free = Free(cluster, Budget(cores=4), 100, begun=[(ONE, begun)])
+        assert free.earliest(mode, 100)[0] == first
 
 
 def test_a_reservation_of_a_partition_takes_all_of_its_nodes() -> None:
@@ -227,29 +224,29 @@ def test_a_node_that_is_reserved_in_part_counts_against_the_budget_when_it_is_us
     cluster = Cluster(name="two", partitions=(NODE, replace(NODE, name="p1")))
     shared = Reservation(partition="p0", node=0, start=0, finish=50, cores=1, memory=0, gpus=0)
     request = replace(ONE, ranks=3)
-    capacity = Room(cluster, Budget(nodes=1), 0, (shared,))
+    capacity = Free(cluster, Budget(nodes=1), 0, (shared,))
     here, there = cluster.admit(request)[0]
-    assert capacity.take(request, "a", here).start == 0
-    assert capacity.take(request, "b", there).start == 10
+    assert capacity.allocate("a", here).start == 0
+    assert capacity.allocate("b", there).start == 10
 
 
 def test_a_busy_node_with_room_serves_where_the_budget_forbids_to_wake_another() -> None:
     cluster = Cluster(name="two", partitions=(NODE, replace(NODE, name="p1")))
-    capacity = Room(cluster, Budget(nodes=2))
+    capacity = Free(cluster, Budget(nodes=2))
     half, whole = replace(ONE, ranks=2), ONE
     long_half, long_whole = replace(half, runtime=30), replace(whole, runtime=20)
     here = {r: cluster.admit(r)[0][0] for r in (half, whole, long_half)}
     there = cluster.admit(long_whole)[0][1]
-    assert capacity.take(whole, "node 0 of p0", here[whole]).start == 0
-    assert capacity.take(long_half, "node 1 of p0", here[long_half]).start == 0
-    assert capacity.take(long_whole, "node 0 of p1", there, ready=10).start == 10
+    assert capacity.allocate("node 0 of p0", here[whole]).start == 0
+    assert capacity.allocate("node 1 of p0", here[long_half]).start == 0
+    assert capacity.allocate("node 0 of p1", there, ready=10).start == 10
     # Node 0 of p0 is free but one too many; on node 1 there is room for two more ranks.
-    assert capacity.take(half, "node 1 of p0", here[half], ready=10).start == 10
+    assert capacity.allocate("node 1 of p0", here[half], ready=10).start == 10
 
 
 def test_a_tier_that_runs_one_job_at_a_time_makes_them_queue() -> None:
     cluster = Cluster(name="one", partitions=(NODE,), qos=(Qos(name="test", running_jobs=1),))
-    capacity = Room(cluster)
+    capacity = Free(cluster)
     request = ResourceRequest(runtime=10)
-    [option], _ = cluster.admit(request)
-    assert [capacity.take(request, "w", option).start for _ in range(3)] == [0, 10, 20]
+    [mode], _ = cluster.admit(request)
+    assert [capacity.allocate("w", mode).start for _ in range(3)] == [0, 10, 20]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import budgets, clusters, requests
 
 from socm.model.campaign import Budget, ResourceRequest
-from socm.model.cluster import Cluster, Option, Partition, Qos
+from socm.model.cluster import Cluster, Mode, Partition, Qos
 
 HOUR = 3600
 NODE = Partition(name="cpu", nodes=4, cores=8, memory=1000)
@@ -20,7 +20,7 @@ def cluster(*qos: Qos, nodes: Partition = NODE) -> Cluster:
     return Cluster(name="small", partitions=(nodes,), qos=qos)
 
 
-def only(place: Cluster, request: ResourceRequest) -> Option:
+def only(place: Cluster, request: ResourceRequest) -> Mode:
     [option], _ = place.admit(request)
     return option
 

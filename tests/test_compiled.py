@@ -23,16 +23,17 @@ from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import LARGEST, Cluster, Partition
 from socm.model.placement import Reservation
 from socm.planner import Effort, admitted, improve, plan_campaign
-from socm.planner.compiled import LOADING, SWITCH, Loader, entry
+from socm.planner.compiled import entry
 from socm.planner.compiled import parallel as compiled_parallel
 from socm.planner.compiled import serial as compiled_serial
 from socm.planner.compiled.arrays import arrays_of
 from socm.planner.effort import PACE
 from socm.planner.instance import Instance, instance_of
-from socm.planner.parallel import plain as plain_parallel
+from socm.planner.plain import parallel as plain_parallel
+from socm.planner.plain import serial as plain_serial
 from socm.planner.ranking import PRIORITIES, Priority, by_rank, upward_rank
 from socm.planner.schedule import Schedule
-from socm.planner.serial import plain, serial
+from socm.planner.schemes import LOADING, SWITCH, Loader, serial
 
 ONE_PARTITION = pairs(
     cluster=clusters(most_partitions=1), budget=st.builds(Budget, nodes=st.integers(1, 3))
@@ -51,8 +52,8 @@ def switched(to: str | None) -> Iterator[None]:
 
 
 def instance(campaign: Campaign, cluster: Cluster, **given: object) -> Instance:
-    options = {name: options for name, (options, _) in admitted(campaign, cluster).items()}
-    return instance_of(campaign, cluster, options, **given)  # type: ignore[arg-type]  # as given
+    modes = {name: modes for name, (modes, _) in admitted(campaign, cluster).items()}
+    return instance_of(campaign, cluster, modes, **given)  # type: ignore[arg-type]  # as given
 
 
 def assert_equal(compiled: Schedule, plain: Schedule) -> None:
@@ -67,9 +68,11 @@ def assert_same(here: Instance, priority: Priority) -> None:
         several = len(here.cluster.partitions) > 1
         assert not len(here) or (several and here.campaign.budget.nodes is not None)
         return
-    assert_equal(compiled_serial.schedule(arrays, priority), plain(here, priority))
+    assert_equal(compiled_serial.schedule(arrays, priority), plain_serial.schedule(here, priority))
     if not here.reservations:
-        assert_equal(compiled_parallel.schedule(arrays, priority), plain_parallel(here, priority))
+        assert_equal(
+            compiled_parallel.schedule(arrays, priority), plain_parallel.schedule(here, priority)
+        )
 
 
 @given(pairs() | ONE_PARTITION, st.sampled_from(PRIORITIES), st.data())
@@ -84,7 +87,7 @@ def test_compiled_schedules_are_the_same(
         windows = data.draw(reservations(pair[1])) + data.draw(reservations(pair[1]))
     assert_same(here := instance(*pair, reservations=windows), priority(here))
     assert_same(back := here.mirrored, priority(back))
-    before = plain(here, priority(here))
+    before = plain_serial.schedule(here, priority(here))
     now = data.draw(st.integers(0, before.makespan))
     begun = [w for w in before.planned(here, upward_rank(here)) if w.start < now]
     later = instance(*pair, start=now, fixed=begun, reservations=windows)
@@ -152,7 +155,7 @@ def test_numbers_that_could_overflow_are_left_to_the_plain_scheme() -> None:
     )
     assert arrays_of(here) is None
     with switched("1"):
-        assert serial(here, by_rank(here)) == plain(here, by_rank(here))
+        assert serial(here, by_rank(here)) == plain_serial.schedule(here, by_rank(here))
 
 
 @pytest.mark.parametrize(

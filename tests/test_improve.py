@@ -17,17 +17,16 @@ from socm.model.cluster import Cluster, Partition
 from socm.model.plan import Plan
 from socm.planner import Effort, admitted, improve, plan_campaign
 from socm.planner.instance import Instance, instance_of
-from socm.planner.parallel import parallel
 from socm.planner.ranking import PRIORITIES, by_rank
 from socm.planner.schedule import Schedule
-from socm.planner.serial import serial
+from socm.planner.schemes import parallel, serial
 
 FEW = Effort(iterations=4)
 
 
 def instance(campaign: Campaign, cluster: Cluster) -> Instance:
-    options = {name: options for name, (options, _) in admitted(campaign, cluster).items()}
-    return instance_of(campaign, cluster, options)
+    modes = {name: modes for name, (modes, _) in admitted(campaign, cluster).items()}
+    return instance_of(campaign, cluster, modes)
 
 
 # The search
@@ -140,7 +139,7 @@ def test_the_parallel_scheme_puts_no_rank_where_gpus_are_taken() -> None:
     campaign = Campaign.of("gpus", [Workflow(name=name, request=one_gpu) for name in "ab"])
     node = Partition(name="p", nodes=2, cores=8, memory=1, gpus=1)
     here = instance(campaign, Cluster(name="two", partitions=(node,)))
-    assert parallel(here, by_rank(here)).rooms == [[(0, 1)], [(1, 1)]]
+    assert parallel(here, by_rank(here)).placements == [[(0, 1)], [(1, 1)]]
 
 
 @share(0.5)

@@ -92,9 +92,9 @@ def test_first_come_first_served_gives_each_the_best_place_that_those_before_it_
         w, workflow = plan.by_name[name], campaign.workflows[name]
         seconds = Seconds(campaign, cluster, before)
         ready = max((plan.by_name[parent].finish for parent in workflow.depends), default=0)
-        for option in cluster.admit(workflow.request, campaign.budget)[0]:
-            for start in range(ready, w.finish - option.duration):
-                assert not seconds.admits(option, workflow.request, start), (name, start)
+        for mode in cluster.admit(workflow.request, campaign.budget)[0]:
+            for start in range(ready, w.finish - mode.duration):
+                assert not seconds.admits(mode, workflow.request, start), (name, start)
         before.append(w)
 
 
@@ -103,7 +103,7 @@ def test_first_come_first_served_gives_each_the_best_place_that_those_before_it_
 
 def forgetful(instance: Instance, effort: Effort) -> Schedule:
     schedule = heft(instance, effort)
-    return replace(schedule, ways=schedule.ways[:-1])
+    return replace(schedule, modes=schedule.modes[:-1])
 
 
 def hasty(instance: Instance, effort: Effort) -> Schedule:

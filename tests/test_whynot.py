@@ -20,7 +20,7 @@ from strategies import SHORT, budgets, clusters, pairs, reservations, share
 from test_cli import socm
 
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Option, Partition, Qos
+from socm.model.cluster import Cluster, Mode, Partition, Qos
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
 from socm.planner.bounds import lower_bound
@@ -206,7 +206,7 @@ def by_hand(kind: str, plan: Plan) -> int:
     return plan.start + math.ceil(work / have)
 
 
-def amount(kind: str, request: ResourceRequest, option: Option) -> int:
+def amount(kind: str, request: ResourceRequest, option: Mode) -> int:
     if kind == "cores":
         return option.cores
     if kind == "gpus":

@@ -167,8 +167,8 @@ class Qos:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Option:
-    """A mode: a partition and a QOS that admit a request, and what it needs and takes there.
+class Mode:
+    """A mode of a workflow: a partition and a QOS that admit it, and what it takes there.
 
     Parameters
     ----------
@@ -204,9 +204,17 @@ class Option:
         """Whether it gets whole nodes."""
         return self.demand.exclusive
 
+    @property
+    def amounts(self) -> Amounts:
+        """Cores, MB and GPUs over all nodes, at least."""
+        if self.exclusive:
+            return Amounts(*(self.fewest_nodes * amount for amount in self.partition.node))
+        demand = self.demand
+        return Amounts(self.cores, demand.memory, demand.ranks * demand.gpus)
 
-Admission = tuple[tuple[Option, ...], tuple[str, ...]]
-"""The modes of a request, and why every other partition and QOS does not admit it."""
+
+Admission = tuple[tuple[Mode, ...], tuple[str, ...]]
+"""The modes of a request, and why other partitions and QOS do not admit it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,8 +225,8 @@ class Cluster:
     --------
     >>> cpu = Partition(name="cpu", nodes=2, cores=8, memory=1000)
     >>> cluster = Cluster(name="small", partitions=(cpu,), qos=(Qos(name="short", walltime=3600),))
-    >>> options, reasons = cluster.admit(ResourceRequest(ranks=3, threads=4, runtime=600))
-    >>> options[0].fewest_nodes, options[0].walltime
+    >>> modes, reasons = cluster.admit(ResourceRequest(ranks=3, threads=4, runtime=600))
+    >>> modes[0].fewest_nodes, modes[0].walltime
     (2, 900)
     >>> cluster.admit(ResourceRequest(threads=16, runtime=7200))[1]
     ('short: one rank needs 16 cores, a node has 8',)
@@ -266,14 +274,16 @@ class Cluster:
                     yield partition, qos
 
     def admit(self, request: ResourceRequest, budget: Budget | None = None) -> Admission:
-        """Return the modes of a request, and why other partitions and QOS do not admit it.
+        """List the modes of a request, and why other partitions and QOS do not admit it.
+
+        Equal requests get the same object.
 
         The usual walltime is cut to the limit of a QOS only where no QOS allows all of it.
 
         Returns
         -------
-        options
-            The modes, the smallest QOS first; equal requests get the same objects.
+        modes
+            The smallest QOS first.
         reasons
             One line for each partition and QOS that does not admit the request.
         """
@@ -300,24 +310,24 @@ class Cluster:
         ]
         if reasons:
             return (), tuple(reasons)
-        options = []
+        modes = []
         for partition, qos in self.pairs():
             if request.partition not in (None, partition.name):
                 continue
             if request.qos != qos.name and (request.qos is not None or qos.debug):
                 continue
-            outcome = self._option(request, partition, qos, budget)
-            if isinstance(outcome, Option):
-                options.append(outcome)
+            outcome = self._mode(request, partition, qos, budget)
+            if isinstance(outcome, Mode):
+                modes.append(outcome)
             else:
                 place = [qos.name] if qos.name else []
                 if len(self.partitions) > 1 or not place:
                     place.append(partition.name)
                 reasons.append(f"{' on '.join(place)}: {outcome}")
-        if not options and not reasons:
+        if not modes and not reasons:
             reasons.append(self._why_no_qos(request))
-        roomy = tuple(o for o in options if not o.capped)
-        return roomy or tuple(options), tuple(reasons)
+        roomy = tuple(o for o in modes if not o.capped)
+        return roomy or tuple(modes), tuple(reasons)
 
     def _why_no_qos(self, request: ResourceRequest) -> str:
         """Say why no partition and QOS can be used at all."""
@@ -329,10 +339,10 @@ class Cluster:
             return f"a QOS of {where} must be named: {' or '.join(on_request)}"
         return f"no QOS may be used on {where}"
 
-    def _option(
+    def _mode(
         self, request: ResourceRequest, partition: Partition, qos: Qos, budget: Budget
-    ) -> Option | str:
-        """Return the mode, or the reason why there is none."""
+    ) -> Mode | str:
+        """Return the mode, or the reason why the partition and QOS do not admit the request."""
         demand = partition.demand(request, exclusive=partition.exclusive or qos.exclusive)
         ranks_per_node = demand.ranks_within(*partition.node)
         if ranks_per_node == 0:
@@ -353,7 +363,7 @@ class Cluster:
                 f"takes {format_walltime(duration)} there, longer than its walltime "
                 f"{format_walltime(walltime)}"
             )
-        return Option(
+        return Mode(
             partition=partition,
             qos=qos,
             demand=demand,

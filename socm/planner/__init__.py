@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from socm.errors import ConfigError, Infeasible, Problem
 from socm.garbage import no_collection
 from socm.model.campaign import Campaign
 from socm.model.check import check_plan
-from socm.model.cluster import Cluster, Option
+from socm.model.cluster import Cluster
 from socm.model.placement import PlannedWorkflow, Reservation
 from socm.model.plan import Plan
 from socm.planner.bounds import lower_bound
 from socm.planner.bounds.destructive import MOST
 from socm.planner.effort import USUAL, Effort
-from socm.planner.instance import Instance, admitted, instance_of
+from socm.planner.instance import Instance, Modes, admitted, instance_of
 from socm.planner.policies import POLICIES, Policy
 from socm.planner.ranking import by_rank, upward_rank
-from socm.planner.serial import serial
+from socm.planner.schemes import serial
 from socm.planner.whynot.fitting import fitting
 from socm.units import format_walltime
 
@@ -61,7 +61,7 @@ def plan_campaign(
     Raises
     ------
     Infeasible
-        If some workflow fits nowhere; the reasons are listed per workflow and option.
+        If some workflow fits nowhere; the reasons are listed per workflow and mode.
     ConfigError
         If the policy is unknown or cannot be loaded.
 
@@ -86,20 +86,20 @@ def plan_campaign(
     unknown += [r.partition for r in reservations if r.partition not in cluster.by_partition]
     if unknown:
         raise ConfigError(*(Problem(message=f"there is no {name!r}") for name in unknown))
-    ways = admitted(campaign, cluster)
-    impossible = {name: why_not for name, (options, why_not) in ways.items() if not options}
+    admission = admitted(campaign, cluster)
+    impossible = {name: why_not for name, (modes, why_not) in admission.items() if not modes}
     if impossible:
         raise Infeasible(
-            f"{len(impossible)} of {len(ways)} workflows cannot run on {cluster.name}",
+            f"{len(impossible)} of {len(admission)} workflows cannot run on {cluster.name}",
             [f"{name}: {reason}" for name, reasons in impossible.items() for reason in reasons],
             remedies=fitting(campaign, cluster, impossible),
             hint=f"`socm clusters {cluster.name}` shows what it has",
         )
-    options = {name: options for name, (options, _) in ways.items()}
+    modes = {name: modes for name, (modes, _) in admission.items()}
     instance = instance_of(
-        campaign, cluster, options, start=start, reservations=reservations, fixed=fixed
+        campaign, cluster, modes, start=start, reservations=reservations, fixed=fixed
     )
-    instance = replace(instance, bound=_bound(instance, options, effort))
+    instance = replace(instance, bound=_bound(instance, modes, effort))
     workflows = policy(instance, effort).planned(instance, upward_rank(instance))
     workflows.sort(key=lambda w: (w.start, -w.upward_rank))
     plan = Plan(
@@ -109,13 +109,13 @@ def plan_campaign(
         lower_bound=instance.bound,
         start=start,
         reservations=reservations,
-        warnings=tuple(_warnings(workflows, options)),
+        warnings=tuple(_warnings(workflows, modes)),
     )
     check_plan(plan)
     return plan
 
 
-def _bound(instance: Instance, options: Mapping[str, Sequence[Option]], effort: Effort) -> int:
+def _bound(instance: Instance, modes: Modes, effort: Effort) -> int:
     """Bound the makespan of every schedule.
 
     The sharpest bound aims at a makespan that is known; for a small campaign one is quickly made.
@@ -125,7 +125,7 @@ def _bound(instance: Instance, options: Mapping[str, Sequence[Option]], effort: 
     return lower_bound(
         instance.campaign,
         instance.cluster,
-        options,
+        modes,
         start=instance.start,
         fixed=instance.fixed,
         known=serial(instance, by_rank(instance)).makespan if sharp else None,
@@ -133,12 +133,10 @@ def _bound(instance: Instance, options: Mapping[str, Sequence[Option]], effort: 
     )
 
 
-def _warnings(
-    workflows: Iterable[PlannedWorkflow], options: Mapping[str, Sequence[Option]]
-) -> Iterator[str]:
+def _warnings(workflows: Iterable[PlannedWorkflow], modes: Modes) -> Iterator[str]:
     for w in workflows:
         pair = (w.partition, w.qos or "")
-        if any(o.capped and (o.partition.name, o.qos.name) == pair for o in options[w.name]):
+        if any(m.capped and (m.partition.name, m.qos.name) == pair for m in modes[w.name]):
             yield (
                 f"{w.name}: walltime capped at {format_walltime(w.walltime)} by QOS {w.qos}, "
                 f"{w.walltime / w.duration:.2f} × its runtime"

@@ -1,37 +1,46 @@
-"""How long a planner may look for a better plan."""
+"""How much work a planner may spend on a better plan."""
 
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
+from time import perf_counter
 
 PACE = 4_000_000
-"""Nodes looked at in a second, roughly: by this, work is put into seconds."""
+"""Nodes looked at in a second by the plain schemes, roughly; converts work to seconds."""
+WORK_OF_PLACING = 24
+"""Work of the serial scheme for each workflow, beside the nodes looked at."""
+WORK_OF_STARTING = 1000
+"""Work of the parallel scheme for each workflow."""
 USUAL_WORK = PACE // 2
-"""The work of a search where nothing is said: half a second, more or less."""
+"""Work of a search by default: about half a second."""
 USUAL_TRIES = 40
-"""The most tries for each workflow then: a small campaign has few plans worth a look."""
+"""Most attempts for each workflow by default: a small campaign has few plans worth a look."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """What a search for a better plan may spend.
+    """How much work a search for a better plan may spend.
 
-    Where nothing is said, it is a fixed amount of work, less than a second. Work is counted in
-    nodes that were looked at, a clock that ticks alike on every machine: so the same campaign
-    gets the same plan everywhere, unless seconds are what limits it.
+    By default this is a fixed amount of work, less than a second. Work is counted in nodes looked
+    at, not in seconds, so that the same campaign gets the same plan on every machine. With
+    `seconds` it does not.
 
     Parameters
     ----------
     seconds
-        To search for; 0 is one pass.
+        Time limit of the search; 0 is one pass.
     iterations
-        How many times to try to improve what was found; 0 is one pass.
+        Number of attempts to improve the plan; 0 is one pass.
     part
-        Of the usual work, where neither is given.
+        Share of the default work, where neither of these is given.
     seed
-        Of what is tried by chance.
+        Seed of the random search.
+
+    Raises
+    ------
+    ValueError
+        If one of them is negative.
     """
 
     seconds: float | None = None
@@ -45,23 +54,23 @@ class Effort:
 
     @property
     def is_none(self) -> bool:
-        """Whether nothing but a first plan is asked for."""
+        """Whether the effort is one pass, without a search."""
         return self.seconds == 0 or self.iterations == 0
 
     def tries(self, workflows: int) -> float:
-        """How often to try to improve a plan of so many workflows."""
+        """The most attempts to improve a plan of a number of workflows."""
         if self.iterations is not None:
             return self.iterations
         return USUAL_TRIES * workflows if self.seconds is None else math.inf
 
 
 class Meter:
-    """What has been spent of an effort.
+    """The work that was spent of an effort.
 
     Parameters
     ----------
     pace
-        Nodes looked at in a second.
+        Nodes looked at in a second, at the least.
 
     Examples
     --------
@@ -76,22 +85,22 @@ class Meter:
     def __init__(self, effort: Effort, pace: int = PACE) -> None:
         self._effort, self._pace = effort, pace
         self._work = 0
-        self._begun = time.perf_counter()
+        self._begun = perf_counter()
 
     def spend(self, work: int) -> None:
-        """Note work that was done."""
+        """Count work that was done."""
         self._work += work
 
     def allows(self, work: int) -> bool:
-        """Whether so much more work is within the effort."""
+        """Whether `work` more is within the effort."""
         seconds, iterations = self._effort.seconds, self._effort.iterations
         if seconds is not None:
-            return time.perf_counter() - self._begun + work / self._pace <= seconds
+            return perf_counter() - self._begun + work / self._pace <= seconds
         return iterations is not None or self._work + work <= USUAL_WORK * self._effort.part
 
 
 USUAL = Effort()
 LITTLE = Effort(part=0.1)
-"""For plans of which many are made, to compare them."""
+"""A tenth of the default, for plans of which many are made and compared."""
 NONE = Effort(iterations=0)
 """One pass."""

@@ -6,7 +6,7 @@ from socm.planner.effort import Effort
 from socm.planner.instance import Instance
 from socm.planner.ranking import by_rank
 from socm.planner.schedule import Schedule
-from socm.planner.serial import serial
+from socm.planner.schemes import serial
 
 
 def heft(instance: Instance, effort: Effort) -> Schedule:

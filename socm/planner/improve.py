@@ -6,13 +6,11 @@ import math
 
 import numpy as np
 
-from socm.planner.compiled import LOADER
 from socm.planner.effort import Effort, Meter
 from socm.planner.instance import Instance
-from socm.planner.parallel import parallel
 from socm.planner.ranking import PRIORITIES, Priority, by_rank, by_rank_and_width
 from socm.planner.schedule import Schedule
-from socm.planner.serial import serial
+from socm.planner.schemes import LOADER, parallel, serial
 
 SMALL = 400_000
 """Workflows times nodes up to which the serial scheme is used: it is the better one, and slower."""

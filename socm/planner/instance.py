@@ -1,91 +1,114 @@
-"""What is to be scheduled, in numbers: the workflows of a campaign that have no place yet."""
+"""A campaign on a cluster as a problem in numbers: what the schemes and policies work on."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from socm.model.campaign import Campaign, ResourceRequest
-from socm.model.cluster import Admission, Cluster, Option
+from socm.model.campaign import Campaign
+from socm.model.cluster import Admission, Cluster, Mode, Partition
+from socm.model.demand import Demand
 from socm.model.placement import PlannedWorkflow, Reservation
 
+DEPTH = 32
+"""How many workflows may be found not to fit at one instant before the rest must wait."""
+VERY_LARGE = 30_000
+"""Number of workflows from which on half as many may."""
 
-class Shape(NamedTuple):
-    """What makes two requests ask the same of a node, whatever their duration."""
-
-    ranks: int
-    threads: int
-    memory: int
-    gpus: int
-    exclusive: bool
-    most_nodes: int | None
-    full: int  # ranks that an empty node holds
+Modes = Mapping[str, Sequence[Mode]]
+"""The modes of each workflow, by name."""
 
 
-Rooms = list[tuple[int, int]]
-"""Pairs of a node and how many ranks it takes."""
+NodeRanks = list[tuple[int, int]]
+"""Pairs of a node and a number of ranks on it."""
 
 
-class Way(NamedTuple):
-    """One way to run a workflow: a partition under a QOS, in numbers.
+class IndexedMode(NamedTuple):
+    """A mode of a workflow, with partition and QOS as indices.
 
-    Durations are sorted into classes a quarter of an octave wide: `kind` numbers the ways of one
-    shape and one class on one partition, and `shortest` is no longer than any of that class.
+    Parameters
+    ----------
+    mode
+        The partition and the QOS, with walltime and charge.
+    partition, qos
+        Their indices in `Cluster.partitions` and `Cluster.tiers`.
+    duration
+        Seconds.
+    cores
+        Cores that count against limits and budget.
+    demand
+        What its ranks need of the nodes of the partition.
+    ranks_per_node
+        Ranks that an empty node holds.
+    most_nodes
+        Nodes that its ranks may be spread over; `None` is any number.
+    family
+        Number of the family of modes with the same demand on the same partition, and durations
+        within a quarter of an octave.
+    shortest
+        Seconds; no mode of the family is shorter.
     """
 
-    option: Option
+    mode: Mode
     partition: int
-    tier: int
+    qos: int
     duration: int
-    shortest: int
     cores: int
-    shape: Shape
-    kind: int
+    demand: Demand
+    ranks_per_node: int
+    most_nodes: int | None
+    family: int
+    shortest: int
 
 
 class Begun(NamedTuple):
-    """Where something has run or is running, in numbers."""
+    """A workflow that has run or is running, in numbers."""
 
     partition: int
-    tier: int
+    qos: int
     cores: int
-    shape: Shape
-    rooms: Rooms
+    demand: Demand
+    placements: NodeRanks
     start: int
     finish: int
+
+
+Group = tuple[tuple[int, ...], ...]
+"""What workflows have in common that ask for about the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
     """A campaign on a cluster, ready to be scheduled.
 
-    Workflows are numbered in the order in which they were declared; those that are fixed are not
-    among them. `instance_of` makes one.
+    Workflows are numbered from 0 in the order in which they were declared, without the fixed ones.
+    All times are in seconds since the campaign's start. `instance_of` makes an instance.
 
     Parameters
     ----------
-    campaign, cluster
-        What to do, and where.
     start
-        Nothing new begins before, in seconds since the campaign's start.
+        No workflow starts before this time, unless it is fixed.
     reservations
-        Capacity that is not the campaign's.
+        Capacity that the campaign may not use for a while.
     fixed
         Workflows that have run or are running; they keep their place.
     names
-        Of the workflows that are to be scheduled.
+        Names of the workflows to schedule.
+    order
+        Their numbers in topological order: parents before children.
     parents, children
-        For each, the numbers of those it waits for, and of those that wait for it.
+        For each workflow the numbers of its parents, and of its children.
     release
-        Seconds before which each may not begin, whatever the others do.
-    ways
-        For each, the ways to run it, smallest tier first.
+        For each workflow the time before which it cannot start, because of fixed parents.
+    modes
+        For each workflow its modes, the smallest QOS first.
     bound
-        No schedule ends before; 0 is not known.
+        A lower bound on the makespan; 0 if none is known.
     """
 
     campaign: Campaign
@@ -94,48 +117,29 @@ class Instance:
     reservations: tuple[Reservation, ...]
     fixed: tuple[PlannedWorkflow, ...]
     names: tuple[str, ...]
+    order: list[int]
     parents: list[list[int]]
     children: list[list[int]]
     release: list[int]
-    ways: list[tuple[Way, ...]]
+    modes: list[tuple[IndexedMode, ...]]
     bound: int = 0
 
     def __len__(self) -> int:
         return len(self.names)
 
     @cached_property
-    def order(self) -> list[int]:
-        """Numbers, each after those it waits for."""
-        waits = [len(parents) for parents in self.parents]
-        order = [k for k, count in enumerate(waits) if not count]
-        for k in order:
-            for child in self.children[k]:
-                waits[child] -= 1
-                if not waits[child]:
-                    order.append(child)
-        return order
-
-    @cached_property
     def begun(self) -> list[Begun]:
-        """What is fixed."""
+        """The fixed workflows."""
         partitions = {p.name: k for k, p in enumerate(self.cluster.partitions)}
-        tiers = {q.name: k for k, q in enumerate(self.cluster.tiers)}
+        qos = {q.name: k for k, q in enumerate(self.cluster.tiers)}
         requests = {w.name: self.campaign.workflows[w.name].request for w in self.fixed}
         return [
             Begun(
                 partition=partitions[w.partition],
-                tier=tiers[w.qos or ""],
+                qos=qos[w.qos or ""],
                 cores=w.cores,
-                shape=Shape(
-                    ranks=request.ranks,
-                    threads=w.threads,
-                    memory=request.memory,
-                    gpus=request.gpus,
-                    exclusive=w.exclusive,
-                    most_nodes=None,
-                    full=0,
-                ),
-                rooms=[(p.node, p.ranks) for p in w.placements],
+                demand=Demand(request.ranks, w.threads, request.memory, request.gpus, w.exclusive),
+                placements=[(p.node, p.ranks) for p in w.placements],
                 start=w.start,
                 finish=w.finish,
             )
@@ -145,41 +149,44 @@ class Instance:
 
     @cached_property
     def duration(self) -> list[float]:
-        """Seconds that each takes, on average over the partitions that admit it."""
+        """Seconds of each workflow, averaged over the partitions that admit it."""
         return [
-            fmean({way.partition: way.duration for way in ways}.values())
-            if len(ways) > 1
-            else ways[0].duration
-            for ways in self.ways
+            fmean({mode.partition: mode.duration for mode in modes}.values())
+            if len(modes) > 1
+            else modes[0].duration
+            for modes in self.modes
         ]
 
     @cached_property
     def share(self) -> list[float]:
-        """Of each, the larger of the shares of all cores and of all memory that it takes."""
+        """The larger of the shares of all cores and of all memory that each workflow uses."""
         partitions = self.cluster.partitions
         cores = sum(p.nodes * p.cores for p in partitions)
         if self.campaign.budget.cores is not None:
             cores = min(cores, self.campaign.budget.cores)
         memory = sum(p.nodes * p.memory for p in partitions)
-        return [max(ways[0].cores / cores, ways[0].shape.memory / memory) for ways in self.ways]
+        return [
+            max(modes[0].cores / cores, modes[0].demand.memory / memory) for modes in self.modes
+        ]
 
     @cached_property
-    def kept(self) -> dict[str, Any]:
-        """What was worked out about it elsewhere, and will be asked for again."""
+    def cache(self) -> dict[str, Any]:
+        """Cache for what other modules derive from the instance."""
         return {}
 
     @cached_property
     def mirrored(self) -> Instance:
-        """The same with time running backwards: what waits for another comes before it.
+        """The same instance with dependencies reversed, as if time ran backwards.
 
-        Its schedules say in which order things may end. What is fixed or reserved is left out,
-        for nothing but that order counts.
+        Only the order of a schedule of it is used, so fixed workflows and reservations are left
+        out.
         """
         return replace(
             self,
             start=0,
             reservations=(),
             fixed=(),
+            order=self.order[::-1],
             parents=self.children,
             children=self.parents,
             release=[0] * len(self),
@@ -189,19 +196,19 @@ class Instance:
 def instance_of(
     campaign: Campaign,
     cluster: Cluster,
-    options: Mapping[str, Sequence[Option]],
+    modes: Modes,
     *,
     start: int = 0,
     reservations: Iterable[Reservation] = (),
     fixed: Iterable[PlannedWorkflow] = (),
 ) -> Instance:
-    """Number what is to be scheduled.
+    """Make an instance of the workflows that are not fixed.
 
     Parameters
     ----------
-    options
-        For each workflow the partitions and QOS that admit it, smallest tier first. Workflows
-        of equal requests may share one object, which saves time.
+    modes
+        The modes of each workflow, the smallest QOS first. Workflows of equal requests may share
+        one sequence, which saves time (`modes_of`).
     """
     fixed = tuple(replace(w, fixed=True) for w in fixed)
     finish = {w.name: w.finish for w in fixed}
@@ -213,14 +220,14 @@ def instance_of(
     for k, before in enumerate(parents):
         for parent in before:
             children[parent].append(k)
-    numbering = Ways(cluster)
-    known: dict[int, tuple[Way, ...]] = {}
-    ways = []
+    indexer = Indexer(cluster)
+    known: dict[int, tuple[IndexedMode, ...]] = {}
+    indexed = []
     for name in names:
-        mine, request = options[name], campaign.workflows[name].request
+        mine = modes[name]
         if id(mine) not in known:
-            known[id(mine)] = tuple(numbering.way(option, request) for option in mine)
-        ways.append(known[id(mine)])
+            known[id(mine)] = tuple(indexer.indexed(mode) for mode in mine)
+        indexed.append(known[id(mine)])
     return Instance(
         campaign=campaign,
         cluster=cluster,
@@ -228,49 +235,107 @@ def instance_of(
         reservations=tuple(reservations),
         fixed=fixed,
         names=names,
+        order=[number[name] for name in campaign.order if name in number],
         parents=parents,
         children=children,
         release=[max([start, *(finish[p] for p in before if p in finish)]) for before in depends],
-        ways=ways,
+        modes=indexed,
     )
 
 
-class Ways:
-    """Puts options into numbers; of equal kinds, the same."""
+class Indexer:
+    """Gives modes their indices, and equal families the same number."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._partitions = {p.name: k for k, p in enumerate(cluster.partitions)}
-        self._tiers = {q.name: k for k, q in enumerate(cluster.tiers)}
-        self._kinds: dict[tuple[int, Shape, int], int] = {}
+        self._qos = {q.name: k for k, q in enumerate(cluster.tiers)}
+        self._families: dict[tuple[int, Demand, int | None, int], int] = {}
 
-    def way(self, option: Option, request: ResourceRequest) -> Way:
-        """Return how a request runs under an option."""
-        shape = Shape(
-            request.ranks,
-            option.threads,
-            request.memory,
-            request.gpus,
-            option.exclusive,
-            option.qos.nodes_per_job,
-            option.ranks_per_node,
-        )
-        octave = int(math.log2(option.duration) * 4)
-        partition = self._partitions[option.partition.name]
-        return Way(
-            option=option,
+    def indexed(self, mode: Mode) -> IndexedMode:
+        """Return a mode with its indices."""
+        # Four times the binary logarithm, in integers: as a float it might differ by machine.
+        quarters = (mode.duration**4).bit_length() - 1
+        shortest = math.isqrt(math.isqrt(1 << quarters))
+        partition = self._partitions[mode.partition.name]
+        family = partition, mode.demand, mode.qos.nodes_per_job, quarters
+        return IndexedMode(
+            mode=mode,
             partition=partition,
-            tier=self._tiers[option.qos.name],
-            duration=option.duration,
-            shortest=min(option.duration, max(1, math.floor(2 ** (octave / 4)))),
-            cores=option.cores,
-            shape=shape,
-            kind=self._kinds.setdefault((partition, shape, octave), len(self._kinds)),
+            qos=self._qos[mode.qos.name],
+            duration=mode.duration,
+            cores=mode.cores,
+            demand=mode.demand,
+            ranks_per_node=mode.ranks_per_node,
+            most_nodes=mode.qos.nodes_per_job,
+            family=self._families.setdefault(family, len(self._families)),
+            shortest=min(mode.duration, max(1, shortest)),
         )
 
 
 def admitted(campaign: Campaign, cluster: Cluster) -> dict[str, Admission]:
-    """Return the options of each workflow and the reasons against others; of equals, the same."""
+    """Return the modes of each workflow, and the reasons against others.
+
+    Workflows of equal requests share one object.
+    """
     return {
         name: cluster.admit(workflow.request, campaign.budget)
         for name, workflow in campaign.workflows.items()
     }
+
+
+def modes_of(campaign: Campaign, cluster: Cluster) -> dict[str, Sequence[Mode]]:
+    """Return the modes of each workflow, the smallest QOS first."""
+    return {name: modes for name, (modes, _) in admitted(campaign, cluster).items()}
+
+
+def usable_nodes(
+    partition: Partition,
+    most: int | None,
+    reservations: Iterable[Reservation],
+    fixed: Iterable[PlannedWorkflow],
+) -> Sequence[int]:
+    """Return the nodes of a partition to plan with under a budget of nodes.
+
+    A campaign never uses more than n nodes at once exactly if its jobs can be placed on n nodes,
+    so more need not be looked at. Nodes that fixed workflows use come first, then those that are
+    reserved for the shortest time.
+
+    Parameters
+    ----------
+    most
+        The budget of nodes; `None` is no limit.
+    """
+    nodes = range(partition.nodes)
+    if most is None or most >= partition.nodes:
+        return nodes
+    reserved = Counter[int]()
+    for r in reservations:
+        if r.partition == partition.name:
+            for node, _ in r.loads(partition):
+                reserved[node] += r.finish - r.start
+    in_use = {p.node for w in fixed for p in w.placements if p.partition == partition.name}
+    preferred = sorted(nodes, key=lambda node: (node not in in_use, reserved[node]))
+    return preferred[: max(most, len(in_use))]
+
+
+def groups(instance: Instance) -> list[Group]:
+    """Return the group of each workflow.
+
+    Workflows of one group ask for the same, except for time, and for memory up to a factor of two.
+    """
+    known: dict[int, Group] = {}
+    for modes in instance.modes:
+        if id(modes) not in known:
+            known[id(modes)] = tuple(
+                (m.partition, m.qos, *m.demand[:2], m.demand.memory.bit_length(), m.demand.gpus)
+                for m in modes
+            )
+    return [known[id(modes)] for modes in instance.modes]
+
+
+def depth(workflows: int) -> int:
+    """Return how many workflows the parallel scheme may find not to fit at one instant.
+
+    After that the rest of the queue waits for the next instant.
+    """
+    return DEPTH if workflows < VERY_LARGE else DEPTH // 2

@@ -14,7 +14,7 @@ from socm.model.plan import Plan
 from socm.planner.effort import Effort
 from socm.planner.instance import Instance
 from socm.planner.schedule import Schedule
-from socm.planner.serial import serial
+from socm.planner.schemes import serial
 from socm.registry import Registry
 
 Policy = Callable[[Instance, Effort], Schedule]

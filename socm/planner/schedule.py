@@ -1,4 +1,4 @@
-"""Schedules: when and where each workflow of an instance begins."""
+"""Schedules: when, where and in which mode each workflow of an instance runs."""
 
 from __future__ import annotations
 
@@ -7,55 +7,70 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from socm.model.placement import Placement, PlannedWorkflow
-from socm.planner.instance import Instance, Rooms, Way
+from socm.planner.instance import IndexedMode, Instance, NodeRanks
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Start, way and rooms of every workflow of an instance.
+    """Start, mode and placements of every workflow of an instance.
 
-    `work` is what it took to make it, in nodes that were looked at.
+    Parameters
+    ----------
+    start
+        Seconds since the campaign's start.
+    modes
+        The mode chosen for each workflow.
+    placements
+        For each workflow how many of its ranks are on which node.
+    work
+        Cost of making the schedule, in nodes looked at.
     """
 
     start: list[int]
-    ways: list[Way]
-    rooms: Sequence[Rooms]
+    modes: list[IndexedMode]
+    placements: Sequence[NodeRanks]
     work: int
 
     @cached_property
     def finish(self) -> list[int]:
-        """When each ends."""
-        return [start + way.duration for start, way in zip(self.start, self.ways, strict=True)]
+        """When each workflow ends."""
+        return [start + mode.duration for start, mode in zip(self.start, self.modes, strict=True)]
 
     @cached_property
     def makespan(self) -> int:
-        """When the last ends."""
+        """When the last workflow ends."""
         return max(self.finish, default=0)
 
     def planned(self, instance: Instance, rank: Sequence[float]) -> list[PlannedWorkflow]:
-        """Return what is fixed, and then each workflow at its place."""
+        """Return the fixed workflows, and then the scheduled ones.
+
+        Parameters
+        ----------
+        rank
+            The upward rank of each scheduled workflow.
+        """
         partitions = [p.name for p in instance.cluster.partitions]
         return [
             *instance.fixed,
             *(
                 PlannedWorkflow(
                     name=instance.names[k],
-                    partition=partitions[way.partition],
-                    qos=way.option.qos.name or None,
+                    partition=partitions[mode.partition],
+                    qos=mode.mode.qos.name or None,
                     placements=tuple(
                         [
-                            Placement(partitions[way.partition], node, ranks)
-                            for node, ranks in self.rooms[k]
+                            Placement(partitions[mode.partition], node, ranks)
+                            for node, ranks in self.placements[k]
                         ]
                     ),
-                    threads=way.option.threads,
-                    exclusive=way.option.exclusive,
-                    cores=way.cores,
+                    threads=mode.mode.threads,
+                    exclusive=mode.mode.exclusive,
+                    cores=mode.cores,
                     start=self.start[k],
-                    finish=self.start[k] + way.duration,
-                    walltime=way.option.walltime,
+                    finish=self.start[k] + mode.duration,
+                    walltime=mode.mode.walltime,
                     upward_rank=rank[k],
                 )
-                for k, way in enumerate(self.ways)
+                for k, mode in enumerate(self.modes)
             ),
         ]

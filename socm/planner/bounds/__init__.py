@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from socm.model.campaign import Campaign
-from socm.model.cluster import Cluster, Option
+from socm.model.cluster import Cluster, Mode
 from socm.model.placement import PlannedWorkflow
 from socm.planner.bounds.destructive import MOST, Work, destructive_bound
-from socm.planner.bounds.machines import Floats, Options, demands
+from socm.planner.bounds.resources import Floats, usage
+from socm.planner.chains import longest_before
+from socm.planner.instance import Modes
 
 _LEVELS = 64
 """How many heads, and how many tails, the head-tail bound tries at the most."""
@@ -28,7 +30,7 @@ _FEW_LEVELS, _FEWEST_LEVELS = 12, 4
 def lower_bound(
     campaign: Campaign,
     cluster: Cluster,
-    options: Options,
+    modes: Modes,
     *,
     start: int = 0,
     fixed: Iterable[PlannedWorkflow] = (),
@@ -39,7 +41,7 @@ def lower_bound(
 
     Parameters
     ----------
-    options
+    modes
         For each workflow the partitions and QOS that admit it.
     start
         When the plan begins.
@@ -54,7 +56,7 @@ def lower_bound(
     named = bounds_by_name(
         campaign,
         cluster,
-        options,
+        modes,
         start=start,
         fixed=fixed,
         known=known,
@@ -66,7 +68,7 @@ def lower_bound(
 def bounds_by_name(
     campaign: Campaign,
     cluster: Cluster,
-    options: Options,
+    modes: Modes,
     *,
     start: int = 0,
     fixed: Iterable[PlannedWorkflow] = (),
@@ -80,10 +82,10 @@ def bounds_by_name(
     """
     places = {w.name: w for w in fixed}
     ended = max((w.finish for w in places.values()), default=0)
-    if all(name in places for name in options):
+    if all(name in places for name in modes):
         return {"fixed": ended if places else start}
-    work = _work(campaign, cluster, *left_to_do(campaign, options, start, places))
-    step = time_step(options, start, places)
+    work = _work(campaign, cluster, *left_to_do(campaign, modes, start, places))
+    step = time_step(modes, start, places)
     bounds = {"fixed": ended}
 
     def add(name: str, seconds: float) -> None:
@@ -96,7 +98,7 @@ def bounds_by_name(
     if len(work.duration) <= MOST and not quick:
         work = work.lifted(step)
     chains = float((work.head + work.duration + work.tail).max())
-    areas = max(head_tail_bound(work.head, work.tail, t) for t in work.time.T)
+    areas = max(head_tail_bound(work.head, work.tail, e) for e in work.energy.T)
     add("heads and tails", max(chains, areas))
     if open_still() and not quick:
         add("pigeonholes", pigeonhole_bound(work.head, work.tail, work.duration, work.share))
@@ -108,53 +110,53 @@ def bounds_by_name(
 
 def left_to_do(
     campaign: Campaign,
-    options: Options,
+    modes: Modes,
     start: int,
     places: Mapping[str, PlannedWorkflow],
-) -> tuple[dict[str, Sequence[Option]], dict[str, int]]:
-    """Return the workflows that are not over, parents first, with their options.
+) -> tuple[dict[str, Sequence[Mode]], dict[str, int]]:
+    """Return the workflows that are not over, parents first, with their modes.
 
     Also, by name, how long after the start those begin that are fixed: of them what is left is
     work whose window is as long as itself.
     """
-    ways: dict[str, Sequence[Option]] = {}
+    left: dict[str, Sequence[Mode]] = {}
     begins: dict[str, int] = {}
     for name in campaign.order:
         place = places.get(name)
-        if name not in options:
+        if name not in modes:
             continue
         if place is None:
-            ways[name] = options[name]
+            left[name] = modes[name]
         elif place.finish > start:
             begin = max(place.start, start)
             where = (place.partition, place.qos or "")
-            same = [o for o in options[name] if (o.partition.name, o.qos.name) == where]
+            same = [m for m in modes[name] if (m.partition.name, m.qos.name) == where]
             if same:
-                ways[name] = [replace(o, duration=place.finish - begin) for o in same]
+                left[name] = [replace(m, duration=place.finish - begin) for m in same]
                 begins[name] = begin - start
-    return ways, begins
+    return left, begins
 
 
-def _work(campaign: Campaign, cluster: Cluster, ways: Options, begins: Mapping[str, int]) -> Work:
-    """Put in arrays what is left to do."""
-    duration = {name: min(o.duration for o in of_one) for name, of_one in ways.items()}
+def _work(campaign: Campaign, cluster: Cluster, left: Modes, begins: Mapping[str, int]) -> Work:
+    """Return what is left to do in arrays."""
+    duration = {name: min(m.duration for m in modes) for name, modes in left.items()}
     head, tail = heads_and_tails(campaign, duration, begins)
-    number = {name: k for k, name in enumerate(ways)}
-    share, time = demands(campaign, cluster, ways)
+    number = {name: k for k, name in enumerate(left)}
+    share, energy = usage(campaign, cluster, left)
     return Work(
-        duration=np.array([duration[name] for name in ways], dtype=float),
-        head=np.array([head[name] for name in ways], dtype=float),
-        tail=np.array([tail[name] for name in ways], dtype=float),
+        duration=np.array([duration[name] for name in left], dtype=float),
+        head=np.array([head[name] for name in left], dtype=float),
+        tail=np.array([tail[name] for name in left], dtype=float),
         parents=[
-            [number[p] for p in campaign.workflows[name].depends if p in number] for name in ways
+            [number[p] for p in campaign.workflows[name].depends if p in number] for name in left
         ],
-        pinned=np.array([name in begins for name in ways]),
+        pinned=np.array([name in begins for name in left]),
         share=share,
-        time=time,
+        energy=energy,
     )
 
 
-def time_step(options: Options, start: int, places: Mapping[str, PlannedWorkflow]) -> int:
+def time_step(modes: Modes, start: int, places: Mapping[str, PlannedWorkflow]) -> int:
     """Return the seconds of which all durations, and the times of what is fixed, are multiples.
 
     The shortest plan takes a whole number of such steps from the start. For round the starts of
@@ -163,7 +165,7 @@ def time_step(options: Options, start: int, places: Mapping[str, PlannedWorkflow
     their starts within s and s + 1. So no more is in use at any time than was at some time within
     the same step; and the end is no later.
     """
-    durations = {o.duration for name, ways in options.items() if name not in places for o in ways}
+    durations = {m.duration for name, its in modes.items() if name not in places for m in its}
     times = [time for w in places.values() for time in (w.start, w.finish) if w.finish > start]
     return math.gcd(*durations, *(max(time - start, 0) for time in times))
 
@@ -192,16 +194,10 @@ def heads_and_tails(
     >>> heads_and_tails(pair, {"a": 60, "b": 30})
     ({'a': 0, 'b': 60}, {'b': 0, 'a': 30})
     """
-    head: dict[str, int] = dict(fixed or {})
-    tail: dict[str, int] = {}
     order = [name for name in campaign.order if name in duration]
-    for name in order:
-        if name not in head:
-            parents = campaign.workflows[name].depends
-            head[name] = max((head[p] + duration[p] for p in parents if p in head), default=0)
-    for name in reversed(order):
-        children = campaign.children[name]
-        tail[name] = max((tail[c] + duration[c] for c in children if c in tail), default=0)
+    seconds = duration.__getitem__
+    head = longest_before(order, lambda name: campaign.workflows[name].depends, seconds, fixed)
+    tail = longest_before(reversed(order), campaign.children.__getitem__, seconds)
     return head, tail
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from socm.planner.bounds.machines import Floats
+from socm.planner.bounds.resources import Floats
 
 MOST = 300
 """Workflows up to which the bound is worth its time: it looks at all pairs of them."""
@@ -37,8 +37,8 @@ class Work:
         The numbers of those that it waits for; all are smaller than its own.
     pinned
         Whether it begins at its head, and no later.
-    share, time
-        What it takes of each machine (`socm.planner.bounds.machines.Demand`).
+    share, energy
+        What it uses of each resource (`socm.planner.bounds.resources.Usage`).
     """
 
     duration: Floats
@@ -47,7 +47,7 @@ class Work:
     parents: Sequence[Sequence[int]]
     pinned: NDArray[np.bool_]
     share: Floats
-    time: Floats
+    energy: Floats
 
     def windows(self, makespan: int) -> Windows:
         """The windows that heads and tails leave within a makespan."""
@@ -84,8 +84,10 @@ class Work:
         np.fill_diagonal(waits, val=False)
         between = self.lag - self.duration[:, None]  # from the end of one to the start of another
         forward = range(len(self.duration))
-        head = _lifted(self.head, self.duration, waits, between, self.time, forward, step)
-        tail = _lifted(self.tail, self.duration, waits.T, between.T, self.time, forward[::-1], step)
+        head = _lifted(self.head, self.duration, waits, between, self.energy, forward, step)
+        tail = _lifted(
+            self.tail, self.duration, waits.T, between.T, self.energy, forward[::-1], step
+        )
         return replace(
             self, head=np.where(self.pinned, self.head, head), tail=np.maximum(self.tail, tail)
         )
@@ -106,7 +108,7 @@ def _lifted(
     duration: Floats,
     before: NDArray[np.bool_],
     between: Floats,
-    time: Floats,
+    energy: Floats,
     order: Iterable[int],
     step: int,
 ) -> Floats:
@@ -117,7 +119,7 @@ def _lifted(
         if len(first):
             first = first[np.argsort(-head[first], kind="stable")]
             chain = (head[first] + duration[first] + between[first, k]).max()
-            area = head[first] + time[first].cumsum(axis=0).max(axis=1)
+            area = head[first] + energy[first].cumsum(axis=0).max(axis=1)
             area += np.minimum.accumulate(between[first, k])
             # Sums of floats: a last digit must not lift a head by a whole step.
             least = max(head[k], chain, area.max() * (1 - 1e-12) - 1e-6)

@@ -11,13 +11,12 @@ from socm.errors import ConfigError, InvalidPlan, Problem
 from socm.model.check import check_plan
 from socm.model.plan import Plan
 from socm.planner.bounds import lower_bound
-from socm.planner.bounds.machines import Options
 from socm.planner.bounds.relaxation import Relaxation
-from socm.planner.instance import admitted, instance_of
-from socm.planner.serial import serial
+from socm.planner.instance import Modes, instance_of, modes_of
+from socm.planner.schemes import serial
 
 MOST = 10_000
-"""Workflows, times the options of each, that CP-SAT is given at the most."""
+"""Workflows, times the modes of each, that CP-SAT is given at the most."""
 WORKERS = 8
 ATTEMPTS = 20
 """How many schedules of the same length are tried for a plan that is as good."""
@@ -91,11 +90,11 @@ def prove(plan: Plan, *, seconds: float = 60.0, workers: int = WORKERS, seed: in
             hint="pip install 'socm[prove]'",
         )
         raise ConfigError(problem) from error
-    options = {name: ways for name, (ways, _) in admitted(plan.campaign, plan.cluster).items()}
+    modes = modes_of(plan.campaign, plan.cluster)
     own = lower_bound(
         plan.campaign,
         plan.cluster,
-        options,
+        modes,
         start=plan.start,
         fixed=[w for w in plan.workflows if w.fixed],
         known=plan.makespan,
@@ -111,13 +110,13 @@ def prove(plan: Plan, *, seconds: float = 60.0, workers: int = WORKERS, seed: in
 
     def found(order: list[str]) -> None:
         nonlocal best
-        again = _planned_in_order(best, options, order)
+        again = _planned_in_order(best, modes, order)
         if again is not None and again.makespan < best.makespan:
             best = again
 
-    if best.optimal or sum(len(ways) for ways in options.values()) > MOST:
+    if best.optimal or sum(map(len, modes.values())) > MOST:
         return proof("too large")
-    relaxation = Relaxation(best, options)
+    relaxation = Relaxation(best, modes)
     for attempt in range(ATTEMPTS):
         left = begin + seconds - time.monotonic()
         if best.optimal or left <= 0:
@@ -131,12 +130,12 @@ def prove(plan: Plan, *, seconds: float = 60.0, workers: int = WORKERS, seed: in
     return proof("bounded")
 
 
-def _planned_in_order(plan: Plan, options: Options, order: Sequence[str]) -> Plan | None:
+def _planned_in_order(plan: Plan, modes: Modes, order: Sequence[str]) -> Plan | None:
     """Plan the campaign again, the workflows one after another; `None` if that breaks a rule."""
     instance = instance_of(
         plan.campaign,
         plan.cluster,
-        options,
+        modes,
         start=plan.start,
         reservations=plan.reservations,
         fixed=[w for w in plan.workflows if w.fixed],

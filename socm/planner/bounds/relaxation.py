@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from socm.model.cluster import Option
+from socm.model.cluster import Mode
+from socm.model.demand import Amounts
 from socm.model.plan import Plan
 from socm.planner.bounds import heads_and_tails, left_to_do, time_step
-from socm.planner.bounds.machines import Options, Share, distinct_ways, machines
+from socm.planner.bounds.resources import Share, distinct_modes, resources
+from socm.planner.instance import Modes
 
 if TYPE_CHECKING:
     from ortools.sat.python.cp_model import CpModel, IntervalVar, IntVar
@@ -43,7 +45,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class _Job:
-    """A workflow's variables: its start, and for each option whether it is taken, and when."""
+    """A workflow's variables: its start, and for each mode whether it is taken, and when."""
 
     start: IntVar
     taken: Sequence[Any]
@@ -61,24 +63,24 @@ class Relaxation:
     plan
         What is to be beaten, down to its lower bound; it also says what is fixed and reserved,
         and is the first hint.
-    options
+    modes
         For each workflow the partitions and QOS that admit it.
     """
 
-    def __init__(self, plan: Plan, options: Options) -> None:
+    def __init__(self, plan: Plan, modes: Modes) -> None:
         from ortools.sat.python.cp_model import CpModel
 
         self._plan = plan
         places = {w.name: w for w in plan.workflows if w.fixed}
-        self._step = time_step(options, plan.start, places)
-        self._ways, begins = left_to_do(plan.campaign, options, plan.start, places)
+        self._step = time_step(modes, plan.start, places)
+        self._modes, begins = left_to_do(plan.campaign, modes, plan.start, places)
         self.model: CpModel = CpModel()
         horizon = (plan.makespan - plan.start) // self._step
         least = -(-(plan.lower_bound - plan.start) // self._step)
         self._makespan = self.model.new_int_var(min(least, horizon), horizon, "makespan")
         self.model.minimize(self._makespan)
         self._jobs = self._add_jobs(begins, horizon)
-        self._add_machines()
+        self._add_resources()
         self._add_reservations(horizon)
         self._hint(begins)
 
@@ -87,15 +89,15 @@ class Relaxation:
         return sum(len(job.intervals) for job in self._jobs.values())
 
     def _add_jobs(self, begins: Mapping[str, int], horizon: int) -> dict[str, _Job]:
-        shortest = {name: min(o.duration for o in ways) for name, ways in self._ways.items()}
+        shortest = {name: min(m.duration for m in modes) for name, modes in self._modes.items()}
         head, tail = heads_and_tails(self._plan.campaign, shortest, begins)
         jobs: dict[str, _Job] = {}
-        for name, ways in self._ways.items():
+        for name, modes in self._modes.items():
             earliest = head[name] // self._step
             latest = horizon - (tail[name] + shortest[name]) // self._step
             if name in begins:
                 latest = earliest
-            job = jobs[name] = self._job(name, ways, earliest, latest)
+            job = jobs[name] = self._job(name, modes, earliest, latest)
             self.model.add(job.start + job.duration <= self._makespan)
             if name in begins:
                 continue
@@ -105,33 +107,33 @@ class Relaxation:
                     self.model.add(before.start + before.duration <= job.start)
         return jobs
 
-    def _job(self, name: str, ways: Sequence[Option], earliest: int, latest: int) -> _Job:
+    def _job(self, name: str, modes: Sequence[Mode], earliest: int, latest: int) -> _Job:
         model = self.model
         start = model.new_int_var(earliest, latest, name)
-        steps = [o.duration // self._step for o in ways]
-        if len(ways) == 1:
+        steps = [m.duration // self._step for m in modes]
+        if len(modes) == 1:
             interval = model.new_fixed_size_interval_var(start, steps[0], name)
             return _Job(start, [1], [interval], steps[0])
-        taken = [model.new_bool_var(f"{name} by {k}") for k in range(len(ways))]
+        taken = [model.new_bool_var(f"{name} by {k}") for k in range(len(modes))]
         model.add_exactly_one(taken)
         intervals = [
-            model.new_optional_fixed_size_interval_var(start, size, way, f"{name} {k}")
-            for k, (size, way) in enumerate(zip(steps, taken, strict=True))
+            model.new_optional_fixed_size_interval_var(start, size, chosen, f"{name} {k}")
+            for k, (size, chosen) in enumerate(zip(steps, taken, strict=True))
         ]
-        duration = sum(size * way for size, way in zip(steps, taken, strict=True))
+        duration = sum(size * chosen for size, chosen in zip(steps, taken, strict=True))
         return _Job(start, taken, intervals, duration)
 
-    def _add_machines(self) -> None:
-        """Hold each machine's shares below the whole: see `socm.planner.bounds.machines`."""
+    def _add_resources(self) -> None:
+        """Let no more of a resource be used than there is (`socm.planner.bounds.resources`)."""
         campaign, cluster = self._plan.campaign, self._plan.cluster
-        ways, of_workflow = distinct_ways(campaign, self._ways)
-        for shares in machines(campaign, cluster, ways):
+        distinct, of_workflow = distinct_modes(self._modes)
+        for shares in resources(campaign, cluster, distinct):
             whole, amounts = _on_one_denominator(shares)
             used = [
-                (interval, amounts[way])
+                (interval, amounts[number])
                 for name, job in self._jobs.items()
-                for interval, way in zip(job.intervals, of_workflow[name], strict=True)
-                if amounts[way]
+                for interval, number in zip(job.intervals, of_workflow[name], strict=True)
+                if amounts[number]
             ]
             self.model.add_cumulative([i for i, _ in used], [a for _, a in used], whole)
 
@@ -141,29 +143,19 @@ class Relaxation:
             mine = [r for r in self._plan.reservations if r.partition == partition.name]
             if not mine:
                 continue
-            have = (partition.cores, partition.memory, partition.gpus)
-            loads: dict[int, list[tuple[int, int, tuple[int, int, int]]]] = defaultdict(list)
+            loads: dict[int, list[tuple[int, int, Amounts]]] = defaultdict(list)
             for r in mine:
                 for node, load in r.loads(partition):
                     loads[node].append((r.start, r.finish, load))
-            for resource, of_node in enumerate(have):
+            for resource, of_node in enumerate(partition.node):
                 intervals, amounts = [], []
                 for name, job in self._jobs.items():
-                    request = self._plan.campaign.workflows[name].request
-                    for option, interval in zip(self._ways[name], job.intervals, strict=True):
-                        if option.partition.name != partition.name:
-                            continue
-                        amount = (
-                            request.ranks * option.threads,
-                            request.memory,
-                            request.ranks * request.gpus,
-                        )[resource]
-                        if option.exclusive:
-                            amount = option.fewest_nodes * of_node
-                        intervals.append(interval)
-                        amounts.append(amount)
+                    for mode, interval in zip(self._modes[name], job.intervals, strict=True):
+                        if mode.partition.name == partition.name:
+                            intervals.append(interval)
+                            amounts.append(mode.amounts[resource])
                 for begin, end, amount in _reserved(loads, resource, of_node):
-                    # The steps that lie within: less is reserved than really is.
+                    # Whole steps within the window: no more is reserved than really is.
                     first = max(0, -(-(begin - self._plan.start) // self._step))
                     last = min(horizon, (end - self._plan.start) // self._step)
                     if first < last:
@@ -186,9 +178,9 @@ class Relaxation:
             planned = self._plan.by_name[name]
             self.model.add_hint(job.start, (planned.start - self._plan.start) // self._step)
             if len(job.taken) > 1:
-                for option, way in zip(self._ways[name], job.taken, strict=True):
-                    where = (option.partition.name, option.qos.name)
-                    self.model.add_hint(way, where == (planned.partition, planned.qos or ""))
+                for mode, chosen in zip(self._modes[name], job.taken, strict=True):
+                    where = (mode.partition.name, mode.qos.name)
+                    self.model.add_hint(chosen, where == (planned.partition, planned.qos or ""))
 
     def solve(
         self, *, seconds: float, workers: int, seed: int, found: Callable[[list[str]], None]
@@ -251,7 +243,7 @@ def _on_one_denominator(shares: Sequence[Share]) -> tuple[int, list[int]]:
 
 
 def _reserved(
-    loads: Mapping[int, Sequence[tuple[int, int, tuple[int, int, int]]]],
+    loads: Mapping[int, Sequence[tuple[int, int, Amounts]]],
     resource: int,
     of_node: int,
 ) -> Iterator[tuple[int, int, int]]:

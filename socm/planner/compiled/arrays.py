@@ -1,7 +1,4 @@
-"""An instance in arrays of integers, which is what compiled code works on.
-
-All that does not depend on a priority is here, and made once for each instance.
-"""
+"""An instance in arrays of integers, for compiled code; made once for each instance."""
 
 from __future__ import annotations
 
@@ -13,9 +10,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from socm.planner.capacity import usable_nodes
-from socm.planner.instance import Instance, Rooms, Way
-from socm.planner.parallel import groups
+from socm.planner.instance import IndexedMode, Instance, NodeRanks, groups, usable_nodes
 from socm.planner.ranking import Priority
 
 Ints = NDArray[np.int64]
@@ -25,9 +20,9 @@ Records = NDArray[Any]
 """An array of records of one type."""
 
 NONE = -1
-"""Where there is no limit."""
+"""No limit."""
 LARGEST = 2**62
-"""What no number that comes up may reach: in compiled code it would overflow in silence."""
+"""Bound on all numbers: in compiled code a larger one could overflow without an error."""
 
 
 def record(*names: str) -> np.dtype[np.void]:
@@ -36,23 +31,23 @@ def record(*names: str) -> np.dtype[np.void]:
 
 
 WORKFLOW = record(
-    "waits", "release", "first_child", "last_child", "first_way", "last_way", "group"
+    "waits", "release", "first_child", "last_child", "first_mode", "last_mode", "group"
 )  # fmt: skip
-"""How many parents it has; and where its children and ways begin and end in their arrays.
+"""Number of parents, and where the children and the modes begin and end in their arrays.
 
-Workflows of one group are in one queue of the parallel scheme.
+Workflows of one group share a queue of the parallel scheme.
 """
-WAY = record(
-    "partition", "tier", "duration", "shortest", "counted", "ranks", "threads", "memory", "gpus",
-    "exclusive", "most_nodes", "full", "kind", "same_nodes", "memory_order",
+MODE = record(
+    "partition", "qos", "duration", "shortest", "counted", "ranks", "threads", "memory", "gpus",
+    "exclusive", "most_nodes", "ranks_per_node", "family", "same_nodes", "memory_order",
 )  # fmt: skip
-"""A `Way`. Of a workflow those with equal `same_nodes` may have the same nodes; `memory_order`
-sorts by the memory of a rank."""
+"""An `IndexedMode`. Modes with equal `same_nodes` may use the same nodes; `memory_order` sorts by
+the memory of a rank."""
 PARTITION = record("first_node", "last_node", "cores", "memory", "gpus")
-"""The numbers of its nodes, which are counted through all partitions, and what each has."""
+"""Its nodes, which are numbered through all partitions, and what each of them has."""
 RESERVED = record("node", "cores", "memory", "gpus", "start", "finish")
-BEGUN = record("start", "finish", "first_room", "last_room")
-ROOM = record("node", "ranks")
+BEGUN = record("start", "finish", "first_placement", "last_placement")
+NODE_RANKS = record("node", "ranks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,67 +56,67 @@ class Arrays:
 
     Parameters
     ----------
-    workflows, children, ways, partitions
-        Of the types above. The ways end with one for each of `begun`.
+    workflows, children, modes, partitions
+        Records of the types above. The modes end with one for each of `begun`.
     limits
-        Running jobs and cores of each tier in turn, then the budget of cores.
-    reserved, begun, rooms
-        What is taken from the beginning.
+        Running jobs and cores of each QOS in turn, then the budget of cores.
+    reserved, begun, placements
+        What is allocated from the beginning.
     start
-        When the plan begins.
-    of_way, names
-        The ways as they are elsewhere, and the nodes' indices within their partitions.
+        When the plan begins, in seconds.
+    all_modes, names
+        The modes as objects, and the nodes' indices within their partitions.
     """
 
     workflows: Records
     children: Ints
-    ways: Records
+    modes: Records
     partitions: Records
     limits: Ints
     reserved: Records
     begun: Records
-    rooms: Records
+    placements: Records
     start: int
-    of_way: list[Way]
+    all_modes: list[IndexedMode]
     names: Ints
 
 
-class FlatRooms(Sequence[Rooms]):
-    """Rooms of every workflow, put together when they are asked for: a search asks for few.
+class FlatPlacements(Sequence[NodeRanks]):
+    """Placements of all workflows in one array; objects are made when they are asked for.
 
     Examples
     --------
-    >>> rooms = np.array([(4, 1), (5, 2), (6, 3)], dtype=ROOM)
-    >>> [*FlatRooms(first=np.array([2, 0]), last=np.array([3, 2]), rooms=rooms)]
+    >>> flat = np.array([(4, 1), (5, 2), (6, 3)], dtype=NODE_RANKS)
+    >>> [*FlatPlacements(first=np.array([2, 0]), last=np.array([3, 2]), flat=flat)]
     [[(6, 3)], [(4, 1), (5, 2)]]
     """
 
-    def __init__(self, *, first: Ints, last: Ints, rooms: Records) -> None:
-        self._first, self._last, self._rooms = first, last, rooms
+    def __init__(self, *, first: Ints, last: Ints, flat: Records) -> None:
+        self._first, self._last, self._flat = first, last, flat
 
     def __len__(self) -> int:
         return len(self._first)
 
     @overload
-    def __getitem__(self, index: int) -> Rooms: ...
+    def __getitem__(self, index: int) -> NodeRanks: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Rooms]: ...
-    def __getitem__(self, index: int | slice) -> Rooms | Sequence[Rooms]:
+    def __getitem__(self, index: slice) -> Sequence[NodeRanks]: ...
+    def __getitem__(self, index: int | slice) -> NodeRanks | Sequence[NodeRanks]:
         if isinstance(index, slice):
             return [self[k] for k in range(*index.indices(len(self)))]
-        rooms: Rooms = self._rooms[self._first[index] : self._last[index]].tolist()
-        return rooms
+        placements: NodeRanks = self._flat[self._first[index] : self._last[index]].tolist()
+        return placements
 
 
 def arrays_of(instance: Instance) -> Arrays | None:
-    """Return an instance in arrays; `None` if compiled code does not know all that it has.
+    """Return an instance in arrays; `None` if compiled code cannot schedule it.
 
-    That is a budget of nodes over several partitions, and numbers that are too large.
+    It cannot where a budget of nodes spans several partitions, or numbers are too large.
     """
-    if "arrays" not in instance.kept:
-        instance.kept["arrays"] = _arrays(instance)
-    kept: Arrays | None = instance.kept["arrays"]
-    return kept
+    if "arrays" not in instance.cache:
+        instance.cache["arrays"] = _arrays(instance)
+    arrays: Arrays | None = instance.cache["arrays"]
+    return arrays
 
 
 def _arrays(instance: Instance) -> Arrays | None:
@@ -139,13 +134,13 @@ def _arrays(instance: Instance) -> Arrays | None:
         for names, bound in zip(nodes, bounds, strict=True)
     ]
     of_partition = {p.name: numbers for p, numbers in zip(cluster.partitions, number, strict=True)}
-    of_way = [*chain.from_iterable({id(ways): ways for ways in instance.ways}.values())]
+    all_modes = [*chain.from_iterable({id(modes): modes for modes in instance.modes}.values())]
     limits = [limit for q in cluster.tiers for limit in (q.running_jobs, q.cores)]
-    ends = [*accumulate((len(b.rooms) for b in instance.begun), initial=0)]
+    ends = [*accumulate((len(b.placements) for b in instance.begun), initial=0)]
     return Arrays(
         workflows=_workflows(instance),
         children=_ints(chain.from_iterable(instance.children)),
-        ways=_ways(instance, of_way),
+        modes=_modes(instance, all_modes),
         partitions=np.array(
             [
                 (*bound, p.cores, p.memory, p.gpus)
@@ -170,59 +165,54 @@ def _arrays(instance: Instance) -> Arrays | None:
             ],
             dtype=BEGUN,
         ),
-        rooms=np.array(
-            [(number[b.partition][n], ranks) for b in instance.begun for n, ranks in b.rooms],
-            dtype=ROOM,
+        placements=np.array(
+            [(number[b.partition][n], ranks) for b in instance.begun for n, ranks in b.placements],
+            dtype=NODE_RANKS,
         ),
         start=instance.start,
-        of_way=of_way,
+        all_modes=all_modes,
         names=_ints(chain.from_iterable(nodes)),
     )
 
 
 def _workflows(instance: Instance) -> Records:
-    first_way: dict[int, int] = {}
-    ways = 0
-    for mine in instance.ways:
-        if id(mine) not in first_way:
-            first_way[id(mine)] = ways
-            ways += len(mine)
+    first_mode: dict[int, int] = {}
+    modes = 0
+    for mine in instance.modes:
+        if id(mine) not in first_mode:
+            first_mode[id(mine)] = modes
+            modes += len(mine)
     queue: dict[object, int] = {}
     workflows = np.empty(len(instance), dtype=WORKFLOW)
     ends = _ints(accumulate(map(len, instance.children), initial=0))
     workflows["waits"] = [*map(len, instance.parents)]
     workflows["release"] = instance.release
     workflows["first_child"], workflows["last_child"] = ends[:-1], ends[1:]
-    workflows["first_way"] = [first_way[id(mine)] for mine in instance.ways]
-    workflows["last_way"] = workflows["first_way"] + _ints(map(len, instance.ways))
+    workflows["first_mode"] = [first_mode[id(mine)] for mine in instance.modes]
+    workflows["last_mode"] = workflows["first_mode"] + _ints(map(len, instance.modes))
     workflows["group"] = [queue.setdefault(group, len(queue)) for group in groups(instance)]
     return workflows
 
 
-def _ways(instance: Instance, ways: Sequence[Way]) -> Records:
+def _modes(instance: Instance, modes: Sequence[IndexedMode]) -> Records:
     nodes: dict[tuple[int, bool, int | None], int] = {}
     same_nodes = [
-        nodes.setdefault((w.partition, w.shape.exclusive, w.shape.most_nodes), len(nodes))
-        for w in ways
+        nodes.setdefault((m.partition, m.demand.exclusive, m.most_nodes), len(nodes)) for m in modes
     ]
-    of_rank = np.unique([w.shape.memory / w.shape.ranks for w in ways], return_inverse=True)[1]
+    of_rank = np.unique([m.demand.memory / m.demand.ranks for m in modes], return_inverse=True)[1]
     rows = [
         (
-            w.partition, w.tier, w.duration, w.shortest, w.cores, w.shape.ranks, w.shape.threads,
-            w.shape.memory, w.shape.gpus, w.shape.exclusive,
-            NONE if w.shape.most_nodes is None else w.shape.most_nodes, w.shape.full, w.kind,
+            m.partition, m.qos, m.duration, m.shortest, m.cores, *m.demand,
+            NONE if m.most_nodes is None else m.most_nodes, m.ranks_per_node, m.family,
             same, order,
         )
-        for w, same, order in zip(ways, same_nodes, of_rank.tolist(), strict=True)
+        for m, same, order in zip(modes, same_nodes, of_rank.tolist(), strict=True)
     ]  # fmt: skip
     rows += [
-        (
-            b.partition, b.tier, b.finish - b.start, 0, b.cores, b.shape.ranks, b.shape.threads,
-            b.shape.memory, b.shape.gpus, b.shape.exclusive, NONE, 0, 0, 0, 0,
-        )
+        (b.partition, b.qos, b.finish - b.start, 0, b.cores, *b.demand, NONE, 0, 0, 0, 0)
         for b in instance.begun
-    ]  # fmt: skip
-    return np.array(rows, dtype=WAY)
+    ]
+    return np.array(rows, dtype=MODE)
 
 
 def _too_large(instance: Instance) -> bool:
@@ -230,27 +220,27 @@ def _too_large(instance: Instance) -> bool:
     partitions, begun = instance.cluster.by_partition, instance.begun
     times = [instance.start, *instance.release]
     times += [r.finish for r in instance.reservations] + [b.finish for b in begun]
-    latest = max(times) + sum(max(way.duration for way in ways) for ways in instance.ways)
+    latest = max(times) + sum(max(mode.duration for mode in modes) for modes in instance.modes)
     amounts = sum(p.nodes * (p.cores + p.memory + p.gpus) for p in partitions.values())
     amounts += sum(
         sum(load) for r in instance.reservations for _, load in r.loads(partitions[r.partition])
     )
     amounts += sum(
-        b.cores + b.shape.memory + ranks * max(b.shape.threads, b.shape.gpus)
+        b.cores + b.demand.memory + ranks * max(b.demand.threads, b.demand.gpus)
         for b in begun
-        for _, ranks in b.rooms
+        for _, ranks in b.placements
     )
-    most_ranks = max(way.shape.ranks for ways in instance.ways for way in ways)
-    most_ranks = max(most_ranks, *(b.shape.ranks for b in begun), 1)
+    most_ranks = max(mode.demand.ranks for modes in instance.modes for mode in modes)
+    most_ranks = max(most_ranks, *(b.demand.ranks for b in begun), 1)
     return max(latest, amounts * most_ranks) >= LARGEST
 
 
-def order_and_rank(priority: Priority) -> tuple[Ints, Ints]:
-    """Return the numbers of workflows, the least priority value first; and the place of each."""
+def order_and_position(priority: Priority) -> tuple[Ints, Ints]:
+    """Return the workflows, the least priority value first; and the position of each."""
     order = _ints(sorted(range(len(priority)), key=priority.__getitem__))
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return order, rank
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
+    return order, position
 
 
 def _ints(numbers: Iterable[int]) -> Ints:

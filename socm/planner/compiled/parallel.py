@@ -1,6 +1,6 @@
-"""The parallel scheme, compiled: what `socm.planner.parallel` does, on arrays.
+"""The parallel scheme, compiled: what `socm.planner.plain.parallel` does, on arrays.
 
-It gives the same schedules, which is tested, and comes to them by shorter ways: nodes are looked
+It gives the same schedules, which is tested, and comes to them by shorter modes: nodes are looked
 at one by one, until there are enough. Needs Numba, so this module is imported where it is used.
 """
 
@@ -13,20 +13,21 @@ import numpy as np
 from socm.planner.compiled import entry, part
 from socm.planner.compiled.arrays import (
     BEGUN,
+    MODE,
+    NODE_RANKS,
     NONE,
     PARTITION,
-    ROOM,
-    WAY,
     WORKFLOW,
     Arrays,
-    FlatRooms,
+    FlatPlacements,
     Ints,
     Record,
     Records,
-    order_and_rank,
+    order_and_position,
     record,
 )
-from socm.planner.parallel import WORK_OF_PLACING, depth
+from socm.planner.effort import WORK_OF_STARTING
+from socm.planner.instance import depth
 from socm.planner.ranking import Priority
 from socm.planner.schedule import Schedule
 
@@ -34,7 +35,7 @@ NEVER = UNLIMITED = 2**62
 
 FREE = record("cores", "memory", "gpus")
 """What is free, on a node or on all of a partition."""
-HELD = record("way", "first_room", "last_room")
+HELD = record("mode", "first_placement", "last_placement")
 """What a workflow, or something that is fixed, has until it ends."""
 QUEUE = record("begin", "length")
 """A heap of the places in the order of priority: where it begins, and how many it has."""
@@ -44,19 +45,21 @@ SHADOW = record("workflow", "partition", "time")
 
 
 def schedule(arrays: Arrays, priority: Priority) -> Schedule:
-    """Schedule an instance; see `socm.planner.parallel.parallel`."""
-    order, rank = order_and_rank(priority)
-    start, held, rooms = kernel(
-        arrays.workflows, arrays.children, arrays.ways, arrays.partitions, arrays.limits,
-        arrays.begun, arrays.rooms, arrays.start, depth(len(order)), order, rank,
+    """Schedule an instance; see `socm.planner.schemes.parallel`."""
+    order, position = order_and_position(priority)
+    start, held, placements = kernel(
+        arrays.workflows, arrays.children, arrays.modes, arrays.partitions, arrays.limits,
+        arrays.begun, arrays.placements, arrays.start, depth(len(order)), order, position,
     )  # fmt: skip
-    rooms["node"] = arrays.names[rooms["node"]]
-    of_way = arrays.of_way
+    placements["node"] = arrays.names[placements["node"]]
+    all_modes = arrays.all_modes
     return Schedule(
         start=start.tolist(),
-        ways=[of_way[way] for way in held["way"].tolist()],
-        rooms=FlatRooms(first=held["first_room"], last=held["last_room"], rooms=rooms),
-        work=WORK_OF_PLACING * len(order),
+        modes=[all_modes[mode] for mode in held["mode"].tolist()],
+        placements=FlatPlacements(
+            first=held["first_placement"], last=held["last_placement"], flat=placements
+        ),
+        work=WORK_OF_STARTING * len(order),
     )
 
 
@@ -89,42 +92,42 @@ def _pop(queue: Record, heap: Ints) -> None:
 
 
 @part
-def _room(free: Record, partition: Record, way: Record) -> int:
-    """How many ranks of a way a node takes."""
-    if way.exclusive:
+def _room(free: Record, partition: Record, mode: Record) -> int:
+    """How many ranks of a mode a node takes."""
+    if mode.exclusive:
         idle = free.cores == partition.cores and free.memory == partition.memory
-        return int(way.full) if idle and free.gpus == partition.gpus else 0
-    if free.cores < way.threads:
+        return int(mode.ranks_per_node) if idle and free.gpus == partition.gpus else 0
+    if free.cores < mode.threads:
         return 0
-    room: int = free.cores // way.threads
-    if way.memory:
-        room = min(room, free.memory * way.ranks // way.memory)
-    if way.gpus:
-        room = min(room, free.gpus // way.gpus)
+    room: int = free.cores // mode.threads
+    if mode.memory:
+        room = min(room, free.memory * mode.ranks // mode.memory)
+    if mode.gpus:
+        room = min(room, free.gpus // mode.gpus)
     return room
 
 
 @part
-def _dealt(free: Records, partition: Record, way: Record, found: Records) -> int:
+def _filled(free: Records, partition: Record, mode: Record, found: Records) -> int:
     """Find room for all ranks on the first nodes that have some, or on the emptiest if few may.
 
     Return on how many nodes; 0 if there is too little.
     """
-    left, count = way.ranks, 0
+    left, count = mode.ranks, 0
     for node in range(partition.first_node, partition.last_node):
-        room = _room(free[node], partition, way)
+        room = _room(free[node], partition, mode)
         if room:
             found[count].node = node
-            found[count].ranks = room if way.most_nodes != NONE else min(room, left)
+            found[count].ranks = room if mode.most_nodes != NONE else min(room, left)
             left -= found[count].ranks
             count += 1
-            if not left and way.most_nodes == NONE:
+            if not left and mode.most_nodes == NONE:
                 return count
-    if way.most_nodes == NONE:
+    if mode.most_nodes == NONE:
         return 0
-    emptiest = np.argsort(-found["ranks"][:count], kind="mergesort")[: way.most_nodes]
+    emptiest = np.argsort(-found["ranks"][:count], kind="mergesort")[: mode.most_nodes]
     found[: len(emptiest)] = found[emptiest]
-    left = way.ranks
+    left = mode.ranks
     for k in range(len(emptiest)):
         found[k].ranks = min(found[k].ranks, left)
         left -= found[k].ranks
@@ -134,16 +137,16 @@ def _dealt(free: Records, partition: Record, way: Record, found: Records) -> int
 
 
 @part
-def _add(free: Record, partition: Record, way: Record, ranks: int, sign: int) -> None:
+def _add(free: Record, partition: Record, mode: Record, ranks: int, sign: int) -> None:
     """Give back what so many ranks have of a node, or take it with a sign of -1."""
-    if way.exclusive:
+    if mode.exclusive:
         free.cores += sign * partition.cores
         free.memory += sign * partition.memory
         free.gpus += sign * partition.gpus
     else:
-        free.cores += sign * ranks * way.threads
-        free.memory += sign * -(-ranks * way.memory // way.ranks)
-        free.gpus += sign * ranks * way.gpus
+        free.cores += sign * ranks * mode.threads
+        free.memory += sign * -(-ranks * mode.memory // mode.ranks)
+        free.gpus += sign * ranks * mode.gpus
 
 
 @part
@@ -157,31 +160,31 @@ def _least(to: Record, one: Record, other: Record) -> None:
 @part
 def _change(
     free: Records, whole: Records, left: Ints, shadow: Record, spare: Records, least: Records,
-    partition: Record, way: Record, rooms: Records, sign: int,
+    partition: Record, mode: Record, placements: Records, sign: int,
 ) -> None:  # fmt: skip
     """Let something have its nodes with a sign of -1, or take back what it had."""
-    for k in range(len(rooms)):
-        node, ranks = rooms[k].node, rooms[k].ranks
-        _add(free[node], partition, way, ranks, sign)
-        _add(whole[way.partition], partition, way, ranks, sign)
-        if shadow.workflow != NONE and shadow.partition == way.partition:
+    for k in range(len(placements)):
+        node, ranks = placements[k].node, placements[k].ranks
+        _add(free[node], partition, mode, ranks, sign)
+        _add(whole[mode.partition], partition, mode, ranks, sign)
+        if shadow.workflow != NONE and shadow.partition == mode.partition:
             _least(least[node], free[node], spare[node])
-    left[2 * way.tier] += sign
-    left[2 * way.tier + 1] += sign * way.counted
-    left[-1] += sign * way.counted
+    left[2 * mode.qos] += sign
+    left[2 * mode.qos + 1] += sign * mode.counted
+    left[-1] += sign * mode.counted
 
 
 @part
-def _hopeless(misfits: Records, way: Record, shadowed: bool) -> bool:
+def _hopeless(misfits: Records, mode: Record, shadowed: bool) -> bool:
     """Whether there is no room for something that asks for no more."""
     for k in range(len(misfits)):
         m = misfits[k]
         if (
-            m.threads <= way.threads
-            and m.ranks <= way.ranks
-            and m.memory_order <= way.memory_order
-            and m.gpus <= way.gpus
-            and m.partition == way.partition
+            m.threads <= mode.threads
+            and m.ranks <= mode.ranks
+            and m.memory_order <= mode.memory_order
+            and m.gpus <= mode.gpus
+            and m.partition == mode.partition
             and m.shadowed <= shadowed
         ):
             return True
@@ -191,10 +194,10 @@ def _hopeless(misfits: Records, way: Record, shadowed: bool) -> bool:
 @part
 def _fit(
     free: Records, whole: Records, left: Ints, shadow: Record, least: Records, misfits: Records,
-    known: int, partitions: Records, ways: Records, bounds: tuple[int, int], k: int, now: int,
-    found: Records, rooms: Records,
+    known: int, partitions: Records, modes: Records, bounds: tuple[int, int], k: int, now: int,
+    found: Records, placements: Records,
 ) -> tuple[int, int, int, int]:  # fmt: skip
-    """Find the way with room now that ends first; of equals the smallest tier.
+    """Find the mode with room now that ends first; of equals the smallest qos.
 
     Return which, on how many nodes, the first for which there is too little room on the nodes
     (`NONE` where there is none), and how many misfits are known.
@@ -202,31 +205,31 @@ def _fit(
     best = crowded = NONE
     nodes = 0
     for number in range(*bounds):
-        way, partition = ways[number], partitions[ways[number].partition]
-        if best != NONE and way.duration >= ways[best].duration:
+        mode, partition = modes[number], partitions[modes[number].partition]
+        if best != NONE and mode.duration >= modes[best].duration:
             continue
-        within = way.counted <= min(left[-1], left[2 * way.tier + 1])
-        if not within or not left[2 * way.tier]:
+        within = mode.counted <= min(left[-1], left[2 * mode.qos + 1])
+        if not within or not left[2 * mode.qos]:
             continue
-        total = whole[way.partition]
+        total = whole[mode.partition]
         count = 0
-        if way.ranks * way.threads <= total.cores and way.memory <= total.memory:
+        if mode.ranks * mode.threads <= total.cores and mode.memory <= total.memory:
             shadowed = (
                 shadow.workflow != NONE
                 and shadow.workflow != k
-                and shadow.partition == way.partition
-                and now + way.duration > shadow.time
+                and shadow.partition == mode.partition
+                and now + mode.duration > shadow.time
             )
-            if not _hopeless(misfits[:known], way, shadowed):
-                count = _dealt(least if shadowed else free, partition, way, found)
-                if not count and way.most_nodes == NONE and not way.exclusive:
+            if not _hopeless(misfits[:known], mode, shadowed):
+                count = _filled(least if shadowed else free, partition, mode, found)
+                if not count and mode.most_nodes == NONE and not mode.exclusive:
                     m = misfits[known]
-                    m.partition, m.shadowed, m.ranks = way.partition, shadowed, way.ranks
-                    m.threads, m.memory_order, m.gpus = way.threads, way.memory_order, way.gpus
+                    m.partition, m.shadowed, m.ranks = mode.partition, shadowed, mode.ranks
+                    m.threads, m.memory_order, m.gpus = mode.threads, mode.memory_order, mode.gpus
                     known += 1
         if count:
             best, nodes = number, count
-            rooms[:count] = found[:count]
+            placements[:count] = found[:count]
         elif crowded == NONE:
             crowded = number
     return best, nodes, crowded, known
@@ -251,42 +254,43 @@ def _insert(running: Ints, ends: Ints, first: int, last: int, k: int, finish: in
 @part
 def _foresee(
     free: Records, shadow: Record, spare: Records, least: Records, partitions: Records,
-    ways: Records, held: Records, rooms: Records, running: Ints, ends: Ints, way: Record, k: int,
-    found: Records,
+    modes: Records, held: Records, placements: Records, running: Ints, ends: Ints, mode: Record,
+    k: int, found: Records,
 ) -> None:  # fmt: skip
-    """Find when nodes will have room for a way, and what they then have left for others."""
-    partition = partitions[way.partition]
+    """Find when nodes will have room for a mode, and what they then have left for others."""
+    partition = partitions[mode.partition]
     nodes = range(partition.first_node, partition.last_node)
     enough = 0
     for node in nodes:
         spare[node] = free[node]
-        enough += _room(spare[node], partition, way)
+        enough += _room(spare[node], partition, mode)
     for number in range(len(running)):
         has = held[running[number]]
-        ending = ways[has.way]
-        if ending.partition != way.partition:
+        ending = modes[has.mode]
+        if ending.partition != mode.partition:
             continue
-        for room in range(has.first_room, has.last_room):
-            there = spare[rooms[room].node]
-            enough -= _room(there, partition, way)
-            _add(there, partition, ending, rooms[room].ranks, 1)
-            enough += _room(there, partition, way)
-        count = _dealt(spare, partition, way, found) if enough >= way.ranks else 0
+        for room in range(has.first_placement, has.last_placement):
+            there = spare[placements[room].node]
+            enough -= _room(there, partition, mode)
+            _add(there, partition, ending, placements[room].ranks, 1)
+            enough += _room(there, partition, mode)
+        count = _filled(spare, partition, mode, found) if enough >= mode.ranks else 0
         if count:
             for room in range(count):
-                _add(spare[found[room].node], partition, way, found[room].ranks, -1)
+                _add(spare[found[room].node], partition, mode, found[room].ranks, -1)
             for node in nodes:
                 _least(least[node], free[node], spare[node])
-            shadow.workflow, shadow.partition, shadow.time = k, way.partition, ends[number]
+            shadow.workflow, shadow.partition, shadow.time = k, mode.partition, ends[number]
             return
 
 
-@entry(WORKFLOW, Ints, WAY, PARTITION, Ints, BEGUN, ROOM, int, int, Ints, Ints)
+@entry(WORKFLOW, Ints, MODE, PARTITION, Ints, BEGUN, NODE_RANKS, int, int, Ints, Ints)
 def kernel(
-    workflows: Records, children: Ints, ways: Records, partitions: Records, limits: Ints,
-    begun: Records, rooms_of_begun: Records, begin: int, depth: int, order: Ints, rank: Ints,
+    workflows: Records, children: Ints, modes: Records, partitions: Records, limits: Ints,
+    begun: Records, placements_of_begun: Records, begin: int, depth: int, order: Ints,
+    position: Ints,
 ) -> tuple[Ints, Records, Records]:  # fmt: skip
-    """Go forward in time; return starts, and what each has of the rooms."""
+    """Go forward in time; return starts, and what each has of the placements."""
     n, nodes, most = len(order), partitions[-1].last_node, len(order) + len(begun)
     free, spare = np.empty(nodes, dtype=FREE), np.empty(nodes, dtype=FREE)
     least, whole = np.empty(nodes, dtype=FREE), np.zeros(len(partitions), dtype=FREE)
@@ -300,25 +304,25 @@ def kernel(
     left[limits == NONE] = UNLIMITED
     shadows = np.zeros(1, dtype=SHADOW)
     shadows[0].workflow = NONE
-    misfits = np.empty(depth + len(ways), dtype=MISFIT)
-    found, mine = np.empty(nodes, dtype=ROOM), np.empty(nodes, dtype=ROOM)
+    misfits = np.empty(depth + len(modes), dtype=MISFIT)
+    found, mine = np.empty(nodes, dtype=NODE_RANKS), np.empty(nodes, dtype=NODE_RANKS)
 
     # What runs, sorted by its end; what is fixed has numbers from n on.
     held = np.empty(most, dtype=HELD)
     running, ends = np.empty(most, np.int64), np.empty(most, np.int64)
     first = last = 0
-    rooms = np.empty(len(rooms_of_begun) + 2 * n, dtype=ROOM)
-    rooms[: len(rooms_of_begun)] = rooms_of_begun
-    used = len(rooms_of_begun)
+    placements = np.empty(len(placements_of_begun) + 2 * n, dtype=NODE_RANKS)
+    placements[: len(placements_of_begun)] = placements_of_begun
+    used = len(placements_of_begun)
     for k in range(len(begun)):
         has = held[n + k]
-        has.way = len(ways) - len(begun) + k
-        has.first_room, has.last_room = begun[k].first_room, begun[k].last_room
+        has.mode = len(modes) - len(begun) + k
+        has.first_placement, has.last_placement = begun[k].first_placement, begun[k].last_placement
         if begun[k].finish > begin:
-            way = ways[has.way]
+            mode = modes[has.mode]
             _change(
-                free, whole, left, shadows[0], spare, least, partitions[way.partition], way,
-                rooms[has.first_room : has.last_room], -1,
+                free, whole, left, shadows[0], spare, least, partitions[mode.partition], mode,
+                placements[has.first_placement : has.last_placement], -1,
             )  # fmt: skip
             last = _insert(running, ends, first, last, n + k, begun[k].finish)
 
@@ -347,10 +351,10 @@ def kernel(
         while first < last and ends[first] == now:
             k = running[first]
             first += 1
-            has, way = held[k], ways[held[k].way]
+            has, mode = held[k], modes[held[k].mode]
             _change(
-                free, whole, left, shadows[0], spare, least, partitions[way.partition], way,
-                rooms[has.first_room : has.last_room], 1,
+                free, whole, left, shadows[0], spare, least, partitions[mode.partition], mode,
+                placements[has.first_placement : has.last_placement], 1,
             )  # fmt: skip
             if k < n:
                 for child in children[workflows[k].first_child : workflows[k].last_child]:
@@ -359,7 +363,7 @@ def kernel(
                         heappush(coming, (max(workflows[child].release, now), child))
         while coming and coming[0][0] == now:
             _, k = heappop(coming)
-            _push(queues[workflows[k].group], heap, rank[k])
+            _push(queues[workflows[k].group], heap, position[k])
         heads.length = 0
         for group in range(groups):
             if queues[group].length:
@@ -369,35 +373,35 @@ def kernel(
             _pop(heads, heap)
             w, queue = workflows[k], queues[workflows[k].group]
             number, count, crowded, known = _fit(
-                free, whole, left, shadows[0], least, misfits, known, partitions, ways,
-                (w.first_way, w.last_way), k, now, found, mine,
+                free, whole, left, shadows[0], least, misfits, known, partitions, modes,
+                (w.first_mode, w.last_mode), k, now, found, mine,
             )  # fmt: skip
             if number == NONE:
                 if crowded != NONE and shadows[0].workflow == NONE:
                     _foresee(
-                        free, shadows[0], spare, least, partitions, ways, held, rooms,
-                        running[first:last], ends[first:last], ways[crowded], k, found,
+                        free, shadows[0], spare, least, partitions, modes, held, placements,
+                        running[first:last], ends[first:last], modes[crowded], k, found,
                     )  # fmt: skip
                 continue
-            if used + count > len(rooms):
-                more = np.empty(2 * (used + count), dtype=ROOM)
-                more[:used] = rooms[:used]
-                rooms = more
-            rooms[used : used + count] = mine[:count]
-            has, way = held[k], ways[number]
-            has.way, has.first_room, has.last_room = number, used, used + count
+            if used + count > len(placements):
+                more = np.empty(2 * (used + count), dtype=NODE_RANKS)
+                more[:used] = placements[:used]
+                placements = more
+            placements[used : used + count] = mine[:count]
+            has, mode = held[k], modes[number]
+            has.mode, has.first_placement, has.last_placement = number, used, used + count
             used += count
             start[k] = now
-            finish = now + way.duration
-            partition = partitions[way.partition]
+            finish = now + mode.duration
+            partition = partitions[mode.partition]
             if shadows[0].workflow == k:
                 shadows[0].workflow = NONE
-            elif shadows[0].partition == way.partition and finish > shadows[0].time:
+            elif shadows[0].partition == mode.partition and finish > shadows[0].time:
                 for room in range(count):
-                    _add(spare[mine[room].node], partition, way, mine[room].ranks, -1)
-            _change(free, whole, left, shadows[0], spare, least, partition, way, mine[:count], -1)
+                    _add(spare[mine[room].node], partition, mode, mine[room].ranks, -1)
+            _change(free, whole, left, shadows[0], spare, least, partition, mode, mine[:count], -1)
             last = _insert(running, ends, first, last, k, finish)
             _pop(queue, heap)
             if queue.length:
                 _push(heads, heap, heap[queue.begin])
-    return start, held[:n], rooms[:used]
+    return start, held[:n], placements[:used]

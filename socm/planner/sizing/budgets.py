@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from socm.errors import Infeasible
 from socm.model.campaign import Budget, Campaign, ResourceRequest
-from socm.model.cluster import Cluster, Option
+from socm.model.cluster import Cluster, Mode
 from socm.model.plan import Plan
 from socm.planner.bounds import lower_bound
 from socm.planner.policies import Planner
@@ -74,8 +74,8 @@ class Search:
         self.whole = Size(nodes=self.top, plan=whole)
         self.sizes: dict[int, Size | None] = {self.top: self.whole}
         self.peak = max(whole.peak_nodes, 1)
-        self._ways = {n: ways_by_nodes(w.request, cluster) for n, w in campaign.workflows.items()}
-        self.fewest = max((min(ways) for ways in self._ways.values()), default=1)
+        self._modes = {n: modes_by_nodes(w.request, cluster) for n, w in campaign.workflows.items()}
+        self.fewest = max(map(min, self._modes.values()), default=1)
         self.floor = self._least_not_excluded()
 
     def at(self, nodes: int) -> Size | None:
@@ -153,12 +153,12 @@ class Search:
 
     def bound(self, nodes: int) -> int:
         """Return a makespan that no plan within so many nodes, or fewer, can beat."""
-        options = {
-            name: [o for fewest, some in ways.items() if fewest <= nodes for o in some]
-            for name, ways in self._ways.items()
+        modes = {
+            name: [m for fewest, some in by_nodes.items() if fewest <= nodes for m in some]
+            for name, by_nodes in self._modes.items()
         }
         limited = replace(self._campaign, budget=Budget(nodes=nodes))
-        return lower_bound(limited, self._cluster, options)
+        return lower_bound(limited, self._cluster, modes)
 
 
 def size_of(campaign: Campaign, cluster: Cluster, planner: Planner, nodes: int) -> Size | None:
@@ -170,16 +170,16 @@ def size_of(campaign: Campaign, cluster: Cluster, planner: Planner, nodes: int) 
     return Size(nodes=nodes, plan=plan)
 
 
-def ways_by_nodes(request: ResourceRequest, cluster: Cluster) -> dict[int, tuple[Option, ...]]:
-    """Return the ways to run a request by the nodes that a budget must have for them.
+def modes_by_nodes(request: ResourceRequest, cluster: Cluster) -> dict[int, tuple[Mode, ...]]:
+    """Return the modes of a request by the nodes that a budget must have for them.
 
-    A way with its walltime cut may be open to a small budget alone: a larger one may have a way
-    that holds all of it.
+    A mode whose walltime is cut may be open to a small budget only: a larger budget may have a
+    mode that allows all of it.
     """
     per_node = [p.ranks_per_node(request) for p in cluster.partitions]
     needs = sorted({-(-request.ranks // ranks) for ranks in per_node if ranks})
-    ways = {nodes: cluster.admit(request, Budget(nodes=nodes))[0] for nodes in needs}
-    return {nodes: options for nodes, options in ways.items() if options}
+    by_nodes = {nodes: cluster.admit(request, Budget(nodes=nodes))[0] for nodes in needs}
+    return {nodes: modes for nodes, modes in by_nodes.items() if modes}
 
 
 def growing(first: int, last: int) -> Iterator[int]:

@@ -6,12 +6,13 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from math import fsum
 
 from socm.model.campaign import Campaign, ResourceRequest
-from socm.model.cluster import Cluster, Option
+from socm.model.cluster import Cluster, Mode
 from socm.model.placement import PlannedWorkflow
 from socm.model.plan import Plan
-from socm.planner.sizing.budgets import ways_by_nodes
+from socm.planner.sizing.budgets import modes_by_nodes
 from socm.units import HOUR
 
 
@@ -31,16 +32,16 @@ class Costs:
     def __init__(self, campaign: Campaign, cluster: Cluster, *, charged: bool) -> None:
         self._campaign = campaign
         self._charge = {q.name: q.charge if charged else 1.0 for q in cluster.tiers}
-        self._options = {n: cluster.admit(w.request)[0] for n, w in campaign.workflows.items()}
+        self._modes = {n: cluster.admit(w.request)[0] for n, w in campaign.workflows.items()}
         self.levels = {
-            name: sorted({self._of_option(o) for o in options})
-            for name, options in self._options.items()
+            name: sorted({self._of_mode(m) for m in modes}) for name, modes in self._modes.items()
         }
-        ways = [ways_by_nodes(w.request, cluster).values() for w in campaign.workflows.values()]
-        self.least = sum(min(map(self._of_option, chain(*options))) for options in ways) / HOUR
+        modes = [modes_by_nodes(w.request, cluster).values() for w in campaign.workflows.values()]
+        # Exact sums, rounded once: a plan's cost does not depend on the order of its workflows.
+        self.least = fsum(min(map(self._of_mode, chain(*its_modes))) for its_modes in modes) / HOUR
 
-    def _of_option(self, option: Option) -> float:
-        return option.cores * option.duration * self._charge[option.qos.name]
+    def _of_mode(self, mode: Mode) -> float:
+        return mode.cores * mode.duration * self._charge[mode.qos.name]
 
     def of(self, w: PlannedWorkflow) -> float:
         """Return what a workflow costs where it is."""
@@ -57,33 +58,31 @@ class Costs:
 
     def total(self, plan: Plan) -> float:
         """Return what a plan costs."""
-        return sum(self.of(w) for w in plan.workflows)
+        return fsum(self.of(w) for w in plan.workflows)
 
     def held_to(self, levels: Mapping[str, int]) -> Campaign:
         """Return the campaign with workflows held where they cost what they do at a level."""
         workflows = dict(self._campaign.workflows)
         for name, level in levels.items():
             cost = self.at(name, level)
-            allowed = [o for o in self._options[name] if self._of_option(o) == cost]
-            request = _held(workflows[name].request, self._options[name], allowed)
+            allowed = [m for m in self._modes[name] if self._of_mode(m) == cost]
+            request = _held(workflows[name].request, self._modes[name], allowed)
             workflows[name] = replace(workflows[name], request=request)
         return replace(self._campaign, workflows=workflows)
 
 
 def _held(
-    request: ResourceRequest, options: Sequence[Option], allowed: Sequence[Option]
+    request: ResourceRequest, modes: Sequence[Mode], allowed: Sequence[Mode]
 ) -> ResourceRequest:
-    """Name a partition, a QOS or both, so that only allowed options stay, as many as can."""
+    """Name a partition, a QOS or both, so that only allowed modes stay, as many as can."""
 
-    def left(partition: str | None, qos: str | None) -> list[Option]:
+    def left(partition: str | None, qos: str | None) -> list[Mode]:
         return [
-            o
-            for o in options
-            if partition in (None, o.partition.name) and qos in (None, o.qos.name)
+            m for m in modes if partition in (None, m.partition.name) and qos in (None, m.qos.name)
         ]
 
-    partitions = [request.partition, *dict.fromkeys(o.partition.name for o in allowed)]
-    tiers = [request.qos, *dict.fromkeys(o.qos.name or None for o in allowed)]
+    partitions = [request.partition, *dict.fromkeys(m.partition.name for m in allowed)]
+    tiers = [request.qos, *dict.fromkeys(m.qos.name or None for m in allowed)]
     names = [(p, q) for p in partitions for q in tiers if set(left(p, q)) <= set(allowed)]
     partition, qos = max(names, key=lambda pair: len(left(*pair)))
     return replace(request, partition=partition, qos=qos)

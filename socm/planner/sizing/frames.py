@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from socm.errors import Infeasible
 from socm.model.allocation import inside
 from socm.model.campaign import Campaign
-from socm.model.cluster import WALLTIME_FACTOR, Cluster, Option, Partition, Qos, longest
+from socm.model.cluster import WALLTIME_FACTOR, Cluster, Mode, Partition, Qos, longest
 from socm.planner.bounds import heads_and_tails
 from socm.units import format_count, format_walltime
 
@@ -98,7 +98,7 @@ def _frame_of(
     if qos.debug and any(w.request.qos != qos.name for w in workflows):
         return ["is used only where every workflow names it"]
     bare = inside(cluster, partition, partition.nodes)
-    options: dict[str, Option] = {}
+    modes: dict[str, Mode] = {}
     reasons = []
     for w in workflows:
         if w.request.partition not in (None, partition.name):
@@ -106,12 +106,12 @@ def _frame_of(
             continue
         admitted, why_not = bare.admit(replace(w.request, partition=None, qos=None))
         reasons += [f"{w.name}: {reason.partition(': ')[2]}" for reason in why_not]
-        options.update((w.name, option) for option in admitted)
+        modes.update((w.name, mode) for mode in admitted)
     if reasons:
         return reasons
     limit = longest(partition, qos)
-    slowest = max((o.duration for o in options.values()), default=1)
-    fewest = max((o.fewest_nodes for o in options.values()), default=1)
+    slowest = max((o.duration for o in modes.values()), default=1)
+    fewest = max((o.fewest_nodes for o in modes.values()), default=1)
     most, owner = min(
         (
             (most // (1 if what == "nodes" else partition.cores), owner)
@@ -120,16 +120,16 @@ def _frame_of(
         key=lambda pair: pair[0],
     )
     if slowest > limit:
-        name = max(options, key=lambda n: options[n].duration)
+        name = max(modes, key=lambda n: modes[n].duration)
         reasons.append(
             f"{name} takes {format_walltime(slowest)}, a job may last {format_walltime(int(limit))}"
         )
     if fewest > most:
-        name = max(options, key=lambda n: options[n].fewest_nodes)
+        name = max(modes, key=lambda n: modes[n].fewest_nodes)
         reasons.append(f"{name} needs {format_count(fewest)} whole nodes, {owner} {most}")
     if reasons:
         return reasons
-    durations = {name: option.duration for name, option in options.items()}
+    durations = {name: mode.duration for name, mode in modes.items()}
     heads, _ = heads_and_tails(campaign, durations)
     return Frame(
         partition=partition,
@@ -139,6 +139,6 @@ def _frame_of(
         fewest=fewest,
         most=most,
         chain=max((heads[name] + durations[name] for name in durations), default=0),
-        work=sum(o.cores * o.duration for o in options.values()),
+        work=sum(o.cores * o.duration for o in modes.values()),
         tier=cluster.tiers.index(qos),
     )

@@ -9,8 +9,8 @@ from typing import Any
 from socm.model.campaign import Campaign
 from socm.model.plan import Plan
 from socm.planner.policies import Planner
-from socm.planner.whynot.binding import Binding, proven
-from socm.planner.whynot.levers import (
+from socm.planner.whynot.bottlenecks import Binding, proven
+from socm.planner.whynot.candidates import (
     Case,
     Lever,
     both_budgets,

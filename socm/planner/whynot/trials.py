@@ -8,9 +8,9 @@ from typing import NamedTuple
 from socm.errors import Infeasible
 from socm.model.plan import Plan
 from socm.planner.bounds import lower_bound
-from socm.planner.instance import admitted
+from socm.planner.instance import modes_of
 from socm.planner.policies import Planner
-from socm.planner.whynot.levers import Case
+from socm.planner.whynot.candidates import Case
 
 MOST_PLANS = 60
 """So often is planned at the most."""
@@ -74,13 +74,13 @@ class Trials:
 
     def _bound(self, case: Case) -> int:
         campaign, cluster = case
-        options = {name: ways for name, (ways, _) in admitted(campaign, cluster).items()}
-        if not all(options.values()):
+        modes = modes_of(campaign, cluster)
+        if not all(modes.values()):
             return 0
         return lower_bound(
             campaign,
             cluster,
-            options,
+            modes,
             start=self._late.start,
             fixed=[w for w in self._late.workflows if w.fixed],
         )

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from socm.model.campaign import ResourceRequest
-from socm.model.cluster import Option
+from socm.model.cluster import Mode
 from socm.model.plan import Plan
 from socm.planner.bounds import heads_and_tails
-from socm.planner.instance import admitted
+from socm.planner.instance import Modes, modes_of
 from socm.planner.whynot.words import chain_in_words, names_in_words, nodes_in_words
 from socm.units import format_count, format_duration, format_memory
-
-Options = Mapping[str, Sequence[Option]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +57,9 @@ def proven(plan: Plan) -> Iterator[Binding]:
         for w in begun
     ]
     if names:
-        ways = admitted(plan.campaign, plan.cluster)
-        options = {name: ways[name][0] for name in names}
-        found += [_critical_path(plan, options), *_areas(plan, options)]
+        all_modes = modes_of(plan.campaign, plan.cluster)
+        modes = {name: all_modes[name] for name in names}
+        found += [_critical_path(plan, modes), *_areas(plan, modes)]
     too_long = [b for b in found if b.at_least is not None and b.at_least > deadline]
     if not too_long and plan.lower_bound > deadline:
         too_long.append(
@@ -75,10 +73,10 @@ def proven(plan: Plan) -> Iterator[Binding]:
     yield from sorted(too_long, key=lambda b: -(b.at_least or 0))
 
 
-def _critical_path(plan: Plan, options: Options) -> Binding:
+def _critical_path(plan: Plan, modes: Modes) -> Binding:
     """Say how long the longest chain takes where it is fastest, with nothing to wait for."""
     campaign = plan.campaign
-    duration = {name: min(o.duration for o in ways) for name, ways in options.items()}
+    duration = {name: min(o.duration for o in ways) for name, ways in modes.items()}
     head, tail = heads_and_tails(campaign, duration)
     chain = [max(duration, key=lambda name: (not head[name], duration[name] + tail[name]))]
     while tail[chain[-1]]:
@@ -92,7 +90,7 @@ def _critical_path(plan: Plan, options: Options) -> Binding:
     return Binding(kind="critical-path", text=text, at_least=plan.start + takes)
 
 
-def _areas(plan: Plan, options: Options) -> Iterator[Binding]:
+def _areas(plan: Plan, modes: Modes) -> Iterator[Binding]:
     """Say for each resource and each limit what would have to be in use at all times."""
     campaign, cluster = plan.campaign, plan.cluster
     for what, of_node, use, write in (
@@ -100,14 +98,14 @@ def _areas(plan: Plan, options: Options) -> Iterator[Binding]:
         ("memory", [p.memory for p in cluster.partitions], _memory, format_memory),
         ("gpus", [p.gpus for p in cluster.partitions], _gpus, _count),
     ):
-        requests = {name: campaign.workflows[name].request for name in options}
+        requests = {name: campaign.workflows[name].request for name in modes}
         work = sum(
-            min(use(o, requests[name]) * o.duration for o in ways) for name, ways in options.items()
+            min(use(o, requests[name]) * o.duration for o in ways) for name, ways in modes.items()
         )
         have, owner = _total(plan, what, of_node)
         yield _area(plan, what, work, have, f"{owner} {write(have)}", write)
     for qos in cluster.tiers:
-        mine = {n: ways for n, ways in options.items() if all(o.qos == qos for o in ways)}
+        mine = {n: ways for n, ways in modes.items() if all(o.qos == qos for o in ways)}
         who = f"QOS {qos.name}, which alone admits {names_in_words([*mine])}"
         if mine and qos.running_jobs is not None:
             jobs = sum(min(o.duration for o in ways) for ways in mine.values())
@@ -127,16 +125,16 @@ def _cores_in_words(amount: float) -> str:
     return f"{_count(amount)} cores"
 
 
-def _cores(option: Option, request: ResourceRequest) -> int:
-    return option.cores
+def _cores(mode: Mode, request: ResourceRequest) -> int:
+    return mode.cores
 
 
-def _memory(option: Option, request: ResourceRequest) -> int:
-    whole = option.fewest_nodes * option.partition.memory if option.exclusive else 0
+def _memory(mode: Mode, request: ResourceRequest) -> int:
+    whole = mode.fewest_nodes * mode.partition.memory if mode.exclusive else 0
     return max(whole, request.memory)
 
 
-def _gpus(option: Option, request: ResourceRequest) -> int:
+def _gpus(mode: Mode, request: ResourceRequest) -> int:
     return request.ranks * request.gpus
 
 

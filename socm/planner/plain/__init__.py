@@ -1,0 +1,1 @@
+"""The schemes in Python and NumPy. They say what a schedule is; compiled ones must be equal."""
