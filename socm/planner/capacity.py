@@ -240,13 +240,13 @@ class Capacity:
 
     def __init__(self, instance: Instance) -> None:
         cluster, budget, start = instance.cluster, instance.campaign.budget, instance.start
-        several = len(cluster.partitions) > 1
+        several, nodes = len(cluster.partitions) > 1, instance.node_budget
         # On one partition the usable nodes are the budget; on several, busy nodes are counted.
-        self._busy = Limit(budget.nodes, start) if budget.nodes is not None and several else None
+        self._busy = Limit(nodes, start) if nodes is not None and several else None
         self._timelines = [
             Timelines(
                 partition,
-                usable_nodes(partition, budget.nodes, instance.reservations, instance.fixed),
+                usable_nodes(partition, nodes, instance.reservations, instance.fixed),
                 start,
                 counts_jobs=self._busy is not None,
             )

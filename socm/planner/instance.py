@@ -127,6 +127,13 @@ class Instance:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def node_budget(self) -> int | None:
+        """The most nodes in use at once; `None` where that is all of the cluster."""
+        nodes = self.campaign.budget.nodes
+        everything = sum(p.nodes for p in self.cluster.partitions)
+        return None if nodes is None or nodes >= everything else nodes
+
     @cached_property
     def begun(self) -> list[Begun]:
         """The fixed workflows."""

@@ -120,13 +120,12 @@ def arrays_of(instance: Instance) -> Arrays | None:
 
 
 def _arrays(instance: Instance) -> Arrays | None:
-    cluster, budget = instance.cluster, instance.campaign.budget
+    cluster, budget, most = instance.cluster, instance.campaign.budget, instance.node_budget
     several = len(cluster.partitions) > 1
-    if not len(instance) or (budget.nodes is not None and several) or _too_large(instance):
+    if not len(instance) or (most is not None and several) or _too_large(instance):
         return None
     nodes = [
-        usable_nodes(p, budget.nodes, instance.reservations, instance.fixed)
-        for p in cluster.partitions
+        usable_nodes(p, most, instance.reservations, instance.fixed) for p in cluster.partitions
     ]
     bounds = [*pairwise(accumulate(map(len, nodes), initial=0))]
     number = [

@@ -129,7 +129,8 @@ class Availability:
     def __init__(self, instance: Instance) -> None:
         cluster, budget = instance.cluster, instance.campaign.budget
         self._names = [
-            np.array(usable_nodes(p, budget.nodes, (), instance.fixed)) for p in cluster.partitions
+            np.array(usable_nodes(p, instance.node_budget, (), instance.fixed))
+            for p in cluster.partitions
         ]
         self._nodes = [
             Nodes.idle(p, len(names))
@@ -138,7 +139,7 @@ class Availability:
         # Free cores and MB of all nodes: where these are too few, no single node need be looked at.
         self._all = [[int(n.cores.sum()), int(n.memory.sum())] for n in self._nodes]
         self._jobs_on = [np.zeros(len(names), dtype=np.int64) for names in self._names]
-        self._most_busy = budget.nodes if len(cluster.partitions) > 1 else None
+        self._most_busy = instance.node_budget if len(cluster.partitions) > 1 else None
         self._cores = UNLIMITED if budget.cores is None else budget.cores
         self._jobs_of = [
             UNLIMITED if q.running_jobs is None else q.running_jobs for q in cluster.tiers
