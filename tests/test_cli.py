@@ -138,7 +138,7 @@ def test_the_user_guides_examples_work_as_they_stand(guide: str, makespan: int) 
     assert document["makespan_s"] == makespan
     simulated = socm("simulate", GUIDE / guide)
     assert simulated.returncode == 0
-    assert "a run would need" in simulated.stderr
+    assert "needed by a run" in simulated.stderr
 
 
 def test_without_its_observations_a_null_test_is_refused_unless_splits_are_assumed() -> None:
@@ -540,7 +540,7 @@ def test_warnings_of_loading_are_in_the_documents(campaign: Path) -> None:
     campaign.write_text(campaign.read_text().replace("memory: 48G, ", ""))
     for verb in ("plan", "simulate"):
         warnings = json.loads(socm(verb, campaign, "--json").stdout)["warnings"]
-        assert any("memory is not given for first, second" in w for w in warnings)
+        assert any("memory is not given for first and second" in w for w in warnings)
 
 
 def _mangle(document: dict[str, Any], change: str) -> None:

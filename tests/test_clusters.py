@@ -17,7 +17,7 @@ from socm.config import builtin_clusters, load_cluster
 from socm.errors import BackendError, BackendUnavailable, ConfigError
 from socm.exchange import slurm
 from socm.exchange.cluster_file import cluster_toml
-from socm.exchange.sacctmgr import Slot, read_table, tiers_of
+from socm.exchange.sacctmgr import Slot, qos_of, read_table
 from socm.exchange.scontrol import read_node, read_records
 from socm.exchange.slurm import Answers, imported_cluster
 from socm.executor.slurm import client
@@ -234,8 +234,8 @@ def test_the_recorded_cluster_is_imported_with_its_figures() -> None:
         "quick": (2, 16, 1, 60000, 0, False, 30 * MINUTE),
     }
     assert "1 of 4 nodes are down or drained" in str(cluster.by_partition["cpu"].note)
-    assert "without --mem SLURM gives 3000 MB a CPU" in str(cluster.by_partition["cpu"].note)
-    assert "cpu (3 nodes), cpu-2 (2 nodes); SLURM knows only cpu" in warnings
+    assert "without --mem, SLURM allocates 3000 MB per CPU" in str(cluster.by_partition["cpu"].note)
+    assert "cpu (3 nodes), cpu-2 (2 nodes); in SLURM there is only cpu" in warnings
     assert "partition closed is left out: its state is DOWN" in warnings
     assert "partition quick: not kept: MaxNodes=1" in warnings
     assert "2 nodes are in cpu and quick and counted in each" in warnings
@@ -262,8 +262,8 @@ def test_the_recorded_qos_are_imported_with_their_limits() -> None:
         "debug": ("cpu", "cpu-2", "quick"),
     }
     assert {q.name for q in cluster.qos if q.debug} == {"debug", "gpu"}
-    assert "its name says debug" in str(cluster.by_qos["debug"].note)
-    assert "it is charged 2 times" in str(cluster.by_qos["gpu"].note)
+    assert "its name contains debug" in str(cluster.by_qos["debug"].note)
+    assert "its charge is 2" in str(cluster.by_qos["gpu"].note)
     assert "all users together: GrpJobs=8" in str(cluster.by_qos["long"].note)
     assert "only with account project" in str(cluster.by_qos["short"].note)
     assert "QOS gpu: not kept: MaxTRESPU gres/gpu=4" in warnings
@@ -283,7 +283,7 @@ def test_without_accounting_there_are_no_qos_and_that_is_told() -> None:
     cluster, warnings = imported(recorded(qos=None, associations=None))
     assert cluster.qos == ()
     assert len(cluster.partitions) == 4
-    assert "no QOS: SLURM keeps no accounts here" in warnings
+    assert "no QOS: this SLURM has no accounting" in warnings
 
 
 def test_every_qos_is_kept_where_slurm_enforces_none_or_does_not_know_the_user() -> None:
@@ -319,7 +319,7 @@ def test_the_qos_of_a_partition_limits_all_its_jobs() -> None:
     ("said", "reason"),
     [
         ("State=DRAIN", "its state is DRAIN"),
-        ("RootOnly=YES", "it is for root alone"),
+        ("RootOnly=YES", "it is only for root"),
         ("ReqResv=YES", "it needs a reservation"),
     ],
 )
@@ -387,7 +387,7 @@ def test_cores_are_physical_and_without_those_of_the_system(
     line = NODE.format(cpus=cpus, gres="(null)", version="20.11.9", spec=spec, state="IDLE")
     (record,) = read_records(line)
     node = read_node(record)
-    assert node.shape == (cores, threads, 515000, 0)
+    assert node.hardware == (cores, threads, 515000, 0)
     assert node.partitions == ("cpu", "all")
 
 
@@ -415,12 +415,14 @@ def test_states_in_which_no_job_starts_on_a_node(state: str, away: bool) -> None
 
 
 def test_an_answer_that_is_not_understood_is_told_with_the_node() -> None:
-    with pytest.raises(BackendError, match="what scontrol says a1 is not understood: 'State'"):
+    with pytest.raises(
+        BackendError, match="the record of a1 from scontrol cannot be read: 'State'"
+    ):
         read_node({"NodeName": "a1", "Sockets": "2", "CoresPerSocket": "1", "CPUTot": "2",
                    "RealMemory": "1"})  # fmt: skip
 
     text = recorded().partitions.replace("MaxTime=3-00:00:00", "MaxTime=soon")
-    with pytest.raises(BackendError, match="what SLURM says is not understood: 'soon'"):
+    with pytest.raises(BackendError, match="the answer of SLURM cannot be read: 'soon'"):
         imported(recorded(partitions=text))
 
 
@@ -429,7 +431,7 @@ def test_an_answer_that_is_not_understood_is_told_with_the_node() -> None:
     [
         ({"MinTRES": "node=128"}, "a job must ask for at least node=128"),
         ({"Flags": "NoReserve,RequiresReservation"}, "it needs a reservation"),
-        ({"Name": "gpu-interactive"}, "its name says interactive"),
+        ({"Name": "gpu-interactive"}, "its name contains interactive"),
     ],
 )
 def test_qos_that_a_plan_should_not_take_by_itself(row: dict[str, str], expected: str) -> None:
@@ -437,7 +439,7 @@ def test_qos_that_a_plan_should_not_take_by_itself(row: dict[str, str], expected
         record={"PartitionName": "cpu"},
         kinds=(Partition(name="cpu", nodes=1, cores=1, memory=1),),
     )
-    (qos,), _ = tiers_of([{"Name": "some", **row}], [slot], None)
+    (qos,), _ = qos_of([{"Name": "some", **row}], [slot], None)
     assert qos.debug
     assert expected in str(qos.note)
 
@@ -450,7 +452,7 @@ def test_qos_that_let_nothing_run_are_left_out(limit: str) -> None:
         record={"PartitionName": "cpu"},
         kinds=(Partition(name="cpu", nodes=1, cores=1, memory=1),),
     )
-    tiers, warnings = tiers_of(rows, [slot], None)
+    tiers, warnings = qos_of(rows, [slot], None)
     assert tiers == ()
     assert warnings == (f"QOS closed is left out: with {key}={value} no job can run",)
 

@@ -196,7 +196,7 @@ resources = { runtime = 60, memory = 1 }
     command = loaded.campaign.workflows["ml-mapmaking"].command
     assert {"--wafers=ws0,ws1", "--bands=f090,f150", "--maxiter=200,100"} <= set(command)
     assert command[-1] == "--new-option"
-    assert "no resource is named: taking tiger3" in loaded.warnings
+    assert "no resource is given: assuming tiger3" in loaded.warnings
 
 
 def test_variables_are_expanded_and_undefined_ones_are_told(
@@ -288,11 +288,11 @@ stages:
         ("yaml", "- " * 100_000 + "a", "campaign.yaml:1:201: is nested too deeply"),
         ("toml", "[campaign]\n" + "a." * 20_000 + "a = 1", "campaign.toml:2:1: is nested too"),
         ("toml", "a = " + "9" * 5000, "campaign.toml:1:5: is a number too long to read"),
-        ("yaml", "a: {<<: !foo {b: 1}}", "the tag '!foo' is not known here"),
+        ("yaml", "a: {<<: !foo {b: 1}}", "the tag '!foo' is not supported"),
         ("yaml", "campaign: {resource: '~nobody/x.toml'}\nstages: {}", "cannot be read"),
         ("toml", 'campaign = {resource = "a\\u0000b.toml"}', "cannot be read"),
-        ("yaml", "a: !!int\n", "campaign.yaml:1:4: '' is no int"),
-        ("yaml", "a: !!bool maybe\n", "campaign.yaml:1:4: 'maybe' is no bool"),
+        ("yaml", "a: !!int\n", "campaign.yaml:1:4: '' is not of type int"),
+        ("yaml", "a: !!bool maybe\n", "campaign.yaml:1:4: 'maybe' is not of type bool"),
         ("yaml", "campain: {x: 1}\n", "campaign.yaml:1:1: there is no campaign section; did you"),
         ("yaml", "campaign: {}\n", "there are no workflows in this campaign"),
         ("yaml", "campaign: {}\nstages: 5\n", "stages is a table of stages by name"),
@@ -306,7 +306,7 @@ stages:
             "toml",
             "[campaign]\nrequested_resources = 500\nresources = {nodes = 4}\n"
             "[campaign.power-spectra]\nscript = 's'\nresources = {runtime = 1}\n",
-            "requested_resources = 500 cores are more than 4 nodes of 112 cores have",
+            "requested_resources = 500 cores are more than 4 nodes of 112 cores",
         ),
         (
             "yaml",

@@ -255,9 +255,9 @@ def test_what_is_not_recorded_is_said() -> None:
     made = from_json(two_tasks())
     assert made.stages["b"]["resources"] == {"runtime": "1m2s"}
     notes = "\n".join(made.notes)
-    assert "cores are not recorded of 1 task" in notes
-    assert "memory is not recorded of 1 task" in notes
-    assert "no command is recorded of 1 task" in notes
+    assert "cores are not recorded for 1 task" in notes
+    assert "memory is not recorded for 1 task" in notes
+    assert "no command is recorded for 1 task" in notes
     assert all(note.split()[0] in made.text for note in made.notes)
 
 
@@ -302,7 +302,9 @@ def test_children_are_dependencies_too() -> None:
 def test_without_a_record_a_runtime_must_be_given() -> None:
     document = two_tasks()
     del document["workflow"]["execution"]
-    assert "no runtime is recorded of a, b; give --runtime" in told(lambda: from_json(document))
+    assert "no runtime is recorded for a and b; --runtime sets it" in told(
+        lambda: from_json(document)
+    )
     campaign = loaded(from_json(document, runtime=90)).campaign
     assert [w.request.runtime for w in campaign.workflows.values()] == [90, 90]
 
@@ -416,7 +418,7 @@ def test_a_pipeline_of_pspipe(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_modules_without_a_time_need_one(tmp_path: Path) -> None:
     text = "pipeline: {get_alms: null, get_spectra: {minimal_needed_time: 01:00:00}}"
     complaint = told(lambda: from_text(text, tmp_path))
-    assert "neither time nor duration is given for get_alms; give --runtime" in complaint
+    assert "neither time nor duration is given for get_alms; --runtime sets it" in complaint
     runtimes = [
         s["resources"]["runtime"] for s in from_text(text, tmp_path, runtime=60).stages.values()
     ]
@@ -442,9 +444,9 @@ pipeline:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("pipeline: !!python/object/apply:os.system [touch {folder}/harm]", "is not read"),
-        ("pipeline: {{a: !eval 'open(\"{folder}/harm\", \"w\")'}}", "is not read"),
-        ("pipeline: !concat {{a: 1}}", "is not read"),
+        ("pipeline: !!python/object/apply:os.system [touch {folder}/harm]", "is not supported"),
+        ("pipeline: {{a: !eval 'open(\"{folder}/harm\", \"w\")'}}", "is not supported"),
+        ("pipeline: !concat {{a: 1}}", "is not supported"),
         ("pipeline: &p {{a: *p}}", "nested too deeply"),
         ('{{"a":' * 100_000, "is not JSON"),
         ("- 1", "is neither a JSON object nor a YAML mapping"),

@@ -126,8 +126,8 @@ def test_this_machine_is_the_cluster_whatever_the_campaign_names(tmp_path: Path)
     path = write(tmp_path, stage("a", "true", more=", qos = 'short'"), head='resource = "tiger3"')
     done = socm(tmp_path, "run", path, "--yes")
     assert done.returncode == 0, done.stderr
-    assert "this machine is the cluster, not tiger3" in done.stderr
-    assert "partitions, QOS and accounts mean nothing on this machine" in done.stderr
+    assert "planning for this machine, not for tiger3" in done.stderr
+    assert "partitions, QOS and accounts are ignored on this machine" in done.stderr
 
 
 def test_without_a_terminal_and_without_yes_nothing_is_submitted(tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def import_(
     ] = None,
     runtime: Annotated[
         str | None,
-        typer.Option("--runtime", metavar="DURATION", help="Of what the file gives no time for."),
+        typer.Option(
+            "--runtime", metavar="DURATION", help="Runtime to assume where the file gives none."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the output.")] = False,
     json: JsonOption = False,

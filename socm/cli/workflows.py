@@ -97,7 +97,7 @@ def expand(
 ) -> int:
     """Print the workflows that a campaign becomes, each with its command line; write nothing."""
     from socm.config import load_campaign
-    from socm.config.findings import listed
+    from socm.words import listed
 
     loaded = load_campaign(file, cluster=cluster, assume_splits=assume_splits)
     workflows = loaded.campaign.workflows.values()

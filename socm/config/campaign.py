@@ -21,6 +21,7 @@ from socm.garbage import no_collection
 from socm.model.campaign import Budget, Campaign, Schema, Workflow
 from socm.model.cluster import Cluster
 from socm.spelling import kebab, snake
+from socm.words import count
 
 DEFAULT_CLUSTER = "tiger3"
 
@@ -127,7 +128,7 @@ class _CampaignReader:
         cluster = self._cluster(section, own)
         if section is not None and section.policy not in POLICIES:
             findings.problem(("campaign", "policy"), *POLICIES.unknown(section.policy))
-        # With a problem in either, go on with what is known: all are to be told at once.
+        # With a problem in either, go on with defaults: all problems are reported at once.
         workflows = self._workflows(
             data,
             sections,
@@ -137,7 +138,7 @@ class _CampaignReader:
         if cluster is not None and cluster.name == LOCAL:
             workflows = self._for_this_machine(workflows)
         if not workflows and not findings.problems:
-            # The last that is told of a section is what it came to.
+            # The last warning about a section is that it has no workflows.
             why = [*findings.warnings_of_sections()]
             message = "there are no workflows in this campaign"
             findings.problem(("campaign",), message, why[-1] if why else None)
@@ -178,15 +179,15 @@ class _CampaignReader:
             raise
 
     def _for_this_machine(self, workflows: list[Workflow]) -> list[Workflow]:
-        """Drop what only a cluster has; say so."""
+        """Drop partitions, QOS and accounts, with a warning."""
         there = ("partition", "qos", "account")
         if any(getattr(w.request, what) for w in workflows for what in there):
-            self.findings.warn("partitions, QOS and accounts mean nothing on this machine")
+            self.findings.warn("partitions, QOS and accounts are ignored on this machine")
         nothing: dict[str, Any] = dict.fromkeys(there)
         return [replace(w, request=replace(w.request, **nothing)) for w in workflows]
 
     def _section(self, own: Mapping[str, object]) -> CampaignSection | None:
-        """Read the campaign's own keys, and put the environment over them, the user's under."""
+        """Read the campaign's own keys, under the environment and over the user's file."""
         findings = self.findings
         section = read_section(
             CampaignSection, own, findings.source, ("campaign",), findings.problems
@@ -227,12 +228,12 @@ class _CampaignReader:
         if LOCAL in (self.override, schema if self.override is None else None):
             named = own.get("resource")
             if named not in (None, LOCAL):
-                self.findings.warn(f"this machine is the cluster, not {named}")
+                self.findings.warn(f"planning for this machine, not for {named}")
             return load_cluster(LOCAL)
         if self.override is not None:
             return load_cluster(self.override)
         if resource is None:
-            self.findings.warn(f"no resource is named: taking {DEFAULT_CLUSTER}")
+            self.findings.warn(f"no resource is given: assuming {DEFAULT_CLUSTER}")
             return load_cluster(DEFAULT_CLUSTER)
         if not isinstance(resource, str):
             return None  # the campaign section's own problem
@@ -254,13 +255,13 @@ class _CampaignReader:
         if per_node is not None and per_node not in have:
             self.findings.warn(
                 f"cores-per-node is {per_node}, but nodes of {cluster.name} have "
-                f"{' or '.join(map(str, have))}: the cluster's figure counts"
+                f"{' or '.join(map(str, have))}: the cluster's figure is used"
             )
         if cores is not None and nodes is not None and cores > nodes * max(have):
             self.findings.problem(
                 ("campaign", "requested_resources"),
-                f"requested_resources = {cores} cores are more than {nodes} nodes of "
-                f"{max(have)} cores have",
+                f"requested_resources = {cores} cores are more than "
+                f"{count(nodes, 'node')} of {max(have)} cores",
                 "leave one of them out",
             )
         return Budget(cores=cores, nodes=nodes)

@@ -1,4 +1,4 @@
-"""Cluster files: the built-in ones and one's own."""
+"""Cluster files: built-in ones, and those of users."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def builtin_clusters() -> dict[str, Path]:
 
 
 def load_cluster(name: str, *, folder: Path | None = None) -> Cluster:
-    """Load a built-in cluster by its name, or one's own by the path of its file.
+    """Load a built-in cluster by its name, or any other by the path of its file.
 
     Parameters
     ----------
     name
         ``"tiger3"``, ``"local"`` for this machine, or a path that ends in ``.toml``.
     folder
-        What a relative path is relative to; the current folder if not given.
+        The folder that a relative path starts from; the current folder if not given.
 
     Raises
     ------
     ConfigError
-        If there is no such cluster, or its file is wrong.
+        If there is no such cluster, or with every problem in its file.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""JSON Schema of campaign and cluster files, for editors that complete and check as one types."""
+"""JSON Schema of campaign and cluster files, with which editors complete and check them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def cluster_schema() -> dict[str, Any]:
 
 
 def _workflow(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return what a section of a type may say: what all may, and its own options."""
+    """Return the schema of a section of a type: the common keys, and its options."""
     common = _of(WorkflowSection, definitions)
     options = WORKFLOW_TYPES[kind].options
     own = _of(options, definitions)
@@ -85,7 +85,7 @@ def _workflow(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shared(schema: dict[str, Any]) -> dict[str, Any]:
-    """Let a member leave out what its group may say."""
+    """Make every key optional, as the group may have it."""
     return {k: v for k, v in schema.items() if k != "required"}
 
 
@@ -94,7 +94,7 @@ def _one_or_several(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a model with both spellings of its keys; gather what it refers to."""
+    """Return the schema of a model with both spellings of its keys; collect its references."""
     schema = model.model_json_schema(ref_template="#/$defs/{model}", by_alias=True)
     for name, inner in schema.pop("$defs", {}).items():
         definitions[name] = _spelled(inner)
@@ -102,7 +102,7 @@ def _of(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _spelled(schema: dict[str, Any]) -> dict[str, Any]:
-    """Let keys be written with dashes, too; of what is required, either spelling will do."""
+    """Permit dashes in keys; of a required key, either spelling."""
     properties = schema.get("properties", {})
     both = {kebab(name): value for name, value in properties.items()} | properties
     plain = {k: v for k, v in schema.items() if k not in ("title", "description", "required")}

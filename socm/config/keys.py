@@ -1,4 +1,4 @@
-"""The keys of workflow types: for people, from the models that read them."""
+"""The keys of workflow types, described for people from the models that read them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def keys_of(model: type[BaseModel]) -> list[dict[str, Any]]:
 
 
 def summary_of(model: type[BaseModel]) -> str:
-    """Return what a model is, in a line.
+    """Return the first line of a model's docstring.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def summary_of(model: type[BaseModel]) -> str:
 
 
 def _plain(text: str | None) -> str:
-    """Write a docstring on one line, with quotes of one kind."""
+    """Return a docstring on one line, with quotes of one kind."""
     return " ".join((text or "").split()).replace("``", "`")
 
 
@@ -58,7 +58,7 @@ def _aliases(field: FieldInfo) -> list[str]:
 
 
 def _type(schema: dict[str, Any]) -> str:
-    """Say what a value may be, as a person would.
+    """Return the type of a value in words.
 
     Examples
     --------

@@ -25,14 +25,14 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def not_bool(value: object) -> object:
-    """Refuse what pydantic would take for 0 or 1."""
+    """Refuse true and false, which pydantic would read as 1 and 0."""
     if isinstance(value, bool):
         raise ValueError(f"{str(value).lower()} is not a number")
     return value
 
 
 def _deadline(value: object) -> object:
-    """Take a date with a zone for the time that is left until then."""
+    """Read a duration, or a date with a zone as the time that is left until then."""
     if isinstance(value, date):
         value = value.isoformat()
     if isinstance(value, str) and re.match(r"\s*\d{4}-\d\d-\d\d", value):
@@ -42,12 +42,12 @@ def _deadline(value: object) -> object:
 
 def _positive_duration(value: Any) -> int:
     if (seconds := parse_duration(value)) < 1:
-        raise ValueError("must be longer than nothing")
+        raise ValueError("must be at least 1 second")
     return seconds
 
 
 def _date_as_text(value: object) -> object:
-    """TOML knows dates, YAML's are text."""
+    """Write a date of TOML as YAML has it, which is text."""
     return value.isoformat() if isinstance(value, date) else value
 
 
@@ -98,7 +98,7 @@ Lines = Annotated[
     BeforeValidator(_one_or_more),
     WithJsonSchema({"type": ["array", "string"], "items": {"type": "string"}}),
 ]
-"""A text, or several."""
+"""A text, or a list of texts."""
 
 
 class Section(BaseModel):
@@ -154,7 +154,7 @@ class CampaignSection(Section):
 
 
 class WorkflowSection(Section):
-    """What every workflow section may say beside the options of its type."""
+    """The keys of every workflow section; the options of its type come beside them."""
 
     name: Annotated[str, AfterValidator(checked_name)]
     depends: Annotated[

@@ -1,7 +1,7 @@
-"""Defaults from outside a campaign file: the user's own, and the environment's.
+"""Values from outside a campaign file: those of the user's file and of the environment.
 
-The order is command line, environment, campaign file, user's file, built-in; the first that says
-something counts.
+The order is command line, environment, campaign file, user's file, built-in; the first that has a
+value counts.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from socm.errors import ConfigError, Problem
 
 PREFIX = "SOCM_"
 NOT_FROM_ENVIRONMENT = frozenset({"name", "description", "resources", "environment"})
-"""Keys of a campaign that say nothing apart from it."""
+"""Keys that make sense only within one campaign."""
 
 
 class ResourceDefaults(Section):
-    """Keys of ``resources`` that make sense for every workflow of a user."""
+    """Keys of ``resources`` that apply to every workflow of a user."""
 
     partition: str | None = None
     qos: str | None = None
@@ -57,7 +57,7 @@ class UserFile(Section):
 
 @dataclass(frozen=True)
 class Setting:
-    """A value, and where it comes from."""
+    """A value and its origin."""
 
     value: object
     origin: str
@@ -65,21 +65,21 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the environment and the user's file say, each by section and key."""
+    """The values of the environment and of the user's file, by section and key."""
 
     environment: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
     user: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
 
     def over(self, section: str, key: str) -> Setting | None:
-        """What counts more than a campaign file."""
+        """Return the setting that overrides a campaign file."""
         return self.environment.get(section, {}).get(key)
 
     def under(self, section: str, key: str) -> Setting | None:
-        """What counts where a campaign file says nothing."""
+        """Return the setting that is the default of a campaign file."""
         return self.user.get(section, {}).get(key)
 
     def find(self, section: str, key: str) -> Setting | None:
-        """What counts where there is no campaign file to ask."""
+        """Return the setting that counts outside of campaign files."""
         return self.over(section, key) or self.under(section, key)
 
 

@@ -12,26 +12,27 @@ import yaml
 
 from socm.config.toml_positions import Key, Position, toml_positions
 from socm.errors import ConfigError, Problem
+from socm.words import reason_of
 
 MOST_VALUES = 1_000_000
-"""More values than any campaign has: aliases that unfold to more are a bomb."""
+"""Most values of a file, more than any campaign has: aliases that unfold to more are a bomb."""
 
 DEEPEST = 100
-"""Levels of nesting; an anchor that holds itself has more."""
+"""Most levels of nesting; an anchor that holds itself has more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a file says.
+    """The content of a file.
 
     Parameters
     ----------
     file
-        As it was named.
+        Its path, as the user wrote it.
     data
-        Its content.
+        The values.
     positions
-        Where keys and items begin.
+        Line and column at which each key and item begins.
     lines
         The text, line by line.
     """
@@ -42,7 +43,7 @@ class Source:
     lines: Sequence[str] = ()
 
     def problem(self, key: Key, message: str, hint: str | None = None) -> Problem:
-        """Make a problem of the value at `key`, placed as exactly as is known."""
+        """Return a problem with the value at `key`, with its position as far as it is known."""
         line = column = None
         for length in range(len(key), 0, -1):
             if (place := self.positions.get(key[:length])) is not None:
@@ -60,7 +61,7 @@ def read(path: Path) -> Source:
     Raises
     ------
     ConfigError
-        If it cannot be read, is not UTF-8, is empty, or is not what its suffix says.
+        If it cannot be read, is not UTF-8, is empty, or is not in the format of its suffix.
     """
     file = str(path)
     try:
@@ -68,9 +69,11 @@ def read(path: Path) -> Source:
     except UnicodeDecodeError as error:
         message = f"is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
         raise ConfigError(Problem(file=file, message=message)) from error
-    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        message = (getattr(error, "strerror", None) or str(error)).lower()
-        raise ConfigError(Problem(file=file, message=f"cannot be read: {message}")) from error
+    except OSError as error:
+        message = f"cannot be read: {reason_of(error)}"
+        raise ConfigError(Problem(file=file, message=message)) from error
+    except ValueError as error:  # a path with a null byte
+        raise ConfigError(Problem(file=file, message=f"cannot be read: {error}")) from error
     if path.suffix == ".toml":
         reader = _read_toml
     elif path.suffix in (".yaml", ".yml"):
@@ -118,14 +121,14 @@ def _read_toml(file: str, text: str) -> Source:
 
 
 def _too_deep(file: str, text: str) -> Problem:
-    """Say where brackets, or a dotted key, begin to be nested more deeply than anybody means."""
+    """Return a problem at the place where brackets, or a dotted key, are nested too deeply."""
     dotted = re.search(rf"(?:[\w-]+\.){{{DEEPEST}}}", text)
     offset = _deep_bracket(text) or (dotted.start() if dotted else 0)
     return _at(file, text, offset, "is nested too deeply")
 
 
 def _deep_bracket(text: str) -> int | None:
-    """Return the offset of the first bracket that is too deep, if brackets in text do not lie."""
+    """Return the offset of the first bracket that is too deep, if none is within a text."""
     depth = 0
     for match in re.finditer(r"[\[\]{}]", text):
         depth += 1 if match[0] in "[{" else -1
@@ -135,11 +138,11 @@ def _deep_bracket(text: str) -> int | None:
 
 
 _SUSPICIOUS = re.compile(r"^[ \t]*(?:[-?] ){40}|^ {160}", re.MULTILINE)
-"""Blocks that may be nested too deeply, as brackets may be."""
+"""Blocks that may be nested too deeply."""
 
 
 def _refuse_depth(file: str, text: str) -> None:
-    """Refuse what libyaml's composer would overflow the stack with; its parser does not."""
+    """Refuse nesting that overflows the stack of libyaml's composer, though not of its parser."""
     depth = 0
     try:
         for event in yaml.parse(text, Loader=_Loader):
@@ -153,11 +156,11 @@ def _refuse_depth(file: str, text: str) -> None:
     except yaml.YAMLError as error:
         if "nesting depth" in str(error):  # newer libyaml has a limit of its own, and looks ahead
             raise ConfigError(_too_deep(file, text)) from error
-        # Else the composer will say what is wrong.
+        # The composer reports any other error.
 
 
 def _at(file: str, text: str, offset: int, message: str) -> Problem:
-    """Make a problem of what is at an offset of a text."""
+    """Return a problem at an offset of a text."""
     line = text.count("\n", 0, offset)
     column = offset - (text.rfind("\n", 0, offset) + 1)
     return Problem(file=file, line=line + 1, column=column + 1, message=message)
@@ -167,9 +170,9 @@ _YAML = "tag:yaml.org,2002:"
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Composes nodes; plain scalars are what YAML 1.2 takes them for.
+    """Composes nodes, and reads plain scalars as YAML 1.2 does.
 
-    So ``no`` and ``on`` are text, and ``10:30`` is not 630.
+    So ``no`` and ``on`` are text, and ``10:30`` is not the number 630.
     """
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
@@ -219,7 +222,7 @@ def _read_yaml(file: str, text: str) -> Source:
 
 
 class _NodeReader:
-    """Turns composed nodes into plain data, and refuses what could surprise."""
+    """Turns composed nodes into plain data, and refuses ambiguous ones."""
 
     def __init__(self, file: str) -> None:
         self._file = file
@@ -261,13 +264,13 @@ class _NodeReader:
                     return {"true": True, "false": False}[text.lower()]
                 case "int" | "float":
                     number: float = int(text) if tag == "int" else float(text)
-                    # A number that would be written otherwise stays as it is: 010, 1.50, or an
-                    # obs_id of more digits than a float has. Who wants a number can read it.
+                    # A number whose usual form differs stays text: 010, 1.50, or an obs_id of
+                    # more digits than a float has. Where a number is needed it is read from that.
                     return number if str(number) == text else text
-        except (KeyError, ValueError):  # of a tag that somebody wrote; or 5,000 digits
-            self.complain(node, f"{text[:20]!r} is no {tag}")
+        except (KeyError, ValueError):  # an explicit tag, or 5,000 digits
+            self.complain(node, f"{text[:20]!r} is not of type {tag}")
             return None
-        self.complain(node, f"the tag {tag!r} is not known here")
+        self.complain(node, f"the tag {tag!r} is not supported")
         return None
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, object]:
@@ -291,7 +294,7 @@ class _NodeReader:
         return merged | own
 
     def _merged(self, node: yaml.Node, key: Key) -> list[dict[str, object]]:
-        """Read what ``<<`` names: a mapping, or several."""
+        """Read the value of ``<<``: a mapping, or several."""
         parts = node.value if isinstance(node, yaml.SequenceNode) else [node]
         mappings = []
         for part in parts:
@@ -299,5 +302,5 @@ class _NodeReader:
             if isinstance(value, dict):
                 mappings.append(value)
             else:
-                self.complain(part, "<< takes a mapping, or a list of mappings")
+                self.complain(part, "the value of << is a mapping, or a list of mappings")
         return mappings

@@ -1,7 +1,7 @@
-"""Where the keys and values of a TOML document begin, which no well-kept parser tells.
+"""Line and column of the keys and values of a TOML document, which no maintained parser reports.
 
-The scanner reads only documents that a real parser has accepted, so it need not judge: it follows
-brackets, quotes and commas, and leaves the meaning of values to the parser.
+The scanner reads only documents that a real parser has accepted, so it does not validate: it
+follows brackets, quotes and commas, and leaves the meaning of values to the parser.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Campaign files as they are written: DAGs of stages in YAML, for people to read and go on with."""
+"""Campaign files as text: DAGs of stages in YAML, for people to read and edit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]{0,199}")
 
 @dataclass(frozen=True, kw_only=True)
 class CampaignFile:
-    """What a campaign file says, in its own keys and units.
+    """The content of a campaign file, in its own keys and units.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ class CampaignFile:
     stages
         Each stage's section by its name.
     head
-        What the file is, for the comment on top.
+        Origin of the file, for the comment on top.
     notes
-        What was assumed or left out, one sentence each.
+        Assumptions and omissions, one sentence each.
 
     Examples
     --------
@@ -60,7 +60,7 @@ class CampaignFile:
         if self.head:
             yield from _comment(self.head)
         if self.notes:
-            yield from ("#", "# Assumed, or left out:")
+            yield from ("#", "# Assumptions and omissions:")
             for note in self.notes:
                 yield from _comment(note, "- ")
         if self.head or self.notes:
@@ -76,7 +76,7 @@ class CampaignFile:
 
 
 def campaign_file(campaign: Campaign) -> CampaignFile:
-    """Write down a campaign; what it says of places (the cluster) is for the reader to add."""
+    """Return a campaign as a file; its cluster is for the reader to add."""
     return CampaignFile(
         campaign=campaign_section(campaign),
         stages={w.name: stage_section(w) for w in campaign.workflows.values()},
@@ -84,17 +84,17 @@ def campaign_file(campaign: Campaign) -> CampaignFile:
 
 
 def campaign_section(campaign: Campaign) -> dict[str, object]:
-    """Return the ``campaign`` section; only what differs from the defaults."""
-    told: dict[str, object] = {"name": campaign.name}
+    """Return the ``campaign`` section; only values that differ from the defaults."""
+    section: dict[str, object] = {"name": campaign.name}
     if campaign.deadline is not None:
-        told["deadline"] = duration_text(campaign.deadline)
+        section["deadline"] = duration_text(campaign.deadline)
     if campaign.budget.cores is not None:
-        told["requested_resources"] = campaign.budget.cores
+        section["requested_resources"] = campaign.budget.cores
     if campaign.budget.nodes is not None:
-        told["resources"] = {"nodes": campaign.budget.nodes}
+        section["resources"] = {"nodes": campaign.budget.nodes}
     if campaign.policy != "time":
-        told["policy"] = campaign.policy
-    return told
+        section["policy"] = campaign.policy
+    return section
 
 
 def stage_section(workflow: Workflow) -> dict[str, object]:
@@ -107,7 +107,7 @@ def stage_section(workflow: Workflow) -> dict[str, object]:
     {'executable': 'echo', 'script-args': ['$$5'], 'resources': {'ranks': 4, 'memory': '2G', \
 'runtime': '1m30s'}}
     """
-    told: dict[str, object] = {
+    section: dict[str, object] = {
         **_command(workflow),
         "depends": list(workflow.depends),
         "priority": workflow.priority,
@@ -115,12 +115,12 @@ def stage_section(workflow: Workflow) -> dict[str, object]:
         "base-path": escaped(workflow.directory or ""),
         "description": workflow.description,
     }
-    told = {key: value for key, value in told.items() if value}
-    return {**told, "resources": resources_section(workflow.request)}
+    section = {key: value for key, value in section.items() if value}
+    return {**section, "resources": resources_section(workflow.request)}
 
 
 def _command(workflow: Workflow) -> dict[str, object]:
-    """Split an argument vector into interpreter, script and arguments, as far as they are known."""
+    """Split an argument vector into interpreter, script and arguments where that is possible."""
     command = [escaped(word) for word in workflow.command] or ["true"]
     script = escaped(workflow.inputs[0]) if len(workflow.inputs) == 1 else ""
     whole = script.startswith("/") and str(PurePosixPath(script)) == script
@@ -131,38 +131,38 @@ def _command(workflow: Workflow) -> dict[str, object]:
         at = 0
         first = {"executable": shlex.quote(command[0])}
     arguments = command[at + 1 :]
-    # The scheme is taken off what stands in `script-args`, and off nothing else.
+    # The scheme is removed from `script-args`, and from nothing else.
     key = "extra-args" if any(a.startswith("file://") for a in arguments) else "script-args"
     return {**first, key: arguments}
 
 
 def resources_section(request: ResourceRequest, *, memory: bool = True) -> dict[str, object]:
-    """Return the ``resources`` of a request; only what differs from the defaults.
+    """Return the ``resources`` of a request; only values that differ from the defaults.
 
     Parameters
     ----------
     memory
-        Whether it is known; without it a stage gets its cores' share of a node.
+        Whether it is known; without it, a stage gets its cores' share of a node.
     """
-    told: dict[str, object] = {}
+    section: dict[str, object] = {}
     for each in fields(request):
         value = getattr(request, each.name)
         if each.name == "memory":
             if memory:
-                told["memory"] = memory_text(value)
+                section["memory"] = memory_text(value)
         elif value != each.default:
             is_time = each.name in ("runtime", "walltime")
-            told[each.name] = duration_text(value) if is_time else value
-    return told
+            section[each.name] = duration_text(value) if is_time else value
+    return section
 
 
 def escaped(text: str) -> str:
-    """Double the dollars of a text in which nothing is to be replaced."""
+    """Double the dollars of a text, so that no variable is replaced in it."""
     return text.replace("$", "$$")
 
 
 def workflow_names(texts: Iterable[str]) -> list[str]:
-    """Make names of workflows: those that may be are kept, others changed as little as need be.
+    """Return valid names of workflows: valid texts as they are, others with few changes.
 
     Examples
     --------
@@ -198,7 +198,7 @@ def _flow(value: object) -> str:
 
 
 def _entries(section: Mapping[str, object], indent: str) -> Iterator[str]:
-    """Write each entry on a line of its own, or on several where it does not fit one."""
+    """Write each entry on one line, or on several if it is too long."""
     for key, value in section.items():
         line = f"{indent}{yaml_text(key)}: {_flow(value)}"
         if len(line) <= WIDTH or not value or not isinstance(value, Mapping | list | tuple):

@@ -15,7 +15,7 @@ _SPELLED = {
     "memory": "memory-per-node",
     "gpus": "gpus-per-node",
 }
-"""Keys of a partition that are not spelled as its fields are."""
+"""Keys of a partition whose names differ from its fields."""
 
 
 def cluster_toml(cluster: Cluster, *, comments: Iterable[str] = ()) -> str:
@@ -24,7 +24,7 @@ def cluster_toml(cluster: Cluster, *, comments: Iterable[str] = ()) -> str:
     Parameters
     ----------
     comments
-        Lines to put at the top, for people.
+        Lines of comments at the top.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def cluster_toml(cluster: Cluster, *, comments: Iterable[str] = ()) -> str:
 
 
 def _entries(section: Partition | Qos, spelled: dict[str, str]) -> Iterator[str]:
-    """Yield the lines of what is not as it would be without."""
+    """Yield a line for each value that differs from its default."""
     for entry in fields(section):
         value = getattr(section, entry.name)
         if value != entry.default:

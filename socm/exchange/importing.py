@@ -1,4 +1,4 @@
-"""Workflows of other systems: which format it is, and the campaign that they make."""
+"""Workflows of other systems: recognise the format, and make a campaign."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMATS: Mapping[str, Callable[[Document, Cluster, int | None], CampaignFile]] =
     "mbatch": mbatch.read,
     "pspipe": pspipe.read,
 }
-"""What can be read, by name."""
+"""Formats that can be read, by name."""
 
 
 def import_file(
@@ -32,20 +32,20 @@ def import_file(
     resource: str | None = None,
     deadline: int | None = None,
 ) -> CampaignFile:
-    """Make a campaign file of a workflow of another system; socm loads what comes out.
+    """Make a campaign file from a workflow of another system; `load_campaign` accepts it.
 
     Parameters
     ----------
     path
-        Of the workflow's file, packed by gzip or not.
+        The file of the workflow, compressed by gzip or not.
     kind
-        One of `FORMATS`; recognised by what the file says if not given.
+        One of `FORMATS`; recognised from the content if not given.
     runtime
-        Seconds of what the file gives no time for.
+        Seconds of each stage for which the file gives no time.
     resource
         Cluster to name in the campaign.
     deadline
-        Of the campaign, in seconds.
+        Deadline of the campaign, in seconds.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def import_file(
         "deadline": made.campaign.get("deadline") if deadline is None else duration_text(deadline),
         "resource": resource,
     }
-    campaign = {**first, **made.campaign, **first}  # in the order of the first
+    campaign = {**first, **made.campaign, **first}  # these first, in this order
     campaign = {key: value for key, value in campaign.items() if value is not None}
     made = replace(made, campaign=campaign)
     _prove(made, document.file, resource)
@@ -74,7 +74,7 @@ def import_file(
 
 
 def recognise(document: Document) -> str:
-    """Tell a format by what a file says.
+    """Return the format of a file, by its content.
 
     Examples
     --------
@@ -96,18 +96,18 @@ def recognise(document: Document) -> str:
         sections = [s for s in stages.values() if isinstance(s, Mapping)]
         if any("exec" in s for s in sections):
             return "mbatch"
-    hint = f"known are {', '.join(FORMATS)}; --from says which it is"
+    hint = f"known are {', '.join(FORMATS)}; choose one with --from"
     if "campaign" in data or stages is not None:
-        hint = "it may be a campaign already: `socm validate` tells"
+        hint = "it may be a campaign already: try `socm validate`"
     elif str(data.get("schema")).startswith("socm.plan/"):
-        hint = "it is a plan, and plans hold their campaigns: `socm export` takes both"
+        hint = "it is a plan, which holds its campaign: `socm export` reads both"
     raise ConfigError(
         Problem(file=document.file, message="is not recognised as a workflow", hint=hint)
     )
 
 
 def _prove(made: CampaignFile, file: str, resource: str | None) -> None:
-    """Load what was made: what is wrong with it is a problem of the file that it came from."""
+    """Load the campaign; its problems are problems of the file that it was made from."""
     with TemporaryDirectory(prefix="socm-import-") as folder:
         path = Path(folder, "campaign.yaml")
         path.write_text(made.text, encoding="utf-8")

@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from socm.config.findings import listed
 from socm.errors import ConfigError, did_you_mean
 from socm.exchange.campaign_file import CampaignFile, resources_section, workflow_names
 from socm.exchange.reader import LIMIT_NOTE, Reader, limited
@@ -20,22 +19,23 @@ from socm.exchange.source import Document
 from socm.model.campaign import ResourceRequest
 from socm.model.cluster import Cluster
 from socm.units import MINUTE
+from socm.words import listed
 
 DEFAULT_WALLTIME = 15 * MINUTE
-"""Of a stage that gives none, as mbatch documents it."""
+"""Seconds of a stage that gives no walltime, as mbatch documents it."""
 _KNOWN = frozenset(("exec", "script", "depends", "globals", "options", "arg", "parallel"))
 _KNOWN_PARALLEL = frozenset(("nproc", "threads", "memory_gb", "min_threads", "walltime"))
 
 
 def read(document: Document, cluster: Cluster, runtime: int | None) -> CampaignFile:
-    """Make a campaign of an mbatch pipeline.
+    """Make a campaign from an mbatch pipeline.
 
     Parameters
     ----------
     cluster
-        Its nodes tell how many cores "all of a node" are.
+        The cluster whose nodes a stage without `threads` fills.
     runtime
-        Seconds of each stage without a walltime; else that is mbatch's default.
+        Seconds of each stage without a walltime; if `None`, mbatch's default walltime counts.
 
     Raises
     ------
@@ -67,18 +67,18 @@ class _Pipeline(Reader):
         copies = {name: [*self._copies(name)] for name in self._sections}
         labels = [label for made in copies.values() for label, _ in made]
         if twice := sorted({label for label in labels if labels.count(label) > 1}):
-            self.problem(("stages",), f"two stages would be called {listed(twice)}")
+            self.problem(("stages",), f"two stages would have the name {listed(twice)}")
         names = dict(zip(labels, workflow_names(labels), strict=True))
         stages = {}
         for name, section in self._sections.items():
             parents = [names[x] for parent in self._parents(name) for x, _ in copies[parent]]
             for label, argument in copies[name]:
-                told = {
+                stage = {
                     **self._command(name, label, argument),
                     "depends": list(dict.fromkeys(parents)),
                 }
-                told = {key: value for key, value in told.items() if value}
-                stages[names[label]] = told | {"resources": self._resources(name, label)}
+                stage = {key: value for key, value in stage.items() if value}
+                stages[names[label]] = stage | {"resources": self._resources(name, label)}
             self._leave_out(section, _KNOWN, " of stages")
         if not stages and not self.problems:
             self.problem(("stages",), "there are no stages")
@@ -140,13 +140,13 @@ class _Pipeline(Reader):
         }
 
     def _options(self, name: str) -> dict[str, object]:
-        """Gather the stage's own options, and those that it takes from the globals."""
+        """Return the stage's own options, and those of its globals."""
         section = self._sections[name]
         options = dict(self.mapping(("stages", name, "options"), section.get("options")))
         place = ("stages", name, "globals")
         for key in self.texts(place, section.get("globals")):
             if key in options:
-                self.problem(place, f"{key!r} is a global, and an option of {name!r}, too")
+                self.problem(place, f"{key!r} is both a global and an option of {name!r}")
             elif key not in self._globals:
                 message = f"{key!r} is not among the globals"
                 self.problem(place, message, did_you_mean(key, self._globals))
@@ -185,25 +185,30 @@ class _Pipeline(Reader):
     def _notes(self) -> Iterator[str]:
         for labels, sentence in (
             (self._limited, LIMIT_NOTE),
-            (self._untimed, "no walltime is given for {}: mbatch's 15 minutes, runtime 10"),
+            (
+                self._untimed,
+                "no walltime is given for {}: assuming mbatch's 15 minutes, and a runtime of 10 "
+                "minutes",
+            ),
             (
                 self._whole_nodes,
-                f"no threads are given for {{}}: {self._cores}, all of a node of {self._cluster}",
+                f"no threads are given for {{}}: assuming {self._cores}, all cores of a node of "
+                f"{self._cluster}",
             ),
             (
                 self._by_memory,
-                "memory_gb, which mbatch makes threads of, is memory here, with min_threads as "
-                "threads: {}",
+                "memory_gb is memory here and min_threads is threads; mbatch adds threads to get "
+                "the memory: {}",
             ),
         ):
             if labels:
                 yield sentence.format(listed(labels))
         yield (
-            f"the project is {self._project!r}, by the file's name; each stage gets its "
-            "--output-dir as from mbatch, but the folders are for you to make"
+            f"the project is {self._project!r}, after the file's name; each stage has the "
+            "--output-dir that mbatch gives it, but the folders are for you to make"
         )
         if twice := self.document.twice:
-            yield f"given twice, the last one counts: {listed(list(twice))}"
+            yield f"given twice, the last one counts: {listed(twice)}"
         if self._left_out:
             yield f"left out: {', '.join(self._left_out)}"
 

@@ -15,19 +15,19 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-from socm.config.findings import listed
 from socm.errors import ConfigError
 from socm.exchange.campaign_file import CampaignFile, resources_section, workflow_names
 from socm.exchange.reader import LIMIT_NOTE, Reader, limited
 from socm.exchange.source import Document
 from socm.model.campaign import ResourceRequest
 from socm.model.cluster import Cluster
+from socm.words import listed
 
 CLUSTER = "perlmutter"
-"""Where PSpipe's pipelines count cpus: its runner takes a node to have 256, if nobody says."""
+"""The cluster whose cpus PSpipe's pipelines count: its runner assumes 256 of them per node."""
 CPUS = 256
 ROOT = "$PSPIPE_ROOT"
-"""Stands for the folder of PSpipe."""
+"""The variable for the folder of PSpipe."""
 _PLACEHOLDER = "__pspipe_root__"
 _KNOWN = frozenset(
     ("slurm", "kwargs", "script_file", "cmd", "matrix", "minimal_needed_time", "duration")
@@ -39,14 +39,14 @@ Module = Mapping[str, object]
 
 
 def read(document: Document, cluster: Cluster, runtime: int | None) -> CampaignFile:
-    """Make a campaign of a PSpipe pipeline.
+    """Make a campaign from a PSpipe pipeline.
 
     Parameters
     ----------
     cluster
-        Does not matter here: cpus are Perlmutter's.
+        Not used: cpus are those of Perlmutter.
     runtime
-        Seconds of each module that gives no time; without it such modules are a problem.
+        Seconds of each module without a time; if `None`, such modules are a problem.
 
     Raises
     ------
@@ -68,21 +68,21 @@ class _Pipeline(Reader):
 
     def read(self) -> CampaignFile:
         modules = dict(self._modules())
-        # Slashes are folders of scripts; a name of a workflow has none.
+        # Slashes separate folders of scripts; names of workflows have none.
         names = workflow_names(module.replace("/", ".") for module in modules)
         stages: dict[str, dict[str, object]] = {}
         before: list[str] = []
         for name, (module, section) in zip(names, modules.items(), strict=True):
-            told = {**self._command(module, section), "depends": before}
-            told = {key: value for key, value in told.items() if value}
-            stages[name] = told | {"resources": self._resources(name, module, section)}
+            stage = {**self._command(module, section), "depends": before}
+            stage = {key: value for key, value in stage.items() if value}
+            stages[name] = stage | {"resources": self._resources(name, module, section)}
             self._leave_out(section, _KNOWN, " of modules")
             before = [name]
         if not stages and not self.problems:
             self.problem(("pipeline",), "there are no modules")
         if self._untimed and self._runtime is None:
             message = f"neither time nor duration is given for {listed(self._untimed)}"
-            self.problem(("pipeline",), message, "give --runtime for these")
+            self.problem(("pipeline",), message, "--runtime sets it for all of these")
         self._leave_out(self.document.data, _KNOWN_TOP)
         self._leave_out(self._everywhere, frozenset(("account",)), " of all in slurm")
         if self.problems:
@@ -103,14 +103,14 @@ class _Pipeline(Reader):
         if value is None or value is False:
             return ""
         if not isinstance(value, str):
-            self.problem((key,), f"{key} is a text, not {value!r}")
+            self.problem((key,), f"{key} is text, not {value!r}")
         return _rooted(str(value))
 
     def _leave_out(self, section: Module, known: frozenset[str], where: str = "") -> None:
         self._left_out |= dict.fromkeys(f"{key}{where}" for key in section if key not in known)
 
     def _modules(self) -> Iterator[tuple[str, Module]]:
-        """Yield the modules; one with a matrix as often as its values have combinations."""
+        """Yield the modules; one with a matrix once for each combination of its values."""
         for module, value in self.mapping(
             ("pipeline",), self.document.data.get("pipeline")
         ).items():
@@ -127,25 +127,25 @@ class _Pipeline(Reader):
                 yield _filled(module, chosen), {**section, "kwargs": kwargs}
 
     def _command(self, module: str, section: Module) -> dict[str, object]:
-        """Return what the runner would call: a command or a script, arguments, the config file."""
-        told: dict[str, object]
+        """Return what the runner calls: a command or a script, its arguments, the config file."""
+        stage: dict[str, object]
         if command := section.get("cmd"):
-            told = {"executable": _rooted(str(command))}
+            stage = {"executable": _rooted(str(command))}
         else:
             script, suffix = posixpath.splitext(str(section.get("script_file") or module))
             path = posixpath.join(self._scripts, script + (suffix or ".py"))
-            told = {} if suffix else {"executable": "python -u"}
-            told["script"] = _rooted(path)
+            stage = {} if suffix else {"executable": "python -u"}
+            stage["script"] = _rooted(path)
         try:
             arguments = shlex.split(_rooted(_joined(section.get("kwargs"))))
         except ValueError:
             self.problem(("pipeline", module, "kwargs"), f"kwargs of {module}: an open quote")
             arguments = []
-        return {**told, "script-args": [*arguments, *([self._config] if self._config else [])]}
+        return {**stage, "script-args": [*arguments, *([self._config] if self._config else [])]}
 
     @property
     def _scripts(self) -> str:
-        """The folder of scripts; the runner's default moved with the project that it was of."""
+        """The folder of scripts; the runner's default depends on its project."""
         project = "data_analysis" if "/data_analysis/" in self._config else "ACT_DR6"
         return self._text("script_base_dir") or f"{ROOT}/project/{project}/python"
 
@@ -179,30 +179,30 @@ class _Pipeline(Reader):
         return resources_section(request, memory=False)
 
     def _notes(self) -> Iterator[str]:
-        yield "each module waits for the one before, as PSpipe runs them; it may not have to"
+        yield "each module depends on the one before, as PSpipe runs them; not all may need to"
         if self._limited:
             yield LIMIT_NOTE.format(listed(self._limited))
         if self._untimed:
-            yield f"--runtime is taken for {listed(self._untimed)}, which give no time"
+            yield f"--runtime is assumed for {listed(self._untimed)}, without a time of their own"
         yield (
-            f"cpus are logical, {CPUS} to a node: where none are given a module has its tasks' "
-            "share of the nodes; memory is not given"
+            f"cpus are logical, {CPUS} per node: a module without any has its tasks' share of its "
+            "nodes; memory is not given"
         )
         text = str(self.document.data)
         if _PLACEHOLDER in text or ROOT in self._scripts:
             yield f"{ROOT} is the folder of PSpipe: set it before you run"
         if self._config:
             yield (
-                "the config file is passed as it is: PSpipe would pass a copy with the pipeline's "
-                "variables put in"
+                "the config file is passed as it is, where PSpipe passes a copy in which the "
+                "pipeline's variables are replaced"
             )
             if self._config[0] not in "$/":
                 yield (
-                    f"{self._config} was relative to where PSpipe was started, but commands run in "
-                    "product_dir: write the whole path"
+                    f"{self._config} was relative to the folder in which PSpipe was started, but "
+                    "commands run in product_dir: write the absolute path"
                 )
         if twice := self.document.twice:
-            yield f"given twice, the last one counts: {listed(list(twice))}"
+            yield f"given twice, the last one counts: {listed(twice)}"
         if self._left_out:
             yield f"left out: {', '.join(self._left_out)}"
 
@@ -212,14 +212,14 @@ def _rooted(text: str) -> str:
 
 
 def _joined(kwargs: object) -> str:
-    """Write arguments as the one text that they are passed on as."""
+    """Return arguments as one text, as the runner has them."""
     if isinstance(kwargs, Mapping):
         return " ".join(f"{k} {'' if v is None else v}".strip() for k, v in kwargs.items())
     return "" if kwargs is None else str(kwargs)
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
-    """Put values into ``{name}``, and nothing else than that.
+    """Replace ``{name}`` by values, and nothing else.
 
     Examples
     --------

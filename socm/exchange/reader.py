@@ -1,4 +1,4 @@
-"""What the readers of other systems' pipelines share."""
+"""Base of the readers of other systems' pipelines."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from socm.model.campaign import ResourceRequest
 from socm.units import DAY, HOUR, MINUTE, parse_duration
 
 LIMIT_OVER_RUNTIME = 1.5
-"""What socm asks for over a runtime; turned round where only the limit is known."""
-LIMIT_NOTE = "only a limit is known of {}: walltime is that, and runtime is walltime / 1.5"
+"""Walltime over runtime; used the other way round where only the limit is known."""
+LIMIT_NOTE = "only a limit is known for {}: that is the walltime, and the runtime is walltime / 1.5"
 _MOST = 10**9
 
 
 class Reader:
-    """Reads values of a document, and gathers what is wrong with them."""
+    """Reads values of a document, and collects their problems."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
         self.problems: list[Problem] = []
 
     def problem(self, key: Key, message: str, hint: str | None = None) -> None:
-        """Complain of the value at a key."""
+        """Add a problem with the value at a key."""
         self.problems.append(self.document.problem(key, message, hint))
 
     def mapping(self, key: Key, value: object) -> Mapping[str, object]:
-        """Read a mapping; nothing is an empty one."""
+        """Return a mapping; an empty one for null."""
         if isinstance(value, Mapping):
             return value
         if value is not None:
@@ -39,7 +39,7 @@ class Reader:
         return {}
 
     def texts(self, key: Key, value: object) -> list[str]:
-        """Read a list of texts; a single one is a list of one, and nothing an empty one."""
+        """Return a list of texts; a list of one for a single text, an empty one for null."""
         items = value if isinstance(value, list) else [] if value is None else [value]
         if any(isinstance(item, list | dict) for item in items):
             self.problem(key, f"{dotted(key)} is a list of words")
@@ -47,7 +47,7 @@ class Reader:
         return [str(item) for item in items]
 
     def count(self, key: Key, value: object) -> int | None:
-        """Read a whole number of at least 1; nothing is `None`."""
+        """Return a whole number of at least 1, or `None` for null."""
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST:
             return value
         if value is not None:
@@ -55,7 +55,7 @@ class Reader:
         return None
 
     def amount(self, key: Key, value: object) -> float | None:
-        """Read a number above 0; nothing is `None`."""
+        """Return a number above 0, or `None` for null."""
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _MOST:
             return value
         if value is not None:
@@ -63,21 +63,21 @@ class Reader:
         return None
 
     def limit(self, key: Key, value: object) -> int | None:
-        """Read a time limit; nothing, and SLURM's 0 (as long as may be), is `None`."""
+        """Return a time limit in seconds; `None` for null and for SLURM's 0, which is no limit."""
         try:
-            return (slurm_time(str(value)) or None) if value is not None else None
+            return (read_time_limit(str(value)) or None) if value is not None else None
         except ValueError as error:
             self.problem(key, f"{dotted(key)}: {error}")
             return None
 
 
-def slurm_time(text: str) -> int:
-    """Read a time limit as SLURM does; or any other duration.
+def read_time_limit(text: str) -> int:
+    """Return the seconds of a time limit of SLURM, or of any other duration.
 
     Examples
     --------
-    >>> slurm_time("00:15:00"), slurm_time("30"), slurm_time("10:30"), slurm_time("1-12:30")
-    (900, 1800, 630, 131400)
+    >>> [read_time_limit(text) for text in ("00:15:00", "30", "10:30", "1-12:30")]
+    [900, 1800, 630, 131400]
     """
     if match := re.fullmatch(r"(\d{1,9})(?::(\d{1,2}))?", text.strip(), re.ASCII):
         return int(match[1]) * MINUTE + int(match[2] or 0)
@@ -88,7 +88,7 @@ def slurm_time(text: str) -> int:
 
 
 def limited(request: ResourceRequest, limit: int) -> ResourceRequest:
-    """Put in a limit, and the runtime that would have led to it.
+    """Return a request with a limit, and with the runtime that would have led to it.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def limited(request: ResourceRequest, limit: int) -> ResourceRequest:
 
 
 def dotted(key: Key) -> str:
-    """Write where a value is, as a person would.
+    """Return the place of a value in words.
 
     Examples
     --------

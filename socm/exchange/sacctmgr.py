@@ -1,4 +1,4 @@
-"""What ``sacctmgr -P`` prints: the QOS of a cluster, and which of them a user has."""
+"""The output of ``sacctmgr -P``: the QOS of a cluster, and which of them a user may use."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from socm.exchange.scontrol import Record, limit
 from socm.model.cluster import Partition, Qos
 from socm.units import parse_duration
+from socm.words import listed
 
 _JOBS = ("MaxJobsPU", "MaxJobsPA", "GrpJobs")
 _TOGETHER = ("MaxTRESPU", "MaxTRESPA", "GrpTRES")
@@ -23,7 +24,7 @@ _FOR_TESTING = {"debug", "test", "testing", "interactive"}
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """A partition of SLURM, and what became of it: a partition for each kind of its nodes."""
+    """A partition of SLURM, and the partitions made from it: one for each kind of its nodes."""
 
     record: Record
     kinds: tuple[Partition, ...]
@@ -50,7 +51,7 @@ def read_table(text: str) -> list[Record]:
 
 
 def read_tres(text: str) -> dict[str, int]:
-    """Read trackable resources; memory, which has a unit, and what is no number are left out.
+    """Read trackable resources; values that are not plain numbers, such as memory, are left out.
 
     Examples
     --------
@@ -62,7 +63,7 @@ def read_tres(text: str) -> dict[str, int]:
 
 
 def usable_qos(associations: str) -> dict[str, tuple[str, ...]]:
-    r"""Return the QOS that a user has, with the accounts that go with it: empty is any.
+    r"""Return the QOS that a user may use, each with its accounts; empty is any account.
 
     Examples
     --------
@@ -78,19 +79,19 @@ def usable_qos(associations: str) -> dict[str, tuple[str, ...]]:
     return {name: () if {*own} == every else tuple(own) for name, own in accounts.items()}
 
 
-def tiers_of(
+def qos_of(
     rows: Collection[Record], slots: Collection[Slot], usable: Mapping[str, Sequence[str]] | None
 ) -> tuple[tuple[Qos, ...], tuple[str, ...]]:
-    """Make the QOS of a cluster, and tell what could not be kept.
+    """Return the QOS of a cluster, and warnings about what could not be kept.
 
     Parameters
     ----------
     rows
-        Of ``sacctmgr show qos``.
+        The output of ``sacctmgr show qos``.
     slots
         The partitions of SLURM.
     usable
-        The QOS that the user has, with the accounts that go with it; `None` is all.
+        The QOS that the user may use, with their accounts; `None` is all.
     """
     made: list[Qos] = []
     warnings: list[str] = []
@@ -106,19 +107,17 @@ def tiers_of(
             warnings.append(f"QOS {name} is left out: with {closed[0]} no job can run")
         else:
             accounts = usable[name] if usable is not None else ()
-            made.append(_tier(row, where, accounts, everywhere=len(where) == len(slots)))
+            made.append(_qos(row, where, accounts, everywhere=len(where) == len(slots)))
             if lost := lost_limits(row):
                 warnings.append(f"QOS {name}: not kept: {', '.join(lost)}")
     if denied:
-        more = f" and {len(denied) - 5} more" if len(denied) > 5 else ""
-        listed = ", ".join(denied[:5]) + more
-        warnings.append(f"left out, because you may not use them: QOS {listed}")
+        warnings.append(f"left out, because you may not use them: QOS {listed(denied, most=5)}")
     usual = max(1.0, min((qos.charge for qos in made), default=1.0))
     return tuple(_on_request_if_dear(qos, usual) for qos in made), tuple(warnings)
 
 
 def lost_limits(row: Record) -> list[str]:
-    """List the limits of a QOS that a cluster file has no words for."""
+    """List the limits of a QOS that a cluster file cannot express."""
     lost = [f"{key}={row[key]}" for key in _LOST if row.get(key)]
     for key, kept in (("MaxTRES", {"cpu", "node"}), *((key, {"cpu"}) for key in _TOGETHER)):
         items = row.get(key, "").split(",")
@@ -127,7 +126,7 @@ def lost_limits(row: Record) -> list[str]:
 
 
 def limits_of_partition(row: Record) -> list[str]:
-    """List what a partition's own QOS limits besides the walltime."""
+    """List the limits of a partition's own QOS, except the walltime."""
     counted = (*_JOBS, "MaxTRES", "MinTRES", *_TOGETHER, *_LOST)
     return [f"{key}={row[key]} of its QOS {row['Name']}" for key in counted if row.get(key)]
 
@@ -140,9 +139,9 @@ def _lets_nothing_run(key: str, value: str) -> bool:
     return key == "MaxWall" and value == "00:00:00"
 
 
-def _tier(row: Record, where: Sequence[Slot], accounts: Sequence[str], *, everywhere: bool) -> Qos:
+def _qos(row: Record, where: Sequence[Slot], accounts: Sequence[str], *, everywhere: bool) -> Qos:
     kinds = [partition for slot in where for partition in slot.kinds]
-    # SLURM counts CPUs; where cores have differently many, the smaller number of cores is safe.
+    # SLURM counts CPUs; where they differ per core, the smaller number of cores is safe.
     cpus_per_core = max(partition.threads_per_core for partition in kinds)
     longest = limit(row.get("MaxWall"))
     cores = _least(row, _TOGETHER, "cpu")
@@ -166,9 +165,9 @@ def _tier(row: Record, where: Sequence[Slot], accounts: Sequence[str], *, everyw
 
 
 def _why_only_on_request(row: Record) -> Iterator[str]:
-    """Say why a plan should not use a QOS by itself, if so."""
+    """Yield reasons why a plan should use a QOS only if a workflow names it."""
     if words := _FOR_TESTING.intersection(re.split(r"[^a-z]+", row["Name"].lower())):
-        yield f"its name says {min(words)}"
+        yield f"its name contains {min(words)}"
     if least := row.get("MinTRES"):
         yield f"a job must ask for at least {least}"
     if "RequiresReservation" in row.get("Flags", "").split(","):
@@ -176,14 +175,14 @@ def _why_only_on_request(row: Record) -> Iterator[str]:
 
 
 def _on_request_if_dear(qos: Qos, usual: float) -> Qos:
-    """Let a plan not spend more than the usual unless a workflow says so."""
+    """Reserve a QOS with more than the usual charge for workflows that name it."""
     if qos.debug or qos.charge <= usual:
         return qos
-    note = f"{_ON_REQUEST}: it is charged {qos.charge:g} times"
+    note = f"{_ON_REQUEST}: its charge is {qos.charge:g}"
     return replace(qos, debug=True, note="; ".join(filter(None, (note, qos.note))))
 
 
 def _least(row: Record, columns: tuple[str, ...], resource: str) -> int | None:
-    """Return the smallest of the limits on a resource, if there is any."""
+    """Return the smallest limit on a resource, or `None`."""
     limits = (read_tres(row.get(column, "")).get(resource) for column in columns)
     return min((amount for amount in limits if amount is not None), default=None)

@@ -1,7 +1,7 @@
-"""What ``scontrol --oneliner`` prints: settings, nodes and partitions.
+"""The output of ``scontrol --oneliner``: settings, nodes and partitions.
 
-Its text is read, not its JSON: that needs a plugin which many installations lack, and has changed
-from version to version.
+It is read as text, not as JSON: that needs a plugin which many installations lack, and changes from
+version to version.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from socm.model.cluster import Partition
 from socm.units import parse_duration
 
 Record = Mapping[str, str]
-"""A line of ``--oneliner``, by key."""
+"""The values of a line of ``--oneliner``, by key."""
 
 _KEY = re.compile(r"(?:^|\s)(\w+)=")
 _AWAY = {
@@ -26,8 +26,8 @@ _AWAY = {
 _NO_LIMIT = {"", "(null)", "INFINITE", "N/A", "NONE", "UNLIMITED"}
 
 
-class Shape(NamedTuple):
-    """What a node has; nodes of one shape are of one kind."""
+class Hardware(NamedTuple):
+    """What a node has; nodes with the same are of one kind."""
 
     cores: int
     threads_per_core: int
@@ -36,10 +36,10 @@ class Shape(NamedTuple):
 
 
 class Node(NamedTuple):
-    """A node, the partitions that it is in, and whether no job can start there."""
+    """A node, its partitions, and whether it is away: no job can start there."""
 
     name: str
-    shape: Shape
+    hardware: Hardware
     partitions: tuple[str, ...]
     away: bool
 
@@ -59,8 +59,8 @@ def read_settings(text: str) -> Record:
 def read_records(text: str) -> Iterator[Record]:
     """Read lines of ``key=value``.
 
-    Values may have spaces and equals signs within. People write what they like into the last ones
-    (a node's reason, a comment), so of a key that comes twice the first counts.
+    Values may contain spaces and equals signs. The last ones (a node's reason, a comment) are free
+    text, so the first of two equal keys counts.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def read_records(text: str) -> Iterator[Record]:
     [{'NodeName': 'n1', 'OS': 'Linux 6 #1 SMP', 'State': 'DOWN', 'Reason': 'State=IDLE again?'}]
     """
     for line in text.splitlines():
-        # The text before the first key, and then keys and values by turns.
+        # The text before the first key, and then keys and values in turn.
         _, *parts = _KEY.split(line)
         record: dict[str, str] = {}
         for key, value in zip(parts[::2], parts[1::2], strict=True):
@@ -78,7 +78,7 @@ def read_records(text: str) -> Iterator[Record]:
 
 
 def read_node(record: Record) -> Node:
-    """Read a node: its physical cores and memory without what is kept for the system.
+    """Read a node: its physical cores and memory, less those reserved for the system.
 
     Raises
     ------
@@ -86,28 +86,29 @@ def read_node(record: Record) -> Node:
         If a figure is missing.
     """
     try:
-        hardware = int(record["Sockets"]) * int(record["CoresPerSocket"])
+        cores = int(record["Sockets"]) * int(record["CoresPerSocket"])
         cpus = int(record["CPUTot"])
-        # SLURM may be told to count cores, or hardware threads; it gives away whole cores.
-        cpus_per_core = max(1, cpus // hardware)
+        # SLURM's CPUs are cores or hardware threads, by its settings; it allocates whole cores.
+        cpus_per_core = max(1, cpus // cores)
         spared = int(record.get("CoreSpecCount", 0)) * cpus_per_core
         effective = int(record.get("CPUEfctv", cpus - spared))
         memory = int(record["RealMemory"]) - int(record.get("MemSpecLimit", 0))
         name, state = record["NodeName"], record["State"]
     except (KeyError, ValueError, ZeroDivisionError) as error:
-        node = record.get("NodeName", "of a node")
-        raise BackendError(f"what scontrol says {node} is not understood: {error}") from error
+        node = record.get("NodeName", "a node")
+        message = f"the record of {node} from scontrol cannot be read: {error}"
+        raise BackendError(message) from error
     states = re.split(r"[^A-Z_]+", state.upper())
     return Node(
         name=name,
-        shape=Shape(
+        hardware=Hardware(
             cores=max(1, effective // cpus_per_core),
             threads_per_core=cpus_per_core,
             memory=max(1, memory),
             gpus=count_gpus(record.get("Gres", "")),
         ),
         partitions=tuple(filter(None, record.get("Partitions", "").split(","))),
-        # An asterisk is how older versions say that a node does not answer.
+        # In older versions an asterisk marks a node that does not answer.
         away="*" in state or not _AWAY.isdisjoint(states),
     )
 
@@ -131,16 +132,16 @@ def count_gpus(gres: str) -> int:
 
 
 def limit(value: str | None) -> str | None:
-    """Return a limit as SLURM writes it, or `None` where there is none."""
+    """Return a limit as SLURM writes it, or `None` if there is none."""
     return None if value is None or value.upper() in _NO_LIMIT else value
 
 
 def why_closed(record: Record, nodes: Sequence[Node]) -> str | None:
-    """Say why no job of an ordinary user can start in a partition now, if so."""
+    """Return why no job of an ordinary user can start in a partition; `None` if one can."""
     if (state := record.get("State", "UP")) != "UP":
         return f"its state is {state}"
     if record.get("RootOnly") == "YES":
-        return "it is for root alone"
+        return "it is only for root"
     if record.get("ReqResv") == "YES":
         return "it needs a reservation"
     if not nodes:
@@ -151,67 +152,67 @@ def why_closed(record: Record, nodes: Sequence[Node]) -> str | None:
 def partitions_of(
     record: Record, nodes: Sequence[Node], *, whole_nodes: bool, taken: Container[str]
 ) -> list[Partition]:
-    """Make a partition of each kind of nodes in a partition of SLURM.
+    """Return a partition for each kind of nodes in a partition of SLURM.
 
-    The kind with the most nodes has its name, the others that with a number.
+    The kind with the most nodes keeps the name; the others have a number after it.
 
     Parameters
     ----------
     nodes
-        Those in the partition, of which at least one is not away.
+        The nodes of the partition, of which at least one is not away.
     whole_nodes
-        Whether SLURM is set up to give no less anywhere.
+        Whether SLURM allocates only whole nodes.
     taken
-        Names that must not be given.
+        Names that are in use.
     """
     slurm_name = record["PartitionName"]
-    present = Counter(node.shape for node in nodes if not node.away)
-    shapes = sorted(present, key=lambda shape: (present[shape], shape), reverse=True)
+    present = Counter(node.hardware for node in nodes if not node.away)
+    kinds = sorted(present, key=lambda kind: (present[kind], kind), reverse=True)
     names = (f"{slurm_name}-{k}" for k in range(2, 10**6))
     free = (name for name in names if name not in taken)
     most_cpus = limit(record.get("MaxCPUsPerNode"))
     longest = limit(record.get("MaxTime"))
     made: list[Partition] = []
-    for shape in shapes:
-        cores = shape.cores
+    for kind in kinds:
+        cores = kind.cores
         if most_cpus is not None:
-            cores = max(1, min(cores, int(most_cpus) // shape.threads_per_core))
+            cores = max(1, min(cores, int(most_cpus) // kind.threads_per_core))
         made.append(
             Partition(
                 name=next(free) if made else slurm_name,
-                nodes=present[shape],
+                nodes=present[kind],
                 cores=cores,
-                threads_per_core=shape.threads_per_core,
-                memory=shape.memory,
-                gpus=shape.gpus,
+                threads_per_core=kind.threads_per_core,
+                memory=kind.memory,
+                gpus=kind.gpus,
                 exclusive=whole_nodes or record.get("OverSubscribe") == "EXCLUSIVE",
                 walltime=parse_duration(longest) if longest is not None else None,
                 slurm_name=slurm_name if made else None,
-                note="; ".join(_notes(record, nodes, shape, len(shapes))) or None,
+                note="; ".join(_notes(record, nodes, kind, len(kinds))) or None,
             )
         )
     return made
 
 
-def _notes(record: Record, nodes: Sequence[Node], shape: Shape, kinds: int) -> Iterator[str]:
-    """Say what a partition's figures do not."""
-    mine = [node for node in nodes if node.shape == shape]
+def _notes(record: Record, nodes: Sequence[Node], kind: Hardware, kinds: int) -> Iterator[str]:
+    """Yield facts about a partition that its figures do not show."""
+    mine = [node for node in nodes if node.hardware == kind]
     if away := sum(node.away for node in mine):
         yield f"{away} of {len(mine)} nodes are down or drained and not counted"
     if kinds > 1:
         yield f"one of {kinds} kinds of nodes in SLURM's partition {record['PartitionName']}"
     for key, unit in (("DefMemPerCPU", "CPU"), ("DefMemPerNode", "node")):
         if amount := limit(record.get(key)):
-            yield f"without --mem SLURM gives {amount} MB a {unit}"
+            yield f"without --mem, SLURM allocates {amount} MB per {unit}"
     for key, whom in (("AllowAccounts", "accounts"), ("AllowGroups", "groups")):
         if record.get(key, "ALL") != "ALL":
             yield f"only for {whom} {record[key].replace(',', ', ')}"
-    if shape.memory == 1:
-        yield "SLURM is not told of the memory of these nodes: put it in"
+    if kind.memory == 1:
+        yield "SLURM does not know the memory of these nodes: fill it in"
 
 
 def lost_limits(record: Record) -> list[str]:
-    """List the limits of a partition that a cluster file has no words for."""
+    """List the limits of a partition that a cluster file cannot express."""
     keys = ("MaxNodes", "MaxMemPerNode", "MaxMemPerCPU", "MaxCPUsPerSocket")
     lost = [f"{key}={value}" for key in keys if (value := limit(record.get(key)))]
     if (fewest := record.get("MinNodes", "0")) not in ("0", "1"):

@@ -1,4 +1,4 @@
-"""A live SLURM as a `Cluster`, with what of it could not be kept."""
+"""A live SLURM as a `Cluster`, with warnings about what could not be kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from socm.errors import BackendError, ConfigError, Problem, did_you_mean
 from socm.exchange import sacctmgr, scontrol
-from socm.exchange.sacctmgr import Slot, read_table, tiers_of, usable_qos
+from socm.exchange.sacctmgr import Slot, qos_of, read_table, usable_qos
 from socm.exchange.scontrol import (
     Node,
     Record,
@@ -22,21 +22,22 @@ from socm.exchange.scontrol import (
 )
 from socm.executor.slurm.client import Client
 from socm.model.cluster import Cluster, Partition, Qos
-from socm.units import format_count, parse_duration
+from socm.units import parse_duration
+from socm.words import count
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What SLURM's commands printed.
+    """The output of SLURM's commands.
 
     Parameters
     ----------
     config, nodes, partitions
-        Of ``scontrol show config``, ``show node --oneliner`` and ``show partition --oneliner``.
+        ``scontrol show config``, ``show node --oneliner`` and ``show partition --oneliner``.
     qos, associations
-        Of ``sacctmgr -P show qos``, and ``show assoc`` of the user; `None` without accounting.
+        ``sacctmgr -P show qos``, and ``show assoc`` of the user; `None` without accounting.
     no_qos
-        Why there is none.
+        Why there are no QOS.
     """
 
     config: str
@@ -44,17 +45,17 @@ class Answers:
     partitions: str
     qos: str | None = None
     associations: str | None = None
-    no_qos: str = "SLURM keeps no accounts here"
+    no_qos: str = "this SLURM has no accounting"
 
 
 def ask() -> Answers:
-    """Ask the SLURM that this machine belongs to.
+    """Query the SLURM of this machine.
 
     Raises
     ------
     BackendUnavailable
-        If ``scontrol`` is not here, fails or gives no answer. Accounting that fails is not an
-        error: then there are no QOS.
+        If ``scontrol`` is missing, fails or does not answer. If accounting fails, that is not an
+        error: there are no QOS then.
     """
     ask = Client().ask
     config = ask("scontrol", "show", "config")
@@ -71,7 +72,7 @@ def ask() -> Answers:
     try:
         return replace(
             answers,
-            # All columns with their names: what one version lacks another may not know at all.
+            # All columns, by their names: versions have different ones.
             qos=ask("sacctmgr", "-P", "show", "qos"),
             associations=ask(
                 "sacctmgr", "-P", "show", "assoc", user, cluster, "format=Account,QOS"
@@ -84,28 +85,28 @@ def ask() -> Answers:
 def imported_cluster(
     answers: Answers, *, checked: str, name: str | None = None, only: Sequence[str] = ()
 ) -> tuple[Cluster, tuple[str, ...]]:
-    """Make a cluster of what SLURM said, and tell what could not be kept.
+    """Return a cluster with the answers of SLURM, and warnings about what could not be kept.
 
     Parameters
     ----------
     checked
         Today's date, for every figure.
     name
-        Of the cluster, where SLURM's own name for it is not wanted.
+        Name of the cluster, in place of SLURM's own.
     only
         SLURM partitions to keep; all if empty.
 
     Raises
     ------
     BackendError
-        If no partition has a node on which jobs can start, or the answer is not understood.
+        If no partition has a node on which jobs can start, or an answer cannot be read.
     ConfigError
-        If there is no partition of a name in `only`.
+        If a partition in `only` does not exist.
     """
     try:
         return _cluster(answers, checked, name, only)
     except ValueError as error:
-        raise BackendError(f"what SLURM says is not understood: {error}") from error
+        raise BackendError(f"the answer of SLURM cannot be read: {error}") from error
 
 
 def _cluster(
@@ -118,9 +119,9 @@ def _cluster(
     slots = _slots(answers, settings, nodes, rows, only, warnings)
     qos: tuple[Qos, ...] = ()
     if answers.qos is None:
-        warnings.append(f"no QOS: {answers.no_qos}; if the cluster has any, add them by hand")
+        warnings.append(f"no QOS: {answers.no_qos}; if the cluster has QOS, add them by hand")
     else:
-        qos, doubts = tiers_of(rows, slots.values(), _usable(answers, settings, warnings))
+        qos, doubts = qos_of(rows, slots.values(), _usable(answers, settings, warnings))
         warnings += doubts
         slots = _reached(slots, qos, warnings)
     warnings += _counted_twice(nodes, slots)
@@ -166,7 +167,7 @@ def _slots(
         if lost:
             warnings.append(f"partition {name}: not kept: {', '.join(lost)}")
     if not slots:
-        hint = "`sinfo` shows the state of each"
+        hint = "`sinfo` shows their states"
         raise BackendError("no partition has a node on which jobs can start", hint=hint)
     return slots
 
@@ -185,17 +186,17 @@ def _refuse_unknown(only: Iterable[str], known: Collection[str]) -> None:
 
 
 def _several_kinds(name: str, kinds: Iterable[Partition]) -> str:
-    listed = ", ".join(f"{p.name} ({format_count(p.nodes)} nodes)" for p in kinds)
+    parts = ", ".join(f"{p.name} ({count(p.nodes, 'node')})" for p in kinds)
     return (
-        f"partition {name} has several kinds of nodes, each a partition here: {listed}; "
-        f"SLURM knows only {name}"
+        f"partition {name} has several kinds of nodes, each a partition here: {parts}; "
+        f"in SLURM there is only {name}"
     )
 
 
 def _under_its_limits(
     record: Record, kinds: Sequence[Partition], rows: Iterable[Record]
 ) -> tuple[Slot, list[str]]:
-    """Apply the limits that a partition's own QOS sets for all its jobs; list what is lost."""
+    """Apply the limits of a partition's own QOS; list those that are lost."""
     lost = scontrol.lost_limits(record)
     if own := scontrol.limit(record.get("QoS")):
         row = next((row for row in rows if row["Name"] == own), None)
@@ -209,23 +210,23 @@ def _under_its_limits(
 def _usable(
     answers: Answers, settings: Record, warnings: list[str]
 ) -> dict[str, tuple[str, ...]] | None:
-    """Return the QOS that the user may name; `None` where all may be, or it is not known."""
+    """Return the QOS that the user may use; `None` if all, or if it is not known."""
     enforced = settings.get("AccountingStorageEnforce", "").lower().split(",")
     if not {"qos", "all"}.intersection(enforced):
-        warnings.append("SLURM does not enforce QOS here; a plan keeps to them all the same")
+        warnings.append("this SLURM does not enforce QOS; plans respect them nevertheless")
         return None
     usable = usable_qos(answers.associations or "")
     if not usable:
-        warnings.append("you have no account in SLURM's data base: every QOS is kept")
+        warnings.append("you have no account in SLURM's database: every QOS is kept")
     return usable or None
 
 
 def _reached(
     slots: Mapping[str, Slot], qos: Collection[Qos], warnings: list[str]
 ) -> dict[str, Slot]:
-    """Return the partitions that some QOS may use; all of them if there is no QOS."""
+    """Return the partitions in which some QOS may be used; all of them without QOS."""
     if not qos:
-        warnings.append("no QOS is left: the limits are those of the partitions alone")
+        warnings.append("no QOS is left: only the limits of the partitions count")
         return dict(slots)
     names = {name for q in qos for name in q.partitions}
     everywhere = any(not q.partitions for q in qos)
@@ -239,14 +240,15 @@ def _reached(
 
 
 def _counted_twice(nodes: Iterable[Node], kept: Collection[str]) -> Iterator[str]:
-    """Warn of nodes that more than one partition counts as its own."""
+    """Yield warnings about nodes that are in several partitions."""
     shared = Counter(
         names
         for node in nodes
         if not node.away and len(names := tuple(n for n in kept if n in node.partitions)) > 1
     )
-    for names, count in shared.items():
+    for names, number in shared.items():
+        verb = "is" if number == 1 else "are"
         yield (
-            f"{format_count(count)} nodes are in {' and '.join(names)} and counted in each, so a "
-            "plan may use them twice; --partition keeps only those that you name"
+            f"{count(number, 'node')} {verb} in {' and '.join(names)} and counted in each, so a "
+            "plan may use them twice; --partition keeps only the partitions that you name"
         )

@@ -1,4 +1,4 @@
-"""Files of other systems as plain data: JSON, or YAML 1.1 as their programs read it; gzip, too."""
+"""Files of other systems as plain data: JSON or YAML 1.1, compressed by gzip or not."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ import yaml
 from socm.config.source import MOST_VALUES, Source
 from socm.config.toml_positions import Key, Position
 from socm.errors import ConfigError, Problem
+from socm.words import reason_of
 
 LARGEST = 512 * 1024**2
-"""Bytes that a file may unfold to."""
+"""Most bytes of a file after decompression."""
 _TAG = "tag:yaml.org,2002:"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document(Source):
-    """What a file of another system says.
+    """The content of a file of another system.
 
     Parameters
     ----------
     twice
-        Keys that are given twice; as in those systems the last one counts.
+        Keys that are given twice; as in those systems, the last one counts.
     """
 
     twice: tuple[str, ...] = ()
 
 
 def read_document(path: Path) -> Document:
-    """Read a JSON or YAML file, packed by gzip or not.
+    """Read a JSON or YAML file, compressed by gzip or not.
 
-    Nothing in the file is ever run: of YAML's tags only ``!concat`` is known, which joins a path.
+    No code in the file is run: the only tag of YAML that is supported is ``!concat``, which joins
+    the parts of a path.
 
     Raises
     ------
     ConfigError
-        If it cannot be read, or is neither.
+        If it cannot be read, or is neither JSON nor YAML.
     """
     file = str(path)
     text = _text(path)
@@ -55,9 +57,9 @@ def read_document(path: Path) -> Document:
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as plain:
-            packed = plain.read(2) == b"\x1f\x8b"
+            compressed = plain.read(2) == b"\x1f\x8b"
             plain.seek(0)
-            content = (gzip.GzipFile(fileobj=plain) if packed else plain).read(LARGEST + 1)
+            content = (gzip.GzipFile(fileobj=plain) if compressed else plain).read(LARGEST + 1)
         if len(content) > LARGEST:
             raise ConfigError(Problem(file=str(path), message="is larger than 512 MB"))
         return content.decode("utf-8-sig")
@@ -65,9 +67,8 @@ def _text(path: Path) -> str:
         message = f"is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
         raise ConfigError(Problem(file=str(path), message=message)) from error
     except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        message = f"cannot be read: {reason.lower()}"
-        raise ConfigError(Problem(file=str(path), message=message)) from error
+        reason = reason_of(error) if isinstance(error, OSError) else str(error).lower()
+        raise ConfigError(Problem(file=str(path), message=f"cannot be read: {reason}")) from error
 
 
 def _read_json(file: str, text: str) -> Document:
@@ -121,10 +122,10 @@ def _problem(
 
 
 class _NodeReader:
-    """Turns composed nodes into plain data, as YAML 1.1's safe constructors would.
+    """Turns composed nodes into plain data, as the safe constructors of YAML 1.1 do.
 
-    But for two things. Clock times stay text: 1.1 reads ``10:30:00`` as a number of base sixty.
-    And so do dates.
+    There are two exceptions. Clock times stay text, as YAML 1.1 reads ``10:30:00`` as a number of
+    base sixty; and so do dates.
     """
 
     def __init__(self, file: str, text: str) -> None:
@@ -166,10 +167,10 @@ class _NodeReader:
     def _refuse(self, node: yaml.Node) -> None:
         tag = node.tag.removeprefix(_TAG)
         hint = "write the value itself" if tag.startswith("!") else None
-        self._complain(node, f"the tag {tag!r} is not read: it could run code", hint)
+        self._complain(node, f"the tag {tag!r} is not supported: it could run code", hint)
 
     def _mapping(self, node: yaml.MappingNode, key: Key) -> dict[str, object]:
-        if id(node) not in self._seen:  # flattening puts in keys of merged mappings, once for all
+        if id(node) not in self._seen:  # flattening adds the keys of merged mappings, once
             self._seen.add(id(node))
             names = Counter(str(name.value) for name, _ in node.value)
             self.twice += [n for n, count in names.items() if count > 1 and n != "<<"]

@@ -1,6 +1,6 @@
-"""WfFormat, in which the WfCommons project describes workflows and how they ran: read.
+"""Read WfFormat, in which the WfCommons project describes workflows and their executions.
 
-Up to version 1.2 ``workflow.jobs`` held all there is, then ``workflow.tasks``; from 1.5 on it is
+Up to version 1.2 everything is in ``workflow.jobs``, then in ``workflow.tasks``; from 1.5 on it is
 split into ``workflow.specification`` and ``workflow.execution``.
 
 References
@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from socm.config.findings import listed
 from socm.errors import ConfigError
 from socm.exchange.campaign_file import (
     CampaignFile,
@@ -30,19 +29,20 @@ from socm.exchange.reader import Reader
 from socm.exchange.source import Document
 from socm.model.campaign import ResourceRequest
 from socm.model.cluster import Cluster
+from socm.words import count, listed
 
 _MEGABYTE = 1024**2
 
 
 def read(document: Document, cluster: Cluster, runtime: int | None) -> CampaignFile:
-    """Make a campaign of a WfFormat instance.
+    """Make a campaign from a WfFormat instance.
 
     Parameters
     ----------
     cluster
-        Does not matter here.
+        Not used.
     runtime
-        Seconds of each task that has no record; without it such tasks are a problem.
+        Seconds of each task without a record; if `None`, such tasks are a problem.
 
     Raises
     ------
@@ -85,8 +85,8 @@ class _Instance(Reader):
         if self._untimed and self._runtime is None:
             self._complain(
                 "workflow",
-                f"no runtime is recorded of {listed(self._untimed)}",
-                "give --runtime for these",
+                f"no runtime is recorded for {listed(self._untimed)}",
+                "--runtime sets it for all of these",
             )
         if self.problems:
             raise ConfigError(*self.problems)
@@ -124,7 +124,7 @@ class _Instance(Reader):
     def _parents(
         self, tasks: Mapping[str, Mapping[str, object]], place: str
     ) -> dict[str, list[str]]:
-        """Gather dependencies, from whichever end they are told; up to 1.4 they were names."""
+        """Return dependencies, from whichever end they are given; up to 1.4 they are names."""
         known = {_text(task.get("name")): key for key, task in tasks.items()}
         known |= {key: key for key in tasks}
         parents: dict[str, dict[str, None]] = {key: {} for key in tasks}
@@ -169,12 +169,12 @@ class _Instance(Reader):
         }
 
     def _number(self, name: str, record: Mapping[str, object], *keys: str) -> float | None:
-        """Read a number under the first of the keys that is there."""
+        """Return the number under the first of the keys that exists."""
         key = next((k for k in keys if record.get(k) is not None), None)
         if key is None:
             return None
         value = record[key]
-        # Beyond a petasecond, or an exabyte, it is no measurement.
+        # Beyond a petasecond or an exabyte, it is not a measurement.
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e18:
             self._complain(name, f"{key} should be a number of at least 0, not {value!r}")
             return 1
@@ -197,35 +197,35 @@ class _Instance(Reader):
         return {"executable": program, **({"script-args": arguments} if arguments else {})}
 
     def _campaign(self, data: Mapping[str, object]) -> dict[str, object]:
-        told: dict[str, object] = {
+        section: dict[str, object] = {
             "name": _text(data.get("name")) or Path(self.document.file).name.split(".")[0]
         }
         if description := _text(data.get("description")):
-            told["description"] = description
+            section["description"] = description
         own = _mapping(data.get("socm"))
         keys = ("deadline", "requested_resources", "resources", "policy")
-        return told | {key: own[key] for key in keys if key in own}
+        return section | {key: own[key] for key in keys if key in own}
 
     def _notes(self, *, own: bool) -> Iterator[str]:
         if own and not +self._lacking and not self._untimed:
             return
         if self._untimed:
-            yield f"--runtime is taken for {listed(self._untimed)}, of which none is recorded"
+            yield f"--runtime is assumed for {listed(self._untimed)}, without a record"
         yield (
-            "runtimes are those recorded, rounded up to whole seconds, on the machines of then; "
-            "cores of the cluster count as equally fast"
+            "runtimes are those recorded on other machines, rounded up to whole seconds; cores of "
+            "the cluster are assumed to be as fast"
         )
         for what, meaning in (
-            ("cores", "cores are not recorded of {}: one each"),
-            ("memory", "memory is not recorded of {}: not given"),
-            ("command", "no command is recorded of {}: `true` stands in its place"),
-            ("words", "the command of {} is a piece of a shell script, kept as one word"),
+            ("cores", "cores are not recorded for {}: assuming one each"),
+            ("memory", "memory is not recorded for {}: not given here"),
+            ("command", "no command is recorded for {}: `true` takes its place"),
+            ("words", "the command of {} is a part of a shell script, kept as one word"),
         ):
-            if count := self._lacking[what]:
-                yield meaning.format("1 task" if count == 1 else f"{count} tasks")
+            if number := self._lacking[what]:
+                yield meaning.format(count(number, "task"))
         yield (
-            "left out: files, machines, and what was recorded of processors, reading and writing; "
-            "commands are as recorded: see to it that they can run before you run them"
+            "left out: files, machines, and records of processors, reading and writing; commands "
+            "are as recorded: check that they can run before you run them"
         )
 
 
@@ -238,5 +238,5 @@ def _text(value: object) -> str:
 
 
 def _ordered(stage: Mapping[str, object]) -> dict[str, object]:
-    """Put the resources last, as people do."""
+    """Put the resources last, as people write them."""
     return {k: v for k, v in stage.items() if k != "resources"} | {"resources": stage["resources"]}

@@ -1,8 +1,8 @@
-"""WfFormat, in which the WfCommons project describes workflows and how they ran: written.
+"""Write WfFormat, in which the WfCommons project describes workflows and their executions.
 
-It is version 1.5, which but for its number is a valid 1.6, too. The format has no place for what a
-task that has not run asks for. So each task carries its section of the campaign file under the key
-``socm`` (unknown keys are permitted), and what is read back is the same campaign.
+The version is 1.5, which apart from its number is a valid 1.6. The format has no place for the
+request of a task that has not run. So each task has its section of the campaign file under the key
+``socm`` (unknown keys are permitted), and the campaign that is read back is the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from socm.model.plan import Plan
 
 VERSION = "1.5"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-"""When simulated executions begin: an emulated cluster has no calendar."""
+"""Start of simulated executions: an emulated cluster has no calendar."""
 _MEGABYTE = 1024**2
 
 
@@ -59,9 +59,9 @@ def instance(campaign: Campaign, execution: Mapping[str, object] | None = None) 
 
 
 def execution(plan: Plan, outcome: Outcome) -> dict[str, object]:
-    """Return the execution part: when each workflow ran in a simulation, where it was planned.
+    """Return the execution part: times of a simulation, on the nodes of the plan.
 
-    What did not run has no record.
+    A workflow that did not run has no record.
     """
     ids = task_ids(plan.campaign)
     partitions = plan.cluster.by_partition
@@ -87,7 +87,7 @@ def execution(plan: Plan, outcome: Outcome) -> dict[str, object]:
 
 
 def task_ids(campaign: Campaign) -> dict[str, str]:
-    """Return an id for each workflow: its name, as far as ids may have its characters."""
+    """Return an id for each workflow: its name, with characters that ids may have."""
     wanted = [re.sub(r"[^0-9A-Za-z_.-]", "_", name) for name in campaign.workflows]
     return dict(zip(campaign.workflows, workflow_names(wanted), strict=True))
 

@@ -113,7 +113,7 @@ def test_without_accounting_there_are_partitions_and_no_qos(
     use(plain_slurm, monkeypatch)
     done = socm("clusters", "import", "--output", tmp_path / "mini.toml")
     assert done.returncode == 0
-    assert "no QOS: SLURM keeps no accounts here" in done.stderr
+    assert "no QOS: this SLURM has no accounting" in done.stderr
     cluster = load_cluster(str(tmp_path / "mini.toml"))
     assert cluster.qos == ()
     assert {p.name: p.nodes for p in cluster.partitions} == {
