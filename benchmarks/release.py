@@ -317,7 +317,7 @@ REFERENCE = "hand-over-or-due"
 # Campaigns
 
 SHAPES = (instances.layered, instances.random_dag, instances.fork_join, instances.independent)
-LIMITS = ("none", "jobs", "tiers", "budget")
+LIMITS = ("none", "jobs", "qos", "budget")
 
 
 def random_case(seed: int) -> tuple[Campaign, Cluster]:
@@ -343,7 +343,7 @@ def random_case(seed: int) -> tuple[Campaign, Cluster]:
     match LIMITS[seed // len(SHAPES) % len(LIMITS)]:
         case "jobs":
             cluster = replace(cluster, qos=(Qos(name="all", running_jobs=max(2, n // 8)),))
-        case "tiers":
+        case "qos":
             short = Qos(name="short", walltime=4 * HOUR, running_jobs=max(2, n // 8))
             cluster = replace(cluster, qos=(short, Qos(name="long", cores=share)))
         case "budget":

@@ -87,7 +87,7 @@ class Seconds:
         self.cluster = cluster
         # (partition, node, second) to cores, MB and GPUs; (QOS, second) to jobs and cores.
         self.nodes: dict[tuple[str, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
-        self.tiers: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
+        self.qos: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
         self.cores: dict[int, int] = defaultdict(int)
         self.busy: dict[int, set[tuple[str, int]]] = defaultdict(set)
         for r in reservations:
@@ -119,9 +119,9 @@ class Seconds:
                     load = [partition.cores, partition.memory, partition.gpus]
                 self._put((p.partition, p.node, second), load)
                 self.busy[second].add((p.partition, p.node))
-            tier = self.tiers[w.qos or "", second]
-            tier[0] += 1
-            tier[1] += w.cores
+            used = self.qos[w.qos or "", second]
+            used[0] += 1
+            used[1] += w.cores
             self.cores[second] += w.cores
 
     def overfull(self) -> Iterator[str]:
@@ -131,7 +131,7 @@ class Seconds:
             has = (partition.cores, partition.memory, partition.gpus)
             if any(u > h for u, h in zip(used, has, strict=True)):
                 yield f"{name} {node} at {second}: {used}"
-        for (name, second), used in self.tiers.items():
+        for (name, second), used in self.qos.items():
             qos = self.cluster.by_qos[name]
             limits = (qos.running_jobs, qos.cores)
             if any(x is not None and u > x for u, x in zip(used, limits, strict=True)):
@@ -174,7 +174,7 @@ class Seconds:
         limits = (option.qos.running_jobs, option.qos.cores, self.campaign.budget.cores)
         more = (1, option.cores, option.cores)
         for second in range(start, start + option.duration):
-            used = (*self.tiers[option.qos.name, second], self.cores[second])
+            used = (*self.qos[option.qos.name, second], self.cores[second])
             for u, x, limit in zip(used, more, limits, strict=True):
                 if limit is not None and u + x > limit:
                     return False
@@ -343,7 +343,7 @@ def excesses(world: World) -> Iterator[str]:
         for k, what in enumerate(("cores", "MB", "GPUs")):
             if peak((r.start, r.end, load[k]) for r, load in loads) > has[k]:
                 yield f"{what} of {name} {node}"
-    for qos in cluster.tiers:
+    for qos in cluster.qos_by_size:
         mine = [r for r in ran if (r.job.qos or "") == qos.name]
         jobs = peak((r.start, r.end, 1) for r in mine)
         if qos.running_jobs is not None and jobs > qos.running_jobs:

@@ -141,7 +141,7 @@ def test_walltimes_have_their_margin_unless_one_workflow_leaves_none(
 
 @st.composite
 def charging(draw: st.DrawFn) -> Cluster:
-    """A cluster whose tiers cost different amounts."""
+    """A cluster whose QOS cost different amounts."""
     cluster = draw(clusters())
     charges = st.sampled_from([0.0, 0.5, 1.0, 1.0, 2.0])
     return replace(cluster, qos=tuple(replace(q, charge=draw(charges)) for q in cluster.qos))
@@ -406,7 +406,7 @@ def test_a_file_in_which_allocations_and_workflows_disagree_is_refused(
         ({"running_jobs": 1}, ""),
     ],
 )
-def test_the_limits_of_a_tier_hold_for_the_allocation(
+def test_the_limits_of_a_qos_hold_for_the_allocation(
     limits: dict[str, Any], complaint: str
 ) -> None:
     short, *others = CLUSTER.qos
@@ -546,7 +546,7 @@ def test_what_no_allocation_holds_is_refused_with_reasons(
     assert set(reasons) <= set(caught.value.reasons)
 
 
-def test_a_tier_on_request_is_used_where_all_workflows_name_it() -> None:
+def test_a_qos_on_request_is_used_where_all_workflows_name_it() -> None:
     named = Campaign.of("named", [work("a", qos="try", runtime=4 * HOUR)])
     plan = plan_allocation(named, CLUSTER, plan_campaign)
     assert [a.qos for a in plan.allocations] == ["try"]

@@ -66,7 +66,7 @@ def makespan(campaign: Campaign, cluster: Cluster, choice: dict[str, Mode]) -> i
 
 
 @share(0.6)
-@given(pairs(SHORT, most=4, cluster=clusters(most_partitions=2, most_tiers=2)))
+@given(pairs(SHORT, most=4, cluster=clusters(most_partitions=2, most_qos=2)))
 def test_no_order_and_no_choice_of_modes_beats_the_bound(pair: tuple[Campaign, Cluster]) -> None:
     plan = plan_campaign(*pair)
     best = best_of_all_orders(*pair)
@@ -304,25 +304,25 @@ def test_a_budget_of_nodes_counts_the_largest_ones() -> None:
     assert plan_campaign(campaign, Cluster(name="two", partitions=partitions)).lower_bound == 120
 
 
-def limited(runtimes: list[int], *tiers: Qos) -> Plan:
+def limited(runtimes: list[int], *qos: Qos) -> Plan:
     cpu = Partition(name="cpu", nodes=9, cores=8, memory=800)
-    cluster = Cluster(name="limited", partitions=(cpu,), qos=tiers)
+    cluster = Cluster(name="limited", partitions=(cpu,), qos=qos)
     workflows = [job(f"w{k}", threads=2, runtime=runtime) for k, runtime in enumerate(runtimes)]
     return plan_campaign(Campaign.of("c", workflows), cluster)
 
 
 @pytest.mark.parametrize(
-    ("tiers", "seconds"),
+    ("qos", "seconds"),
     [
         ([Qos(name="jobs", running_jobs=2)], 180),
         ([Qos(name="cores", cores=5)], 180),
         ([Qos(name="one", running_jobs=1), Qos(name="cores", running_jobs=2)], 120),
         ([Qos(name="one", running_jobs=1), Qos(name="free")], 60),
     ],
-    ids=["running jobs", "cores", "two tiers", "a tier without limits"],
+    ids=["running jobs", "cores", "two QOS", "a QOS without limits"],
 )
-def test_limits_of_qos_bound_where_no_tier_is_without(tiers: list[Qos], seconds: int) -> None:
-    plan = limited([60] * 6, *tiers)
+def test_limits_of_qos_bound_where_no_qos_is_without(qos: list[Qos], seconds: int) -> None:
+    plan = limited([60] * 6, *qos)
     assert plan.lower_bound == plan.makespan == seconds
 
 
@@ -372,11 +372,11 @@ def test_nothing_to_plan_is_bounded_by_its_start() -> None:
     assert lower_bound(Campaign.of("nothing", []), cluster, {}, start=7) == 7
 
 
-def test_what_is_too_long_for_a_small_tier_shares_what_the_larger_ones_have() -> None:
-    """The small tier could hold all of it at once, but for its walltime."""
+def test_what_is_too_long_for_a_small_qos_shares_what_the_larger_ones_have() -> None:
+    """The small QOS could hold all of it at once, but for its walltime."""
     hour = 3600
     cluster = Cluster(
-        name="tiers",
+        name="qos",
         partitions=(Partition(name="p", nodes=1, cores=100, memory=1),),
         qos=(
             Qos(name="short", walltime=hour, cores=100),

@@ -98,7 +98,7 @@ def test_the_first_second_that_nodes_and_limits_allow_is_found(
     pairs(
         SHORT,
         most=8,
-        cluster=clusters(most_partitions=1, most_tiers=1),
+        cluster=clusters(most_partitions=1, most_qos=1),
         budget=st.builds(Budget, nodes=st.integers(1, 3)),
     ),
     st.integers(0, 30),
@@ -124,7 +124,7 @@ def test_a_budget_of_nodes_on_one_partition_is_so_many_of_its_nodes(
     pairs(
         SHORT,
         most=8,
-        cluster=clusters(most_tiers=1),
+        cluster=clusters(most_qos=1),
         budget=st.builds(Budget, nodes=st.integers(1, 3)),
     ),
     st.data(),
@@ -244,7 +244,7 @@ def test_a_busy_node_with_room_serves_where_the_budget_forbids_to_wake_another()
     assert capacity.allocate("node 1 of p0", here[half], ready=10).start == 10
 
 
-def test_a_tier_that_runs_one_job_at_a_time_makes_them_queue() -> None:
+def test_a_qos_that_runs_one_job_at_a_time_makes_them_queue() -> None:
     cluster = Cluster(name="one", partitions=(NODE,), qos=(Qos(name="test", running_jobs=1),))
     capacity = Free(cluster)
     request = ResourceRequest(runtime=10)

@@ -474,7 +474,7 @@ def test_resource_is_the_guides_with_memory_in_mb() -> None:
         maximum_walltime=3_600_000,
     )
     assert tiger3.partitions[0].memory == 1_000_000
-    assert tiger3.tiers[0].walltime == 3_600_000
+    assert tiger3.qos_by_size[0].walltime == 3_600_000
 
 
 def test_names_are_never_taken_for_markup(tmp_path: Path, campaign: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_duration_is_rounded_up_to_a_second(speed: float, duration: int) -> No
     assert only(cluster(nodes=node), ResourceRequest(runtime=100)).duration == duration
 
 
-def test_walltime_is_capped_only_where_no_tier_holds_all_of_it() -> None:
+def test_walltime_is_capped_only_where_no_qos_holds_all_of_it() -> None:
     short, long = Qos(name="short", walltime=HOUR), Qos(name="long", walltime=2 * HOUR)
     request = ResourceRequest(runtime=50 * 60)
     assert only(cluster(short, long), request).qos.name == "long"
@@ -71,7 +71,7 @@ def test_walltime_is_capped_only_where_no_tier_holds_all_of_it() -> None:
     assert (capped.capped, capped.walltime) == (True, HOUR)
 
 
-def test_every_tier_that_holds_it_capped_remains_if_none_holds_it_all() -> None:
+def test_every_qos_that_holds_it_capped_remains_if_none_holds_it_all() -> None:
     short, long = Qos(name="short", walltime=HOUR), Qos(name="long", walltime=HOUR + 60)
     options, _ = cluster(long, short).admit(ResourceRequest(runtime=50 * 60))
     assert [(o.qos.name, o.walltime) for o in options] == [("short", HOUR), ("long", HOUR + 60)]
@@ -176,18 +176,18 @@ def test_what_no_budget_can_hold_is_said_with_numbers(budget: Budget, part: str)
     assert part in why(cluster(), ResourceRequest(ranks=9, runtime=1), budget)
 
 
-def test_tiers_come_smallest_first() -> None:
-    tiers = (
+def test_qos_come_smallest_first() -> None:
+    qos = (
         Qos(name="open"),
         Qos(name="long", walltime=9 * HOUR),
         Qos(name="short-wide", walltime=HOUR, cores_per_job=100),
         Qos(name="short-narrow", walltime=HOUR, cores_per_job=10),
     )
-    options, _ = cluster(*tiers).admit(ResourceRequest(runtime=60))
+    options, _ = cluster(*qos).admit(ResourceRequest(runtime=60))
     assert [o.qos.name for o in options] == ["short-narrow", "short-wide", "long", "open"]
 
 
-def test_a_debug_tier_is_used_only_where_it_is_asked_for() -> None:
+def test_a_debug_qos_is_used_only_where_it_is_asked_for() -> None:
     place = cluster(Qos(name="test", walltime=HOUR, debug=True), Qos(name="long"))
     assert only(place, ResourceRequest(runtime=60)).qos.name == "long"
     assert only(place, ResourceRequest(runtime=60, qos="test")).qos.name == "test"
@@ -229,9 +229,9 @@ def test_unknown_names_are_said_with_what_was_probably_meant() -> None:
             ResourceRequest(runtime=1, partition="cpu"),
         ),
     ],
-    ids=["only debug tiers", "no tier on the partition"],
+    ids=["only debug QOS", "no QOS on the partition"],
 )
-def test_where_no_tier_is_open_the_reason_does_not_speak_of_a_qos_that_nobody_named(
+def test_where_no_qos_is_open_the_reason_does_not_speak_of_a_qos_that_nobody_named(
     place: Cluster, request_: ResourceRequest
 ) -> None:
     assert "None" not in why(place, request_)

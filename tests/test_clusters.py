@@ -452,8 +452,8 @@ def test_qos_that_let_nothing_run_are_left_out(limit: str) -> None:
         record={"PartitionName": "cpu"},
         kinds=(Partition(name="cpu", nodes=1, cores=1, memory=1),),
     )
-    tiers, warnings = qos_of(rows, [slot], None)
-    assert tiers == ()
+    qos, warnings = qos_of(rows, [slot], None)
+    assert qos == ()
     assert warnings == (f"QOS closed is left out: with {key}={value} no job can run",)
 
 

@@ -409,7 +409,7 @@ def test_the_smallest_cluster_file_is_enough(tmp_path: Path) -> None:
     cluster = load_cluster(str(path))
     assert cluster.name == "bench"
     assert (cluster.partitions[0].nodes, cluster.partitions[0].memory) == (28, 1_000_000)
-    assert [q.name for q in cluster.tiers] == [""]
+    assert [q.name for q in cluster.qos_by_size] == [""]
 
 
 def test_wrong_cluster_files_are_told_in_plain_words(tmp_path: Path) -> None:

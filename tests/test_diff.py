@@ -160,7 +160,7 @@ def test_nothing_differs_from_itself_and_the_way_back_is_the_same_turned_round(
     )
 
 
-def test_tiers_and_partitions_that_only_one_has_are_named() -> None:
+def test_qos_and_partitions_that_only_one_has_are_named() -> None:
     campaign = Campaign.of("none", [])
     a, b = load_cluster("tiger3"), load_cluster("perlmutter")
     found = difference(Side(campaign, a, None), Side(campaign, b, None)).cluster

@@ -483,7 +483,7 @@ def test_after_a_node_failure_the_same_is_tried_again() -> None:
     assert statuses(state)["c"] == "completed"
 
 
-def test_after_a_timeout_a_longer_limit_is_asked_for_in_the_next_tier() -> None:
+def test_after_a_timeout_a_longer_limit_is_asked_for_in_the_next_qos() -> None:
     plan = plan_of(
         [job("a", minutes=50)], Qos(name="short", walltime=4500), Qos(name="long", walltime=9000)
     )

@@ -239,7 +239,7 @@ def test_each_way_to_spoil_a_plan_is_named(plan: Plan, complaint: str) -> None:
         ({"cores": 7}, "QOS short: 8 cores in use at once, the limit is 7"),
     ],
 )
-def test_more_than_a_tier_lets_at_once_is_named(limits: dict[str, int], complaint: str) -> None:
+def test_more_than_a_qos_lets_at_once_is_named(limits: dict[str, int], complaint: str) -> None:
     short, long = CLUSTER.qos
     qos = (replace(short, **{"running_jobs": None, **limits}), long)  # type: ignore[arg-type]
     assert complaint in complaints(replace(PLAN, cluster=replace(CLUSTER, qos=qos)))
@@ -316,7 +316,7 @@ def test_the_figures_of_a_plan_agree_with_a_look_at_every_second(
     assert plan.gap >= 0
 
 
-def test_the_charge_of_a_tier_weighs_its_core_hours() -> None:
+def test_the_charge_of_a_qos_weighs_its_core_hours() -> None:
     short, long = CLUSTER.qos
     dear = replace(CLUSTER, qos=(replace(short, charge=2.0), replace(long, charge=0.5)))
     plan = replace(PLAN, cluster=dear)

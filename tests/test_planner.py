@@ -119,11 +119,11 @@ def test_no_workflow_could_end_sooner_anywhere_while_the_others_stay(
 
 @share(0.5)
 @given(pairs(SHORT, most=10, budget=st.just(Budget())))
-def test_of_equal_finishes_the_smallest_tier_is_taken(pair: tuple[Campaign, Cluster]) -> None:
-    """A smaller tier on the same nodes could not have ended as soon, the others being there."""
+def test_of_equal_finishes_the_smallest_qos_is_taken(pair: tuple[Campaign, Cluster]) -> None:
+    """A smaller QOS on the same nodes could not have ended as soon, the others being there."""
     campaign, cluster = pair
     plan = plan_campaign(campaign, cluster)
-    sizes = {qos.name: k for k, qos in enumerate(cluster.tiers)}
+    sizes = {qos.name: k for k, qos in enumerate(cluster.qos_by_size)}
     for w in plan.workflows:
         request = campaign.workflows[w.name].request
         others = Seconds(campaign, cluster, [o for o in plan.workflows if o is not w])
@@ -424,29 +424,29 @@ def test_gpus_may_be_what_binds() -> None:
     assert sorted(starts(plan).values()) == [0, 0, 10]
 
 
-def test_a_tier_of_one_running_job_makes_a_campaign_serial() -> None:
+def test_a_qos_of_one_running_job_makes_a_campaign_serial() -> None:
     plan = plan_of([job(f"w{k}") for k in range(3)], Qos(name="one", running_jobs=1))
     assert sorted(starts(plan).values()) == [0, 10, 20]
 
 
-def test_a_tier_of_four_cores_runs_two_jobs_of_two() -> None:
+def test_a_qos_of_four_cores_runs_two_jobs_of_two() -> None:
     plan = plan_of([job(f"w{k}", threads=2) for k in range(3)], Qos(name="narrow", cores=4))
     assert sorted(starts(plan).values()) == [0, 0, 10]
 
 
-def test_equal_finishes_go_to_the_smallest_tier() -> None:
+def test_equal_finishes_go_to_the_smallest_qos() -> None:
     short, long = Qos(name="short", walltime=3600), Qos(name="long", walltime=7200)
     assert only(plan_of([job("w")], long, short)).qos == "short"
 
 
-def test_a_full_tier_gives_way_to_the_next() -> None:
+def test_a_full_qos_gives_way_to_the_next() -> None:
     short = Qos(name="short", walltime=3600, running_jobs=1)
     plan = plan_of([job("a"), job("b")], short, Qos(name="long", walltime=7200))
     assert starts(plan) == {"a": 0, "b": 0}
     assert {w.qos for w in plan.workflows} == {"short", "long"}
 
 
-def test_a_debug_tier_is_left_alone_even_if_the_campaign_waits() -> None:
+def test_a_debug_qos_is_left_alone_even_if_the_campaign_waits() -> None:
     test = Qos(name="test", debug=True)
     plan = plan_of([job("a"), job("b")], test, Qos(name="one", running_jobs=1))
     assert sorted(starts(plan).values()) == [0, 10]
@@ -467,7 +467,7 @@ def test_whole_nodes_are_not_shared() -> None:
     assert {w.cores for w in plan.workflows} == {8}
 
 
-def test_a_tier_of_whole_nodes_is_not_shared_with_jobs_of_another() -> None:
+def test_a_qos_of_whole_nodes_is_not_shared_with_jobs_of_another() -> None:
     plan = plan_of(
         [job("a", qos="whole"), job("b", qos="shared")],
         Qos(name="whole", exclusive=True),
@@ -500,7 +500,7 @@ def test_a_budget_of_nodes_counts_those_of_all_partitions() -> None:
     assert sorted(starts(plan).values()) == [0, 10]
 
 
-def test_a_capped_walltime_is_a_warning_that_names_the_workflow_and_the_tier() -> None:
+def test_a_capped_walltime_is_a_warning_that_names_the_workflow_and_the_qos() -> None:
     plan = plan_of([job("long", minutes=50), job("brief")], Qos(name="hour", walltime=3600))
     [warning] = plan.warnings
     assert "long" in warning

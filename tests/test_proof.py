@@ -38,7 +38,7 @@ def proved(plan: Plan, *, seconds: float = 20.0) -> proof.Proof:
     return prove(plan, seconds=seconds, workers=1)
 
 
-@given(pairs(SHORT, most=4, cluster=clusters(most_partitions=2, most_tiers=2)))
+@given(pairs(SHORT, most=4, cluster=clusters(most_partitions=2, most_qos=2)))
 def test_no_order_and_no_choice_of_options_beats_what_is_proved(
     pair: tuple[Campaign, Cluster],
 ) -> None:
@@ -157,8 +157,8 @@ def test_a_campaign_that_is_too_large_keeps_our_own_bound(monkeypatch: pytest.Mo
 
 def test_limits_of_qos_are_part_of_what_is_proved() -> None:
     cpu = Partition(name="cpu", nodes=9, cores=8, memory=800)
-    tiers = (Qos(name="one", running_jobs=1), Qos(name="two", running_jobs=2))
-    cluster = Cluster(name="limited", partitions=(cpu,), qos=tiers)
+    qos = (Qos(name="one", running_jobs=1), Qos(name="two", running_jobs=2))
+    cluster = Cluster(name="limited", partitions=(cpu,), qos=qos)
     campaign = Campaign.of("c", [job(f"w{k}", runtime=60 + 10 * k) for k in range(5)])
     result = proved(plan_campaign(campaign, cluster))
     assert result.optimal

@@ -88,18 +88,18 @@ def test_there_is_an_end_to_attempts(state: JobState) -> None:
         (3600, "long", 5400),
     ],
 )
-def test_after_a_timeout_it_gets_half_as_much_again_in_the_next_tier_if_need_be(
+def test_after_a_timeout_it_gets_half_as_much_again_in_the_next_qos_if_need_be(
     walltime: int, qos: str, longer: int
 ) -> None:
     assert asked(after(JobState.TIMEOUT, job(walltime=walltime))) == (qos, longer, 400)
 
 
-def test_what_the_longest_tier_has_is_better_than_nothing() -> None:
+def test_what_the_longest_qos_has_is_better_than_nothing() -> None:
     assert asked(after(JobState.TIMEOUT, job("long", walltime=3 * HOUR)))[:2] == ("long", 4 * HOUR)
     assert after(JobState.TIMEOUT, job("long", walltime=4 * HOUR)) is None
 
 
-def test_a_tier_that_the_user_chose_is_not_changed() -> None:
+def test_a_qos_that_the_user_chose_is_not_changed() -> None:
     chosen = job(walltime=3000, pinned="short")
     assert asked(after(JobState.TIMEOUT, chosen))[:2] == ("short", HOUR)
     assert after(JobState.TIMEOUT, replace(chosen, walltime=HOUR)) is None
@@ -116,24 +116,24 @@ def test_a_tier_that_the_user_chose_is_not_changed() -> None:
         {"nodes_per_job": 1},
     ],
 )
-def test_it_does_not_move_to_a_tier_that_would_not_take_it(limit: dict[str, Any]) -> None:
+def test_it_does_not_move_to_a_qos_that_would_not_take_it(limit: dict[str, Any]) -> None:
     cluster = replace(CLUSTER, qos=(SHORT, replace(LONG, **limit)))
     assert asked(after(JobState.TIMEOUT, job(walltime=3000), cluster))[:2] == ("short", HOUR)
 
 
-def test_the_limit_of_the_partition_holds_in_every_tier() -> None:
+def test_the_limit_of_the_partition_holds_in_every_qos() -> None:
     cluster = replace(CLUSTER, partitions=(replace(CPU, walltime=HOUR),))
     assert asked(after(JobState.TIMEOUT, job(walltime=3000), cluster))[:2] == ("short", HOUR)
     assert after(JobState.TIMEOUT, job(walltime=HOUR), cluster) is None
 
 
-def test_on_a_cluster_without_tiers_only_the_time_grows() -> None:
+def test_on_a_cluster_without_qos_only_the_time_grows() -> None:
     cluster = replace(CLUSTER, qos=())
     assert asked(after(JobState.TIMEOUT, job(None), cluster)) == (None, 1380, 400)
 
 
 @given(st.integers(1, 10 * HOUR), st.sampled_from(["short", "long"]), st.integers(1, 5))
-def test_a_longer_limit_is_longer_and_one_that_its_tier_has(
+def test_a_longer_limit_is_longer_and_one_that_its_qos_has(
     walltime: int, qos: str, attempt: int
 ) -> None:
     limit = CLUSTER.by_qos[qos].walltime

@@ -1,4 +1,4 @@
-"""The emulated controller: priority, backfill that delays nobody, limits of tiers."""
+"""The emulated controller: priority, backfill that delays nobody, limits of QOS."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_withdrawn_job_does_not_start() -> None:
     assert started(scheduler) == ["b"]
 
 
-TIERS = replace(
+LIMITED = replace(
     CLUSTER,
     qos=(
         Qos(name="one", running_jobs=1),
@@ -128,18 +128,18 @@ TIERS = replace(
 )
 
 
-def test_no_more_jobs_of_a_tier_run_than_it_lets_and_others_pass_them() -> None:
+def test_no_more_jobs_of_a_qos_run_than_it_lets_and_others_pass_them() -> None:
     scheduler = queue(
-        TIERS, job("a", 0, qos="one"), job("b", 1, qos="one"), job("c", 2, qos="open")
+        LIMITED, job("a", 0, qos="one"), job("b", 1, qos="one"), job("c", 2, qos="open")
     )
     assert started(scheduler) == ["a", "c"]
     scheduler.release("a")
     assert started(scheduler, 1) == ["b"]
 
 
-def test_no_more_cores_of_a_tier_are_in_use_than_it_lets() -> None:
+def test_no_more_cores_of_a_qos_are_in_use_than_it_lets() -> None:
     scheduler = queue(
-        TIERS,
+        LIMITED,
         job("a", 0, qos="narrow", threads=2),
         job("b", 1, qos="narrow", threads=2),
         job("c", 2, qos="narrow"),
@@ -149,8 +149,8 @@ def test_no_more_cores_of_a_tier_are_in_use_than_it_lets() -> None:
     assert started(scheduler, 1) == ["b"]
 
 
-def test_a_tier_of_one_node_per_job_finds_the_emptiest() -> None:
-    scheduler = queue(TIERS, job("a", 0, qos="open"), job("b", 1, qos="pair", ranks=4))
+def test_a_qos_of_one_node_per_job_finds_the_emptiest() -> None:
+    scheduler = queue(LIMITED, job("a", 0, qos="open"), job("b", 1, qos="pair", ranks=4))
     placements = {r.job.name: [(p.node, p.ranks) for p in r.placements] for r in scheduler.start(0)}
     assert placements == {"a": [(0, 1)], "b": [(1, 4)]}
 
@@ -165,7 +165,7 @@ def test_a_tier_of_one_node_per_job_finds_the_emptiest() -> None:
 )
 def test_what_slurm_would_refuse_is_refused_for_good(wrong: Job, said: str) -> None:
     with pytest.raises(SubmitError, match=said) as caught:
-        Scheduler(TIERS).submit(wrong)
+        Scheduler(LIMITED).submit(wrong)
     assert not caught.value.transient
 
 

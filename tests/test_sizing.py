@@ -182,7 +182,7 @@ def test_where_there_are_too_many_budgets_halving_comes_first() -> None:
 
 @st.composite
 def charging(draw: st.DrawFn) -> Cluster:
-    """A cluster whose tiers cost different amounts."""
+    """A cluster whose QOS cost different amounts."""
     cluster = draw(clusters())
     charges = st.sampled_from([0.0, 0.5, 1.0, 1.0, 2.0])
     return replace(cluster, qos=tuple(replace(q, charge=draw(charges)) for q in cluster.qos))
@@ -229,8 +229,8 @@ def test_the_cheapest_plan_is_in_time_and_no_dearer_than_where_time_alone_counts
         assert workflow.request == replace(request, partition=partition, qos=qos)
 
 
-TIERS = Cluster(
-    name="tiers",
+BY_CHARGE = Cluster(
+    name="qos",
     partitions=(Partition(name="cpu", nodes=4, cores=4, memory=1000),),
     qos=(
         Qos(name="cheap", running_jobs=1, walltime=86400),
@@ -246,9 +246,9 @@ def hours(count: int, deadline: int) -> Campaign:
     return Campaign.of("hours", work, deadline=deadline * 3600)
 
 
-def test_only_what_must_be_fast_moves_to_the_dearer_tier() -> None:
-    """The cheap tier runs one job at a time: of six, three are done by then."""
-    sizing = size_campaign(hours(6, 3), TIERS, plan_campaign, minimize="charge")
+def test_only_what_must_be_fast_moves_to_the_dearer_qos() -> None:
+    """The cheap QOS runs one job at a time: of six, three are done by then."""
+    sizing = size_campaign(hours(6, 3), BY_CHARGE, plan_campaign, minimize="charge")
     assert sizing.chosen is not None
     plan = sizing.chosen.plan
     assert sorted(w.qos or "" for w in plan.workflows) == ["cheap"] * 3 + ["dear"] * 3
@@ -259,7 +259,7 @@ def test_only_what_must_be_fast_moves_to_the_dearer_tier() -> None:
 
 
 def test_with_time_enough_nothing_is_dear() -> None:
-    sizing = size_campaign(hours(6, 6), TIERS, plan_campaign, minimize="charge")
+    sizing = size_campaign(hours(6, 6), BY_CHARGE, plan_campaign, minimize="charge")
     assert sizing.chosen is not None
     assert sizing.chosen.nodes == 1
     assert {w.qos for w in sizing.chosen.plan.workflows} == {"cheap"}
@@ -356,7 +356,7 @@ def test_what_is_said_to_be_written_does_what_was_said(name: str, tmp_path: Path
     assert (plan["makespan_s"], plan["feasible"], plan["nodes"]) == (7200, True, 2)
 
 
-def test_the_tier_that_is_said_to_be_named_is(tmp_path: Path) -> None:
+def test_the_qos_that_is_said_to_be_named_is(tmp_path: Path) -> None:
     file = campaign_file(tmp_path, "c.yaml", "2h")
     cluster = tmp_path / "bench.toml"
     cluster.write_text(CLUSTER_FILE.replace('"cheap"\n', '"whole"\nexclusive = true\n'))

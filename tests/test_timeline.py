@@ -36,7 +36,7 @@ from socm.report.timeline import MOST_BINS, MOST_WARNINGS, histogram, page
 from socm.report.usage import usage
 
 CPU = Partition(name="cpu", nodes=100, cores=300, memory=2_000_000)
-TIERS = (Qos(name="short"), Qos(name="long"))
+QOS = (Qos(name="short"), Qos(name="long"))
 NASTY = (
     "</script><script>document.title = 'taken'</script>",
     "<!--<script>",
@@ -78,7 +78,7 @@ def simulated(
             PlannedWorkflow(
                 name=name,
                 partition="cpu",
-                qos=TIERS[k % 2].name,
+                qos=QOS[k % 2].name,
                 placements=(
                     Placement(partition="cpu", node=0, ranks=request.ranks - 1),
                     Placement(partition="cpu", node=1, ranks=1),
@@ -101,7 +101,7 @@ def simulated(
     return Simulation(
         plan=Plan(
             campaign=Campaign.of("a week of maps", workflows, deadline=deadline),
-            cluster=Cluster(name="small", partitions=(CPU,), qos=TIERS),
+            cluster=Cluster(name="small", partitions=(CPU,), qos=QOS),
             workflows=tuple(planned),
             lower_bound=60,
         ),
@@ -598,9 +598,9 @@ def test_page_in_a_browser(browser: str, tmp_path: Path, count: int, theme: str)
     assert first["listed"] == count
     assert first["names"][:5] == names[:5]
     assert seen["rowsInPage"] < 60
-    kinds, tiers = {"0072b2", "e69f00", "009e73"}, {"0072b2", "e69f00"}
+    kinds, qos = {"0072b2", "e69f00", "009e73"}, {"0072b2", "e69f00"}
     assert kinds <= set(seen["gantt"]) or (count > 1000 and len(seen["gantt"]) > 100)
-    assert tiers <= set(seen["others"])
+    assert qos <= set(seen["others"])
     cores = "9db4c8" if theme == "light" else "4f6b85"
     assert seen["usage"][cores] > 2 * seen["lessUsage"].get(cores, 0)
     assert seen["bars"] > 5

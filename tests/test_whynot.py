@@ -83,8 +83,8 @@ def applied(change: Mapping[str, Any], campaign: Campaign, cluster: Cluster) -> 
         )
     elif what == "limit":
         name, raised = value["qos"], {k: v for k, v in value.items() if k != "qos"}
-        tiers = tuple(replace(q, **raised) if q.name == name else q for q in cluster.qos)
-        cluster = replace(cluster, qos=tiers)
+        qos = tuple(replace(q, **raised) if q.name == name else q for q in cluster.qos)
+        cluster = replace(cluster, qos=qos)
     else:
         workflows = dict(campaign.workflows)
         for name in value:
@@ -325,7 +325,7 @@ def test_memory_may_be_what_binds() -> None:
     assert told.binding[0].text.startswith("2.34 GB of memory would have to be in use at all times")
 
 
-def test_a_tier_that_lets_one_job_run_is_what_binds() -> None:
+def test_a_qos_that_lets_one_job_run_is_what_binds() -> None:
     short = Qos(name="short", walltime=2 * HOUR, running_jobs=1)
     cluster = Cluster(name="two", partitions=(replace(NODE, nodes=4),), qos=(short,))
     told = why(campaign_of(*(job(f"w{k}") for k in range(4)), hours=2), cluster)
@@ -337,15 +337,15 @@ def test_a_tier_that_lets_one_job_run_is_what_binds() -> None:
     assert changes(told, "qos") == [{"limit": {"qos": "short", "running_jobs": 2}}]
 
 
-def test_a_tier_of_few_cores_is_what_binds() -> None:
+def test_a_qos_of_few_cores_is_what_binds() -> None:
     short = Qos(name="short", walltime=2 * HOUR, cores=8)
     cluster = Cluster(name="two", partitions=(replace(NODE, nodes=4),), qos=(short,))
     told = why(campaign_of(*(job(f"w{k}") for k in range(4)), hours=2), cluster)
     assert changes(told, "qos") == [{"limit": {"qos": "short", "cores": 16}}]
 
 
-TIERS = Cluster(
-    name="tiers",
+BY_WALLTIME = Cluster(
+    name="qos",
     partitions=(replace(NODE, nodes=4),),
     qos=(
         Qos(name="test", walltime=2 * HOUR, debug=True),
@@ -355,16 +355,16 @@ TIERS = Cluster(
 )
 
 
-def test_who_names_a_small_tier_is_told_a_larger_one() -> None:
+def test_who_names_a_small_qos_is_told_a_larger_one() -> None:
     named = (job(f"w{k}", qos="short") for k in range(4))
-    told = why(campaign_of(*named, hours=3), TIERS)
+    told = why(campaign_of(*named, hours=3), BY_WALLTIME)
     [remedy] = [r for r in told.remedies if "qos" in r.change]
     assert remedy.change == {"qos": {"w3": "long"}}
     assert remedy.text == "QOS long for w3"  # it ends last, and gains most
 
 
-def test_a_tier_for_tests_is_thought_of_where_it_would_do() -> None:
-    cluster = replace(TIERS, qos=TIERS.qos[:2])
+def test_a_qos_for_tests_is_thought_of_where_it_would_do() -> None:
+    cluster = replace(BY_WALLTIME, qos=BY_WALLTIME.qos[:2])
     told = why(campaign_of(*(job(f"w{k}") for k in range(3)), hours=2), cluster)
     assert {"qos": {"w2": "test"}} in changes(told, "qos")
 
@@ -458,7 +458,7 @@ def homeless(draw: st.DrawFn) -> tuple[Campaign, Cluster]:
         gpus=draw(st.sampled_from([0, 0, 0, 1, 5])),
         runtime=draw(st.integers(1, 900)),
         walltime=draw(st.none() | st.integers(900, 2000)),
-        qos=draw(st.none() | st.sampled_from([q.name or None for q in cluster.tiers])),
+        qos=draw(st.none() | st.sampled_from([q.name or None for q in cluster.qos_by_size])),
     )
     assume(not cluster.admit(request, budget)[0])
     return Campaign.of("homeless", [Workflow(name="w", request=request)], budget=budget), cluster
@@ -495,7 +495,7 @@ def test_each_change_of_a_number_makes_it_fit_and_is_the_smallest(
 
 
 @given(homeless())
-def test_each_shorter_time_and_other_tier_makes_it_fit(pair: tuple[Campaign, Cluster]) -> None:
+def test_each_shorter_time_and_other_qos_makes_it_fit(pair: tuple[Campaign, Cluster]) -> None:
     campaign, cluster = pair
     request = campaign.workflows["w"].request
     [text] = fitting(campaign, cluster, ["w"]) or [""]
@@ -503,11 +503,11 @@ def test_each_shorter_time_and_other_tier_makes_it_fit(pair: tuple[Campaign, Clu
         changed = replace(request, **{match[1]: parse_duration(match[2])})  # type: ignore[arg-type]
         assert cluster.admit(changed, campaign.budget)[0]
     told = re.search(r"QOS ([\w ]+)$", text)
-    tiers = told[1].split(" or ") if told else []
+    proposed = told[1].split(" or ") if told else []
     for qos in cluster.qos:
         if qos.name != request.qos:
             admitted = cluster.admit(replace(request, qos=qos.name), campaign.budget)[0]
-            assert bool(admitted) == (qos.name in tiers)
+            assert bool(admitted) == (qos.name in proposed)
 
 
 def test_what_fits_nowhere_is_told_with_the_smallest_change(tmp_path: Path) -> None:

@@ -108,6 +108,6 @@ def _qos_for(job: Job, walltime: int, cluster: Cluster) -> tuple[str, int]:
 
     if job.workflow.request.qos is not None:
         return own.name, limit(own)  # the user chose it
-    candidates = [own, *(q for q in cluster.tiers if q.name != own.name and admits(q))]
+    candidates = [own, *(q for q in cluster.qos_by_size if q.name != own.name and admits(q))]
     best = max(candidates, key=limit)  # of equals the first: its own, then the smallest
     return best.name, limit(best)

@@ -255,10 +255,10 @@ class Cluster:
     @cached_property
     def by_qos(self) -> dict[str, Qos]:
         """QOS by name; the empty name where the cluster has none."""
-        return {q.name: q for q in self.tiers}
+        return {q.name: q for q in self.qos_by_size}
 
     @cached_property
-    def tiers(self) -> tuple[Qos, ...]:
+    def qos_by_size(self) -> tuple[Qos, ...]:
         """QOS from the smallest, by walltime, then cores; one without limits if it has none."""
 
         def size(qos: Qos) -> tuple[float, float]:
@@ -268,7 +268,7 @@ class Cluster:
 
     def pairs(self) -> Iterator[tuple[Partition, Qos]]:
         """Yield each partition with each QOS that may be used there, the smallest QOS first."""
-        for qos in self.tiers:
+        for qos in self.qos_by_size:
             for partition in self.partitions:
                 if qos.usable_on(partition):
                     yield partition, qos
@@ -334,7 +334,7 @@ class Cluster:
         where = self.name if request.partition is None else f"{request.partition} of {self.name}"
         if request.qos is not None:
             return f"QOS {request.qos!r} may not be used on {where}"
-        on_request = [q.name for q in self.tiers if q.debug]
+        on_request = [q.name for q in self.qos_by_size if q.debug]
         if on_request:
             return f"a QOS of {where} must be named: {' or '.join(on_request)}"
         return f"no QOS may be used on {where}"

@@ -90,7 +90,7 @@ class BasePlan(ABC):
     @property
     def charged_core_hours(self) -> float:
         """The reserved core-hours, times the charge of each QOS."""
-        charge = {q.name: q.charge for q in self.cluster.tiers}
+        charge = {q.name: q.charge for q in self.cluster.qos_by_size}
         return sum(j.cores * j.duration * charge[j.qos or ""] for j in self.jobs) / HOUR
 
 

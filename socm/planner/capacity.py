@@ -260,7 +260,7 @@ class Capacity:
                 *([(Limit(q.cores, start), True)] if q.cores is not None else []),
                 *of_budget,
             ]
-            for q in cluster.tiers
+            for q in cluster.qos_by_size
         ]
         by_name = {t.partition.name: t for t in self._timelines}
         for r in instance.reservations:

@@ -36,7 +36,7 @@ class IndexedMode(NamedTuple):
     mode
         The partition and the QOS, with walltime and charge.
     partition, qos
-        Their indices in `Cluster.partitions` and `Cluster.tiers`.
+        Their indices in `Cluster.partitions` and `Cluster.qos_by_size`.
     duration
         Seconds.
     cores
@@ -138,7 +138,7 @@ class Instance:
     def begun(self) -> list[Begun]:
         """The fixed workflows."""
         partitions = {p.name: k for k, p in enumerate(self.cluster.partitions)}
-        qos = {q.name: k for k, q in enumerate(self.cluster.tiers)}
+        qos = {q.name: k for k, q in enumerate(self.cluster.qos_by_size)}
         requests = {w.name: self.campaign.workflows[w.name].request for w in self.fixed}
         return [
             Begun(
@@ -255,7 +255,7 @@ class Indexer:
 
     def __init__(self, cluster: Cluster) -> None:
         self._partitions = {p.name: k for k, p in enumerate(cluster.partitions)}
-        self._qos = {q.name: k for k, q in enumerate(cluster.tiers)}
+        self._qos = {q.name: k for k, q in enumerate(cluster.qos_by_size)}
         self._families: dict[tuple[int, Demand, int | None, int], int] = {}
 
     def indexed(self, mode: Mode) -> IndexedMode:

@@ -29,12 +29,12 @@ def cluster_tables(cluster: Cluster) -> Iterator[Table]:
         )
     yield partitions
     if cluster.qos:
-        tiers = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        qos = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for name in ("QOS", "walltime", "jobs", "cores", "cores/job", "nodes/job", "charge"):
-            tiers.add_column(name, justify="left" if name == "QOS" else "right", no_wrap=True)
-        tiers.add_column("")
-        for q in cluster.tiers:
-            tiers.add_row(
+            qos.add_column(name, justify="left" if name == "QOS" else "right", no_wrap=True)
+        qos.add_column("")
+        for q in cluster.qos_by_size:
+            qos.add_row(
                 q.name,
                 format_walltime(q.walltime) if q.walltime else "-",
                 *(
@@ -48,7 +48,7 @@ def cluster_tables(cluster: Cluster) -> Iterator[Table]:
                     if true
                 ),
             )
-        yield tiers
+        yield qos
 
 
 def cluster_sources(cluster: Cluster) -> Iterator[tuple[str, str]]:

@@ -14,11 +14,11 @@ from socm.testing.strategies import (
     depends,
     pairs,
     partitions,
+    qos,
     rarely,
     requests,
     reservations,
     sometimes,
-    tiers,
 )
 
 __all__ = [
@@ -34,9 +34,9 @@ __all__ = [
     "depends",
     "pairs",
     "partitions",
+    "qos",
     "rarely",
     "requests",
     "reservations",
     "sometimes",
-    "tiers",
 ]

@@ -48,7 +48,7 @@ def partitions(draw: st.DrawFn, name: str = "p0", *, uniform: bool = False) -> P
 
 
 @st.composite
-def tiers(draw: st.DrawFn, name: str, partition_names: list[str]) -> Qos:
+def qos(draw: st.DrawFn, name: str, partition_names: list[str]) -> Qos:
     """One QOS with any of the limits that there are."""
     where = draw(st.lists(st.sampled_from(partition_names), unique=True, max_size=2))
     return Qos(
@@ -65,19 +65,19 @@ def tiers(draw: st.DrawFn, name: str, partition_names: list[str]) -> Qos:
 
 
 @st.composite
-def clusters(draw: st.DrawFn, *, most_partitions: int = 3, most_tiers: int = 3) -> Cluster:
+def clusters(draw: st.DrawFn, *, most_partitions: int = 3, most_qos: int = 3) -> Cluster:
     """One to three partitions, with up to three QOS.
 
     Parameters
     ----------
-    most_partitions, most_tiers
+    most_partitions, most_qos
         The most of each.
     """
     names = [f"p{k}" for k in range(draw(st.integers(1, most_partitions)))]
     return Cluster(
         name="random",
         partitions=tuple(draw(partitions(name)) for name in names),
-        qos=tuple(draw(tiers(f"q{k}", names)) for k in range(draw(st.integers(0, most_tiers)))),
+        qos=tuple(draw(qos(f"q{k}", names)) for k in range(draw(st.integers(0, most_qos)))),
     )
 
 
@@ -113,7 +113,7 @@ def requests(
         walltime=draw(sometimes(st.integers(runtime, 3 * runtime + 60))),
         spread=draw(st.sampled_from([0.0, 0.2, 0.2, 0.6])),
         partition=model.name if pinned and draw(rarely()) else None,
-        qos=draw(st.sampled_from(cluster.tiers)).name or None
+        qos=draw(st.sampled_from(cluster.qos_by_size)).name or None
         if pinned and draw(rarely())
         else None,
     )

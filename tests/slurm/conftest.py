@@ -90,7 +90,7 @@ TIGER3 = (
     "DefaultQOS=vshort",
     "modify user where name={user} set DefaultAccount=project",
 )
-"""The tiers of tiger3, as its cluster file has them."""
+"""The QOS of tiger3, as its cluster file has them."""
 
 
 @pytest.fixture(scope="session")

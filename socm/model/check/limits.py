@@ -16,7 +16,7 @@ def exceeded_limits(plan: Plan, workflows: Sequence[PlannedWorkflow]) -> Iterato
     workflows
         Those of the plan that are planned as the campaign and the cluster say.
     """
-    for qos in plan.cluster.tiers:
+    for qos in plan.cluster.qos_by_size:
         mine = [w for w in workflows if (w.qos or "") == qos.name]
         most = qos.running_jobs
         if most is not None and (jobs := peak(mine, lambda w: 1)) > most:

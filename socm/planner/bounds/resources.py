@@ -246,8 +246,8 @@ def _limits(cluster: Cluster) -> Iterator[_Resource]:
 
         return share
 
-    jobs = {qos.name: qos.running_jobs for qos in cluster.tiers}
-    in_use = {qos.name: qos.cores for qos in cluster.tiers}
+    jobs = {qos.name: qos.running_jobs for qos in cluster.qos_by_size}
+    in_use = {qos.name: qos.cores for qos in cluster.qos_by_size}
     for limits, cores in ((jobs, False), (in_use, True)):
         limited = [name for name, limit in limits.items() if limit is not None]
         for name in limited:

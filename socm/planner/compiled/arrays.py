@@ -134,7 +134,7 @@ def _arrays(instance: Instance) -> Arrays | None:
     ]
     of_partition = {p.name: numbers for p, numbers in zip(cluster.partitions, number, strict=True)}
     all_modes = [*chain.from_iterable({id(modes): modes for modes in instance.modes}.values())]
-    limits = [limit for q in cluster.tiers for limit in (q.running_jobs, q.cores)]
+    limits = [limit for q in cluster.qos_by_size for limit in (q.running_jobs, q.cores)]
     ends = [*accumulate((len(b.placements) for b in instance.begun), initial=0)]
     return Arrays(
         workflows=_workflows(instance),

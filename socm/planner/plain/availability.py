@@ -142,9 +142,9 @@ class Availability:
         self._most_busy = instance.node_budget if len(cluster.partitions) > 1 else None
         self._cores = UNLIMITED if budget.cores is None else budget.cores
         self._jobs_of = [
-            UNLIMITED if q.running_jobs is None else q.running_jobs for q in cluster.tiers
+            UNLIMITED if q.running_jobs is None else q.running_jobs for q in cluster.qos_by_size
         ]
-        self._cores_of = [UNLIMITED if q.cores is None else q.cores for q in cluster.tiers]
+        self._cores_of = [UNLIMITED if q.cores is None else q.cores for q in cluster.qos_by_size]
         self._shadow: Shadow | None = None
         self.misfits: list[Misfit] = []
         self.running: dict[int, Running] = {}

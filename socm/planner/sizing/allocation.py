@@ -132,11 +132,11 @@ class _Search:
             seconds = frame.least(nodes)
             late = deadline is not None and seconds > deadline
             if not late and (cut.into_several or seconds <= frame.window(cut)):
-                queue.append((worth(frame, nodes, seconds), frame.tier, frame, nodes))
+                queue.append((worth(frame, nodes, seconds), frame.qos_position, frame, nodes))
         best: tuple[tuple[float, ...], _Size, _Batches] | None = None
         enough: dict[tuple[str, float], int] = {}
         tried = untried = 0
-        for least, tier, frame, nodes in sorted(queue, key=lambda entry: entry[:2]):
+        for least, position, frame, nodes in sorted(queue, key=lambda entry: entry[:2]):
             if best is not None and least > best[0]:
                 break
             kind = (frame.partition.name, frame.window(cut))
@@ -153,7 +153,7 @@ class _Search:
                 enough[kind] = nodes
             if deadline is not None and batches.makespan > deadline:
                 continue
-            this = (*worth(frame, nodes, batches.makespan), len(batches.plans), tier)
+            this = (*worth(frame, nodes, batches.makespan), len(batches.plans), position)
             if best is None or this < best[0]:
                 best = (this, (frame, nodes), batches)
         return self._plan(*best[1], best[2], untried) if best is not None else None

@@ -31,7 +31,7 @@ class Costs:
 
     def __init__(self, campaign: Campaign, cluster: Cluster, *, charged: bool) -> None:
         self._campaign = campaign
-        self._charge = {q.name: q.charge if charged else 1.0 for q in cluster.tiers}
+        self._charge = {q.name: q.charge if charged else 1.0 for q in cluster.qos_by_size}
         self._modes = {n: cluster.admit(w.request)[0] for n, w in campaign.workflows.items()}
         self.levels = {
             name: sorted({self._of_mode(m) for m in modes}) for name, modes in self._modes.items()
@@ -82,7 +82,7 @@ def _held(
         ]
 
     partitions = [request.partition, *dict.fromkeys(m.partition.name for m in allowed)]
-    tiers = [request.qos, *dict.fromkeys(m.qos.name or None for m in allowed)]
-    names = [(p, q) for p in partitions for q in tiers if set(left(p, q)) <= set(allowed)]
+    qos_names = [request.qos, *dict.fromkeys(m.qos.name or None for m in allowed)]
+    names = [(p, q) for p in partitions for q in qos_names if set(left(p, q)) <= set(allowed)]
     partition, qos = max(names, key=lambda pair: len(left(*pair)))
     return replace(request, partition=partition, qos=qos)

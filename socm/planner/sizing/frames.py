@@ -35,7 +35,7 @@ class Frame:
         Nodes.
     chain, work
         Seconds of the longest chain, and core-seconds of all.
-    tier
+    qos_position
         Place among the QOS, the smallest first.
     """
 
@@ -47,7 +47,7 @@ class Frame:
     most: int
     chain: int
     work: int
-    tier: int
+    qos_position: int
 
     def window(self, cut: Cut) -> float:
         """Seconds that an allocation is planned for at the most.
@@ -69,7 +69,7 @@ class Frame:
 
 
 def frames_of(campaign: Campaign, cluster: Cluster) -> Iterator[Frame]:
-    """Yield each partition and QOS whose allocations may hold a campaign, smallest tier first."""
+    """Yield each partition and QOS whose allocations may hold a campaign, smallest QOS first."""
     reasons = []
     frames = 0
     for partition, qos in cluster.pairs():
@@ -140,5 +140,5 @@ def _frame_of(
         most=most,
         chain=max((heads[name] + durations[name] for name in durations), default=0),
         work=sum(o.cores * o.duration for o in modes.values()),
-        tier=cluster.tiers.index(qos),
+        qos_position=cluster.qos_by_size.index(qos),
     )

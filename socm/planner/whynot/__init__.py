@@ -113,7 +113,7 @@ def why_not(plan: Plan, planner: Planner) -> WhyNot:
     if plan.feasible:
         raise ValueError("the plan is in time")
     search = _Search(plan, Trials(plan, planner))
-    remedies = [*search.later(), *search.larger(), *search.other_tiers(), *search.dropping()]
+    remedies = [*search.later(), *search.larger(), *search.other_qos(), *search.dropping()]
     return WhyNot(
         binding=(*proven(plan), *search.binding),
         remedies=tuple(remedies),
@@ -186,7 +186,7 @@ class _Search:
             checked=found.checked,
         )
 
-    def other_tiers(self) -> Iterator[Remedy]:
+    def other_qos(self) -> Iterator[Remedy]:
         """Let those choose freely that name a QOS, and others use those that must be named."""
         named = {w.name: self._named(w.name) for w in self.late.workflows if not w.fixed}
         chosen = [name for name, qos in named.items() if qos is not None]
@@ -199,7 +199,7 @@ class _Search:
                 "any QOS instead of those that are named",
             )
         hopeless: dict[int, list[str]] = {}
-        for qos in self.late.cluster.tiers:
+        for qos in self.late.cluster.qos_by_size:
             if not qos.debug:
                 continue
             case = self.late.campaign, with_qos(self.late.cluster, replace(qos, debug=False))
@@ -209,9 +209,9 @@ class _Search:
                 continue
             others = [name for name, its_own in named.items() if its_own is None]
             yield from self._naming(case, others, qos.name, f"QOS {qos.name} for all")
-        for bound, tiers in hopeless.items():
+        for bound, qos_names in hopeless.items():
             self.futile.append(
-                f"QOS {names_in_words(tiers)}: no plan ends before {format_duration(bound)}"
+                f"QOS {names_in_words(qos_names)}: no plan ends before {format_duration(bound)}"
             )
 
     def _named(self, name: str) -> str | None:
@@ -221,7 +221,7 @@ class _Search:
         self,
         free: Case,
         names: Sequence[str],
-        tier: str | None,
+        qos: str | None,
         what: str,
     ) -> Iterator[Remedy]:
         """Yield the fewest workflows that do if they name the QOS that a free choice gives them.
@@ -232,7 +232,7 @@ class _Search:
             The variant in which they choose freely.
         names
             Who may be told to name another QOS.
-        tier
+        qos
             Which one; `None` is any but the one that they name now.
         what
             The free choice in words.
@@ -249,23 +249,23 @@ class _Search:
         moving = [
             name
             for name in names
-            if by_name[name].qos == tier or (not tier and by_name[name].qos != self._named(name))
+            if by_name[name].qos == qos or (not qos and by_name[name].qos != self._named(name))
         ]
         moving.sort(key=lambda name: by_name[name].finish - self.late.by_name[name].finish)
 
         def case(k: int) -> Case:
-            tiers = {name: by_name[name].qos for name in moving[:k]}
-            return naming(self.late.campaign, tiers), self.late.cluster
+            named_qos = {name: by_name[name].qos for name in moving[:k]}
+            return naming(self.late.campaign, named_qos), self.late.cluster
 
         found = self.trials.smallest(len(moving), case)
         if found is None:
             return
-        tiers = {name: by_name[name].qos for name in moving[: found.amount]}
-        by_tier = {tier: [n for n in tiers if tiers[n] == tier] for tier in tiers.values()}
+        named_qos = {name: by_name[name].qos for name in moving[: found.amount]}
+        by_qos = {qos: [n for n in named_qos if named_qos[n] == qos] for qos in named_qos.values()}
         yield Remedy(
             kind="qos",
-            text=" and ".join(f"QOS {q} for {names_in_words(n)}" for q, n in by_tier.items()),
-            change={"qos": tiers},
+            text=" and ".join(f"QOS {q} for {names_in_words(n)}" for q, n in by_qos.items()),
+            change={"qos": named_qos},
             makespan=found.makespan,
             checked=found.checked,
         )
@@ -308,10 +308,10 @@ class _Search:
         )
 
 
-def naming(campaign: Campaign, tiers: Mapping[str, str | None]) -> Campaign:
+def naming(campaign: Campaign, named_qos: Mapping[str, str | None]) -> Campaign:
     """Return a campaign in which some workflows name a QOS, or none."""
     workflows = dict(campaign.workflows)
-    for name, qos in tiers.items():
+    for name, qos in named_qos.items():
         workflow = workflows[name]
         workflows[name] = replace(workflow, request=replace(workflow.request, qos=qos))
     return replace(campaign, workflows=workflows)

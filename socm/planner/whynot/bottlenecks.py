@@ -104,7 +104,7 @@ def _areas(plan: Plan, modes: Modes) -> Iterator[Binding]:
         )
         have, owner = _total(plan, what, of_node)
         yield _area(plan, what, work, have, f"{owner} {write(have)}", write)
-    for qos in cluster.tiers:
+    for qos in cluster.qos_by_size:
         mine = {n: ways for n, ways in modes.items() if all(o.qos == qos for o in ways)}
         who = f"QOS {qos.name}, which alone admits {names_in_words([*mine])}"
         if mine and qos.running_jobs is not None:

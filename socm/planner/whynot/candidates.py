@@ -149,7 +149,7 @@ def limit_levers(plan: Plan) -> Iterator[Lever]:
     """Yield the limits of QOS that may hold back a workflow of a plan."""
     free = [w for w in plan.workflows if not w.fixed]
     largest = max((w.cores for w in free), default=0)
-    for qos in plan.cluster.tiers:
+    for qos in plan.cluster.qos_by_size:
         mine = [w for w in plan.workflows if (w.qos or "") == qos.name]
         if not mine or not free:
             continue

@@ -70,15 +70,15 @@ def _changes(request: ResourceRequest, cluster: Cluster, budget: Budget) -> Iter
     if request.partition is not None and fits(replace(request, partition=None)):
         yield "another partition"
     others = [q.name for q in cluster.qos if q.name != request.qos]
-    if tiers := [name for name in others if fits(replace(request, qos=name))]:
-        yield f"QOS {' or '.join(tiers)}"
+    if allowed := [name for name in others if fits(replace(request, qos=name))]:
+        yield f"QOS {' or '.join(allowed)}"
 
 
 def _shorter(
     request: ResourceRequest, cluster: Cluster, fits: Callable[[ResourceRequest], bool]
 ) -> Iterator[str]:
     """Yield the longest time that fits: of the walltime, or of the runtime that it follows from."""
-    limits = {p.walltime for p in cluster.partitions} | {q.walltime for q in cluster.tiers}
+    limits = {p.walltime for p in cluster.partitions} | {q.walltime for q in cluster.qos_by_size}
     longest = sorted((limit for limit in limits if limit is not None), reverse=True)
     if request.walltime is not None:
         for time in longest:
