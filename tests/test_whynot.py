@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import random
@@ -16,6 +17,7 @@ import networkx as nx
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from rich.console import Console
 from strategies import SHORT, budgets, clusters, pairs, reservations, share
 from test_cli import socm
 
@@ -24,9 +26,10 @@ from socm.model.cluster import Cluster, Mode, Partition, Qos
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
 from socm.planner.bounds import lower_bound
-from socm.planner.whynot import Remedy, WhyNot, why_not
+from socm.planner.whynot import WhyNot, why_not
 from socm.planner.whynot.fitting import fitting
 from socm.planner.whynot.trials import MOST_PLANS
+from socm.report.whynot import next_command, why_not_document, why_not_table
 from socm.units import parse_duration
 
 ROOT = Path(__file__).parent.parent
@@ -66,6 +69,10 @@ def explained(plan: Plan) -> WhyNot:
     return why_not(plan, planner_of(plan))
 
 
+def document(plan: Plan) -> dict[str, Any]:
+    return why_not_document(explained(plan))
+
+
 def applied(change: Mapping[str, Any], campaign: Campaign, cluster: Cluster) -> Any:
     """Make a change by hand."""
     [(what, value)] = change.items()
@@ -99,29 +106,33 @@ def applied(change: Mapping[str, Any], campaign: Campaign, cluster: Cluster) -> 
 
 @given(late_plans())
 def test_each_remedy_makes_the_deadline(plan: Plan) -> None:
-    for remedy in explained(plan).remedies:
-        changed = planner_of(plan)(*applied(remedy.change, plan.campaign, plan.cluster))
+    for remedy in document(plan)["remedies"]:
+        changed = planner_of(plan)(*applied(remedy["change"], plan.campaign, plan.cluster))
         assert changed.feasible, remedy
-        assert changed.makespan == remedy.makespan
+        assert changed.makespan == remedy["makespan_s"]
 
 
 @given(late_plans())
 def test_a_remedy_is_the_smallest_as_far_as_it_says(plan: Plan) -> None:
-    for remedy in explained(plan).remedies:
-        less = one_step_less(remedy, plan)
-        if remedy.checked == "a step less was planned, and is late":
+    for remedy in document(plan)["remedies"]:
+        less = one_step_less(remedy["change"], plan)
+        if remedy["checked"] == "one step less was planned and is late":
             assert less is not None
             assert not planner_of(plan)(*less).feasible
-        elif remedy.checked == "no plan can do with less" and remedy.kind != "deadline":
+        elif remedy["checked"] == "no plan with less meets the deadline":
             assert less is not None
             assert bound_of(plan, *less) > (plan.campaign.deadline or 0)
-        elif remedy.checked == "the smallest step":
+        elif remedy["checked"] == "the smallest step":
             assert less is None
+        else:
+            assert (
+                remedy["kind"] in ("deadline", "drop") or remedy["checked"] == "less was not tried"
+            )
 
 
-def one_step_less(remedy: Remedy, plan: Plan) -> tuple[Campaign, Cluster] | None:
-    """The same change by one step less; `None` if that is no change."""
-    [(what, value)] = remedy.change.items()
+def one_step_less(change: Mapping[str, Any], plan: Plan) -> tuple[Campaign, Cluster] | None:
+    """The same change by one step less; `None` if that is not a change."""
+    [(what, value)] = change.items()
     node = max(p.cores for p in plan.cluster.partitions)
     if what == "budget":
         now = plan.campaign.budget
@@ -163,17 +174,16 @@ def bound_of(plan: Plan, campaign: Campaign, cluster: Cluster) -> int:
 @given(late_plans())
 def test_what_is_said_to_bind_does(plan: Plan) -> None:
     deadline = plan.campaign.deadline or 0
-    binding = explained(plan).binding
+    binding = document(plan)["binding"]
     for b in binding:
-        if b.without is not None:
-            assert b.without < plan.makespan
-            assert b.at_least is None
+        if b["without_s"] is not None:
+            assert b["without_s"] < plan.makespan
+            assert b["at_least_s"] is None
         else:
-            assert b.at_least is not None
-            assert deadline < b.at_least <= plan.makespan
-            if b.kind in ("critical-path", "cores", "memory", "gpus"):
-                assert b.at_least == by_hand(b.kind, plan)
-    proved = [b for b in binding if b.at_least is not None]
+            assert deadline < b["at_least_s"] <= plan.makespan
+            if b["kind"] in ("critical-path", "cores", "memory", "gpus"):
+                assert b["at_least_s"] == by_hand(b["kind"], plan)
+    proved = [b for b in binding if b["at_least_s"] is not None]
     assert bool(proved) == (plan.lower_bound > deadline)
 
 
@@ -218,9 +228,9 @@ def amount(kind: str, request: ResourceRequest, option: Mode) -> int:
 @share(0.5)
 @given(late_plans())
 def test_whatever_is_dropped_takes_what_depends_on_it_along(plan: Plan) -> None:
-    for remedy in explained(plan).remedies:
-        if remedy.kind == "drop":
-            gone = set(remedy.change["drop"])
+    for remedy in document(plan)["remedies"]:
+        if remedy["kind"] == "drop":
+            gone = set(remedy["change"]["drop"])
             left = plan.campaign.workflows.keys() - gone
             assert left
             assert not any(set(plan.campaign.workflows[name].depends) & gone for name in left)
@@ -230,8 +240,8 @@ def test_whatever_is_dropped_takes_what_depends_on_it_along(plan: Plan) -> None:
 @share(0.5)
 @given(late_plans())
 def test_there_is_always_a_deadline_that_does(plan: Plan) -> None:
-    [remedy] = [r for r in explained(plan).remedies if r.kind == "deadline"]
-    assert remedy.change == {"deadline_s": plan.makespan}
+    [remedy] = [r for r in document(plan)["remedies"] if r["kind"] == "deadline"]
+    assert remedy["change"] == {"deadline_s": plan.makespan}
 
 
 @share(0.3)
@@ -241,8 +251,8 @@ def test_reservations_are_kept_in_all_that_is_tried(plan: Plan, data: st.DataObj
     with_windows = plan_campaign(plan.campaign, plan.cluster, reservations=windows)
     assume(not with_windows.feasible)
     planner = planner_of(with_windows)
-    for remedy in explained(with_windows).remedies:
-        changed = planner(*applied(remedy.change, plan.campaign, plan.cluster))
+    for remedy in document(with_windows)["remedies"]:
+        changed = planner(*applied(remedy["change"], plan.campaign, plan.cluster))
         assert changed.feasible
         assert changed.reservations == windows
 
@@ -274,20 +284,24 @@ def campaign_of(*workflows: Workflow, hours: float | None = None, **budget: int)
     return Campaign.of("case", workflows, deadline=deadline, budget=Budget(**budget))
 
 
-def why(campaign: Campaign, cluster: Cluster) -> WhyNot:
-    return explained(plan_campaign(campaign, cluster))
+def why(campaign: Campaign, cluster: Cluster) -> dict[str, Any]:
+    return document(plan_campaign(campaign, cluster))
 
 
-def changes(why: WhyNot, kind: str) -> list[Mapping[str, Any]]:
-    return [r.change for r in why.remedies if r.kind == kind]
+def changes(told: dict[str, Any], kind: str) -> list[Mapping[str, Any]]:
+    return [r["change"] for r in told["remedies"] if r["kind"] == kind]
+
+
+def kinds(told: dict[str, Any], what: str) -> list[str]:
+    return [each["kind"] for each in told[what]]
 
 
 def test_a_chain_is_not_helped_by_nodes() -> None:
     chain = [job("a"), job("b", "a"), job("c", "b")]
     told = why(campaign_of(*chain, hours=2, nodes=1), NODES_2)
-    assert [b.kind for b in told.binding] == ["critical-path", "cores"]
-    assert told.binding[0].text == "a → b → c take 3 h, one after the other"
-    assert told.futile == ("all 2 nodes of two: no plan ends before 3 h",)
+    assert kinds(told, "binding") == ["critical-path", "cores"]
+    assert told["binding"][0]["text"] == "a → b → c take 3 h, one after the other"
+    assert told["futile"] == ["all 2 nodes of two: no plan ends before 3 h"]
     assert changes(told, "deadline") == [{"deadline_s": 3 * HOUR}]
     assert changes(told, "drop") == [{"drop": ["c"]}]
 
@@ -296,7 +310,7 @@ def test_a_budget_of_nodes_is_raised_by_as_few_as_will_do() -> None:
     cluster = Cluster(name="ten", partitions=(replace(NODE, nodes=10),))
     told = why(campaign_of(*(job(f"w{k}") for k in range(12)), hours=4, nodes=2), cluster)
     assert changes(told, "nodes") == [{"budget": {"nodes": 3}}]
-    assert "the budget of 2 nodes has 16" in told.binding[0].text
+    assert "the budget of 2 nodes has 16" in told["binding"][0]["text"]
 
 
 def test_a_budget_of_cores_is_raised_by_those_of_whole_nodes() -> None:
@@ -304,7 +318,7 @@ def test_a_budget_of_cores_is_raised_by_those_of_whole_nodes() -> None:
     small = (job(f"w{k}", threads=4) for k in range(12))
     told = why(campaign_of(*small, hours=2, cores=10), cluster)
     assert changes(told, "cores") == [{"budget": {"cores": 26}}]
-    assert [b.kind for b in told.binding] == ["cores", "budget"]
+    assert kinds(told, "binding") == ["cores", "budget"]
 
 
 def test_two_budgets_are_raised_together_where_neither_alone_does() -> None:
@@ -321,18 +335,18 @@ def test_without_a_budget_a_larger_cluster_is_thought_of() -> None:
 def test_memory_may_be_what_binds() -> None:
     large = (job(f"w{k}", threads=1, memory=800) for k in range(6))
     told = why(campaign_of(*large, hours=2), NODES_2)
-    assert [b.kind for b in told.binding] == ["memory", "nodes"]
-    assert told.binding[0].text.startswith("2.34 GB of memory would have to be in use at all times")
+    assert kinds(told, "binding") == ["memory", "nodes"]
+    assert told["binding"][0]["text"].startswith("an average of 2.34 GB of memory is needed")
 
 
 def test_a_qos_that_lets_one_job_run_is_what_binds() -> None:
     short = Qos(name="short", walltime=2 * HOUR, running_jobs=1)
     cluster = Cluster(name="two", partitions=(replace(NODE, nodes=4),), qos=(short,))
     told = why(campaign_of(*(job(f"w{k}") for k in range(4)), hours=2), cluster)
-    assert [b.kind for b in told.binding] == ["qos", "qos"]
-    assert told.binding[0].text == (
-        "2.0 jobs would have to be in use at all times until the deadline; QOS short, which alone "
-        "admits w0, w1, w2 and w3, lets 1 run"
+    assert kinds(told, "binding") == ["qos", "qos"]
+    assert told["binding"][0]["text"] == (
+        "an average of 2.0 running jobs is needed until the deadline; QOS short, the only one that "
+        "admits w0, w1, w2 and w3, allows 1"
     )
     assert changes(told, "qos") == [{"limit": {"qos": "short", "running_jobs": 2}}]
 
@@ -358,9 +372,9 @@ BY_WALLTIME = Cluster(
 def test_who_names_a_small_qos_is_told_a_larger_one() -> None:
     named = (job(f"w{k}", qos="short") for k in range(4))
     told = why(campaign_of(*named, hours=3), BY_WALLTIME)
-    [remedy] = [r for r in told.remedies if "qos" in r.change]
-    assert remedy.change == {"qos": {"w3": "long"}}
-    assert remedy.text == "QOS long for w3"  # it ends last, and gains most
+    [remedy] = [r for r in told["remedies"] if "qos" in r["change"]]
+    assert remedy["change"] == {"qos": {"w3": "long"}}
+    assert remedy["text"] == "QOS long for w3"  # it ends last, and gains most
 
 
 def test_a_qos_for_tests_is_thought_of_where_it_would_do() -> None:
@@ -392,17 +406,17 @@ def test_what_is_dropped_in_vain_is_kept() -> None:
 
 def test_the_only_workflow_is_not_dropped() -> None:
     told = why(campaign_of(job("a", hours=2), hours=1), NODES_2)
-    assert [r.kind for r in told.remedies] == ["deadline"]
-    assert told.binding[0].text == "a alone takes 2 h"
+    assert kinds(told, "remedies") == ["deadline"]
+    assert told["binding"][0]["text"] == "a alone takes 2 h"
 
 
 def test_what_has_begun_is_told_and_stays() -> None:
     work = [job("long", hours=5), job("next", hours=1)]
     before = plan_campaign(campaign_of(*work, hours=2), NODES_2)
     plan = plan_campaign(before.campaign, NODES_2, start=HOUR, fixed=[before.by_name["long"]])
-    told = explained(plan)
-    assert [b.kind for b in told.binding] == ["begun"]
-    assert [r.kind for r in told.remedies] == ["deadline"]
+    told = document(plan)
+    assert kinds(told, "binding") == ["begun"]
+    assert kinds(told, "remedies") == ["deadline"]
 
 
 def test_plans_are_few_whatever_the_campaign() -> None:
@@ -428,11 +442,102 @@ def test_a_huge_campaign_is_told_what_needs_few_plans(
     most: int, plans: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socm.planner.whynot.trials.MOST_WORKFLOWS", most)
-    told = why(campaign_of(*(job(f"w{k}") for k in range(12)), hours=4, nodes=1), NODES_2)
-    assert told.plans == plans
-    assert not told.complete
-    assert told.binding[0].kind == "cores"
+    work = (job(f"w{k}") for k in range(12))
+    found = explained(plan_campaign(campaign_of(*work, hours=4, nodes=1), NODES_2))
+    console = Console(width=200, file=io.StringIO())
+    console.print(why_not_table(found))
+    assert f"({plans} plans tried; search limit reached)" in console.file.getvalue()
+    told = why_not_document(found)
+    assert told["plans"] == plans
+    assert not told["complete"]
+    assert told["binding"][0]["kind"] == "cores"
     assert changes(told, "deadline") == [{"deadline_s": 12 * HOUR}]
+
+
+def test_limits_and_changes_are_written_as_they_are() -> None:
+    """One sentence for each kind of bottleneck and change that the other cases do not show."""
+    four = [job(f"w{k}") for k in range(4)]
+    ten = Cluster(name="ten", partitions=(replace(NODE, nodes=10),))
+    gpu = Partition(name="gpu", nodes=1, cores=8, memory=800, gpus=1)
+    cases: list[tuple[Campaign, Cluster, str, str]] = [
+        (
+            campaign_of(*four, hours=2, nodes=1, cores=8),
+            ten,
+            "the budget of 1 node and 8 cores: done after 1 h with all 10 nodes of ten",
+            "nodes 2 and requested_resources 16 instead of 1 and 8",
+        ),
+        (
+            campaign_of(*four, hours=1),
+            NODES_2,
+            "the 2 nodes of cpu: done after 1 h with 6 nodes in cpu",
+            "4 nodes in cpu instead of 2",
+        ),
+        (
+            campaign_of(*four, hours=2),
+            replace(ten, qos=(Qos(name="short", cores=8),)),
+            "the limit of 8 cores of QOS short: done after 1 h with any number of cores in QOS "
+            "short",
+            "cores 16 in QOS short instead of 8",
+        ),
+        (
+            campaign_of(*four, hours=2),
+            replace(ten, qos=(Qos(name="short", running_jobs=1),)),
+            "the limit of 1 running job of QOS short: done after 1 h with any number of running "
+            "jobs in QOS short",
+            "running-jobs 2 in QOS short instead of 1",
+        ),
+        (
+            campaign_of(*(job(f"w{k}", gpus=1) for k in range(2)), hours=1),
+            Cluster(name="one", partitions=(gpu,)),
+            "an average of 2 GPUs is needed until the deadline; the cluster has 1",
+            "2 nodes in gpu instead of 1",
+        ),
+        (
+            campaign_of(*four, hours=1),
+            replace(ten, qos=(Qos(name="short", cores=8),)),
+            "an average of 32 cores is needed until the deadline; QOS short, the only one that "
+            "admits w0, w1, w2 and w3, allows 8",
+            "cores 32 in QOS short instead of 8",
+        ),
+        (
+            campaign_of(job("a"), *(job(f"w{k}", "a") for k in range(4)), hours=2.75),
+            NODES_2,
+            "dependencies and resources together: no plan ends before 3 h",
+            "deadline 3h instead of 2h45m",
+        ),
+    ]
+    for campaign, cluster, bottleneck, remedy in cases:
+        told = why(campaign, cluster)
+        assert bottleneck in [b["text"] for b in told["binding"]], told
+        assert remedy in [r["text"] for r in told["remedies"]], told
+
+
+def test_what_does_not_help_is_written_with_the_reason() -> None:
+    on_request = (Qos(name="dev", debug=True), Qos(name="test", debug=True))
+    cluster = replace(NODES_2, qos=(Qos(name="short", running_jobs=1), *on_request))
+    told = why(campaign_of(job("long", hours=3), job("next", "long"), hours=2), cluster)
+    assert told["futile"] == [
+        "4 nodes in cpu: no plan ends before 4 h",
+        "any number of running jobs in QOS short: no plan ends before 4 h",
+        "QOS dev and test: no plan ends before 4 h",
+    ]
+    named = why(campaign_of(*(job(f"w{k}", qos="short") for k in range(6)), hours=2), cluster)
+    assert (
+        "any QOS instead of those that are named: done after 6 h, which is late"
+        in (named["futile"])
+    )
+
+
+def test_the_command_to_try_next_sets_what_one_variable_can() -> None:
+    ten = Cluster(name="ten", partitions=(replace(NODE, nodes=10),))
+    work = [job(f"w{k}") for k in range(4)]
+    for budget, command in (
+        ({"cores": 8}, "SOCM_REQUESTED_RESOURCES=16 socm plan 'a b'"),
+        ({"nodes": 1}, "SOCM_DEADLINE=4h socm plan 'a b'"),
+        ({"nodes": 1, "cores": 8}, "SOCM_DEADLINE=4h socm plan 'a b'"),
+    ):
+        told = explained(plan_campaign(campaign_of(*work, hours=2, **budget), ten))
+        assert next_command(told, ["socm", "plan", "a b"]) == command
 
 
 # What fits nowhere
@@ -542,8 +647,11 @@ def test_a_late_campaign_is_told_why_and_what_next(
     done = socm(verb, PISO)
     assert done.returncode == 3
     text = " ".join(done.stdout.split())
-    assert "what binds get_xtra_mask → get_windows → … → get_xarrays_covmat (8 workflows)" in text
-    assert "would do deadline 2h30m instead of 2h: done after 2 h 30 min" in text
+    assert "bottleneck get_xtra_mask → get_windows → … → get_xarrays_covmat (8 workflows)" in text
+    assert (
+        "would fix it deadline 2h30m instead of 2h: done after 2 h 30 min; no plan ends sooner"
+        in text
+    )
     assert f"next: SOCM_DEADLINE=2h30m socm {verb} {PISO}" in text
     monkeypatch.setenv("SOCM_DEADLINE", "2h30m")
     assert socm(verb, PISO).returncode == 0
@@ -562,7 +670,7 @@ def test_the_documents_say_why_not(verb: str, monkeypatch: pytest.MonkeyPatch) -
         "text": "deadline 2h30m instead of 2h",
         "change": {"deadline_s": 9000},
         "makespan_s": 9000,
-        "checked": "no plan can do with less",
+        "checked": "no plan ends sooner",
     }
 
 
@@ -572,7 +680,7 @@ def test_a_plan_in_allocations_is_not_explained_as_one_of_jobs(
     monkeypatch.setenv("SOCM_DEADLINE", "2h")
     done = socm("plan", PISO, "--shape", "allocation")
     assert done.returncode == 3
-    assert "what binds" not in done.stdout
+    assert "bottleneck" not in done.stdout
 
 
 def test_a_plan_that_was_written_is_told_why_too(
@@ -582,5 +690,5 @@ def test_a_plan_that_was_written_is_told_why_too(
     socm("plan", PISO, "--output", tmp_path / "plan.json")
     monkeypatch.delenv("SOCM_DEADLINE")
     done = socm("simulate", tmp_path / "plan.json", "-n", "0")
-    assert "what binds" in done.stdout
+    assert "bottleneck" in done.stdout
     assert "next:" not in done.stdout  # the deadline is in the plan

@@ -1,4 +1,4 @@
-"""After a "late": what binds, what would do, and the next command."""
+"""After a late plan: bottlenecks, remedies, and the next command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def explain(plan: Plan) -> WhyNot | None:
-    """Say why a plan is late and what would do; `None` if it is in time."""
+    """Find why a plan is late and what would fix it; `None` if it is in time."""
     from socm.planner import plan_campaign
     from socm.planner.effort import LITTLE, NONE
     from socm.planner.whynot import why_not
@@ -34,11 +34,11 @@ def explain(plan: Plan) -> WhyNot | None:
     )
 
     def planner(campaign: Campaign, cluster: Cluster) -> Plan:
-        """Plan in one pass, and look for a better plan only if that is late."""
+        """Plan in one pass, and search for a better plan only if that is late."""
         first = again(campaign, cluster, effort=NONE)
         return first if first.feasible else again(campaign, cluster, effort=LITTLE)
 
-    with waiting("late; planning what would do"):
+    with waiting("late; searching for remedies"):
         return why_not(plan, planner)
 
 
@@ -58,6 +58,6 @@ def tell(out: Console, why: WhyNot | None, file: Path) -> None:
     out.print()
     out.print(why_not_table(why))
     command = next_command(why, ["socm", *sys.argv[1:]])
-    # What a plan file says is settled; a campaign may be planned anew.
+    # A plan file has its deadline and budget in it; only a campaign can be planned with others.
     if command is not None and file.suffix != ".json":
         out.print(f"next: {command}", style="dim", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What would make a workflow fit that fits nowhere: the smallest change of each number."""
+"""The smallest change of each number with which a workflow fits that fits nowhere."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import replace
 
 from socm.model.campaign import Budget, Campaign, ResourceRequest
 from socm.model.cluster import Cluster
-from socm.planner.whynot.words import names_in_words
 from socm.units import duration_text, format_count
+from socm.words import listed
 
 MOST_REQUESTS = 20
-"""So many different requests are looked at; more nobody reads."""
+"""The largest number of different requests that are examined; nobody reads more."""
 
 
 def fitting(campaign: Campaign, cluster: Cluster, names: Iterable[str]) -> list[str]:
-    """Say for workflows that fit nowhere what change alone would make each fit, if any would.
+    """Say for workflows that fit nowhere which single changes would make each of them fit.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def fitting(campaign: Campaign, cluster: Cluster, names: Iterable[str]) -> list[
     for request in [*sharing][:MOST_REQUESTS]:
         if changes := ", or ".join(_changes(request, cluster, campaign.budget)):
             found.setdefault(changes, []).extend(sharing[request])
-    return [f"{names_in_words(who)} with {changes}" for changes, who in found.items()]
+    return [f"{listed(who)} with {changes}" for changes, who in found.items()]
 
 
 def _changes(request: ResourceRequest, cluster: Cluster, budget: Budget) -> Iterator[str]:
@@ -77,7 +77,7 @@ def _changes(request: ResourceRequest, cluster: Cluster, budget: Budget) -> Iter
 def _shorter(
     request: ResourceRequest, cluster: Cluster, fits: Callable[[ResourceRequest], bool]
 ) -> Iterator[str]:
-    """Yield the longest time that fits: of the walltime, or of the runtime that it follows from."""
+    """Yield the longest walltime that fits, or the longest runtime where it follows from that."""
     limits = {p.walltime for p in cluster.partitions} | {q.walltime for q in cluster.qos_by_size}
     longest = sorted((limit for limit in limits if limit is not None), reverse=True)
     if request.walltime is not None:
@@ -94,7 +94,7 @@ def _shorter(
 
 
 def _largest(least: int, now: int, fits: Callable[[int], bool]) -> int | None:
-    """Return the largest number below `now` that fits, where less is never harder to fit."""
+    """Return the largest number below `now` that fits; the smaller, the easier it must fit."""
     if now <= least or not fits(least):
         return None
     low, high = least, now
@@ -105,7 +105,7 @@ def _largest(least: int, now: int, fits: Callable[[int], bool]) -> int | None:
 
 
 def _least(now: int, most: int, fits: Callable[[int], bool]) -> int | None:
-    """Return the least number over `now` that fits, where more is never harder to fit."""
+    """Return the least number over `now` that fits; the larger, the easier it must fit."""
     if most <= now or not fits(most):
         return None
     low, high = now, most
