@@ -121,7 +121,7 @@ def seconds_until(moment: str, now: datetime) -> int:
     Raises
     ------
     ValueError
-        If it is no such date, or is over.
+        If it is not such a date, or in the past.
 
     Examples
     --------
@@ -139,7 +139,7 @@ def seconds_until(moment: str, now: datetime) -> int:
         if zone:
             then = then.replace(tzinfo=ZoneInfo(zone))
     except (ValueError, KeyError, OSError) as error:
-        raise ValueError(f"{moment!r} is no date; write '2026-11-27T17:00-05:00'") from error
+        raise ValueError(f"{moment!r} is not a date; write '2026-11-27T17:00-05:00'") from error
     if then.tzinfo is None:
         raise ValueError(
             f"{moment!r} does not say its zone; write '{text}Z', '{text}-05:00' or "

@@ -535,8 +535,14 @@ def test_what_is_the_same_for_several_tests_is_told_once(tmp_path: Path) -> None
         "[campaign.ml-null-tests.mission-tests]\n[campaign.ml-null-tests.pwv-tests]\n"
     )
     warnings = load_campaign(path, assume_splits=True).warnings
-    for what in ("every group and split is taken as present", "files at NERSC", "preprocess_conf"):
-        assert [w.partition(":")[0] for w in warnings if what in w] == ["mission-tests, pwv-tests"]
+    for what in (
+        "every group and split is assumed to be present",
+        "files at NERSC",
+        "preprocess_conf",
+    ):
+        assert [w.partition(":")[0] for w in warnings if what in w] == [
+            "mission-tests and pwv-tests"
+        ]
 
 
 def test_a_query_file_is_there_when_its_map_is_made_and_not_before(tmp_path: Path) -> None:
@@ -567,9 +573,9 @@ def test_a_query_file_is_there_when_its_map_is_made_and_not_before(tmp_path: Pat
 @pytest.mark.parametrize(
     ("test", "keys", "told"),
     [
-        ("mission", "bands = 'f030'", "of these wafers and bands there is nothing to map"),
+        ("mission", "bands = 'f030'", "nothing to map in these wafers and bands"),
         ("mission", "max_dets = 10", "skips what has fewer than 50 detectors"),
-        ("elevation", "elevation_threshold = 10", "low: there are no observations in this group"),
+        ("elevation", "elevation_threshold = 10", "low: this group has no observations"),
         ("mission", "nsplits = 8\nchunk_nobs = 100", "300 observations make 3 of the 8 splits"),
         (
             "mission",
@@ -589,13 +595,13 @@ def test_what_is_lopsided_is_told(tmp_path: Path, test: str, keys: str, told: st
         ("chunk_nobs = 3\nchunk_duration = '1d'", "exclude each other"),
         ("chunk_nbos = 3", "did you mean 'chunk_nobs'?"),
         ("site = 'so_sat'", "which of so_sat1, so_sat2, so_sat3?"),
-        ("bands = 'f90'", "'f90' is no band, such as f090"),
+        ("bands = 'f90'", "'f90' is not a band such as f090"),
         ("tags = ['planet=2']", "'planet=2' is not a tag"),
         ("comps = 'TQ'", "should be 'T', 'QU' or 'TQU'"),
         ("interpol = 'linear'", "should be 'nearest' or 'bilinear'"),
         ("tiled = 2", "should be 0 or 1"),
-        ("maxiter = [200, 0]", "'0' is no number of iterations"),
-        ("tods = '[0]; import os'", "is no slice, such as [:10]"),
+        ("maxiter = [200, 0]", "'0' is not a number of iterations"),
+        ("tods = '[0]; import os'", "is not a slice such as [:10]"),
         ("prefix = 'deep'", "prefix needs preprocess_config"),
     ],
 )
@@ -645,7 +651,7 @@ def test_lists_have_comments_and_blank_lines(tmp_path: Path) -> None:
     assert f"ids.txt:1: '{ids[0]}:ws0' is neither obs_id nor obs_id:wafer:band" in told
     listed.write_text("# nothing\n\n")
     told = problems(tmp_path, "mission", query=f"file://{listed}")
-    assert "no workflows in this campaign mission-tests: its query selects no obs" in told
+    assert "no workflows in this campaign mission-tests: the query selects no obs" in told
     listed.write_text("obs_0_none\n")
     assert "obs_0_none" in problems(tmp_path, "mission", query=f"file://{listed}")
 

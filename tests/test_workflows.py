@@ -186,9 +186,9 @@ def test_values_of_traits_are_words_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"bands": "f090"}, "'f090' is no band, such as SAT_f090"),
+        ({"bands": "f090"}, "'f090' is not a band such as SAT_f090"),
         ({"telescope": "SAT1", "wafer_slots": "w25"}, "exclude each other"),
-        ({"traits": {"iter_max": 3}}, "'iter_max' is no operator.trait"),
+        ({"traits": {"iter_max": 3}}, "'iter_max' is neither operator.trait"),
         ({"sim_nois": True}, "Extra inputs"),
     ],
 )

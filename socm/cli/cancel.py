@@ -36,7 +36,7 @@ def cancel(
     workflows: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[WORKFLOW]...",
+            metavar="WORKFLOW",
             help="Cancel these workflows (default: all of the run).",
             show_default=False,
         ),

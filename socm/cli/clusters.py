@@ -49,7 +49,8 @@ def list_clusters(json: JsonOption = False) -> int:
 @app.command("show")
 def show_cluster(
     name: Annotated[
-        str, typer.Argument(metavar="NAME|FILE", help="Of the cluster.", show_default=False)
+        str,
+        typer.Argument(metavar="NAME|FILE", help="Name or file of a cluster.", show_default=False),
     ],
     json: JsonOption = False,
 ) -> int:
@@ -78,16 +79,14 @@ def match_clusters(
     file: CampaignFile,
     cluster: Annotated[
         list[str] | None,
-        typer.Option(
-            "--cluster", metavar="NAME|FILE", help="Try this one; may be given several times."
-        ),
+        typer.Option("--cluster", metavar="NAME|FILE", help="Try this cluster; may be repeated."),
     ] = None,
     json: JsonOption = False,
 ) -> int:
     """Say which clusters can hold a campaign, by which QOS, and why the others cannot.
 
-    All that socm knows are tried, and the campaign's own. Exit code 0 if at least one can hold it,
-    whether in time or not; 3 if none.
+    Tries all built-in clusters and the campaign's own. Exit code 0 if at least one can hold the
+    campaign, in time or not; 3 if none can.
     """
     from socm.cli.match import match_document, match_table, reasons_in_words
 
@@ -112,23 +111,23 @@ def match_clusters(
 @app.command("import")
 def import_cluster(
     name: Annotated[
-        str | None, typer.Option(help="Of the cluster; SLURM's own if not given.")
+        str | None, typer.Option(help="Name of the cluster (default: its name in SLURM).")
     ] = None,
     partition: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Keep this one; may be given several times."),
+        typer.Option(metavar="NAME", help="Keep only this partition; may be repeated."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the cluster file here."),
+        typer.Option("--output", "-o", metavar="FILE", help="Write the cluster file to this path."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     json: JsonOption = False,
 ) -> int:
     """Make a cluster file from the SLURM that this machine belongs to.
 
-    It asks `scontrol` and `sacctmgr`, and changes nothing. What a cluster file has no words for is
-    told, and kept as comments.
+    Calls `scontrol` and `sacctmgr`, and changes nothing. What a cluster file cannot express is
+    reported, and kept as comments.
     """
     from dataclasses import asdict
     from datetime import datetime

@@ -38,7 +38,7 @@ def import_(
         typer.Option(
             "--from",
             metavar="FORMAT",
-            help="wfformat, mbatch or pspipe; told by the content if not given.",
+            help="wfformat, mbatch or pspipe; detected from the content by default.",
         ),
     ] = None,
     output: Annotated[
@@ -50,7 +50,7 @@ def import_(
         typer.Option("--resource", metavar="NAME|FILE", help="Cluster to name in the campaign."),
     ] = None,
     deadline: Annotated[
-        str | None, typer.Option("--deadline", metavar="DURATION", help="Of the campaign.")
+        str | None, typer.Option("--deadline", metavar="DURATION", help="Deadline of the campaign.")
     ] = None,
     runtime: Annotated[
         str | None,
@@ -63,8 +63,8 @@ def import_(
 ) -> int:
     """Make a campaign of a workflow that another system describes.
 
-    It goes to standard output, or to a file; what was assumed or left out goes to standard error,
-    and on top of the campaign.
+    The campaign is printed, or written to a file. Assumptions, and what was left out, are warnings
+    and comments at the top of the campaign.
     """
     from socm.exchange.importing import import_file
 

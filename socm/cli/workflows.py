@@ -67,7 +67,7 @@ def list_types(json: JsonOption = False) -> int:
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(metavar="TYPE", help="Of workflow.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="TYPE", help="Workflow type.", show_default=False)],
     json: JsonOption = False,
 ) -> int:
     """Show the keys of a workflow type; so does `socm workflows TYPE`."""
@@ -97,7 +97,7 @@ def expand(
 ) -> int:
     """Print the workflows that a campaign becomes, each with its command line; write nothing."""
     from socm.config import load_campaign
-    from socm.words import listed
+    from socm.words import count, listed
 
     loaded = load_campaign(file, cluster=cluster, assume_splits=assume_splits)
     workflows = loaded.campaign.workflows.values()
@@ -116,7 +116,7 @@ def expand(
         out.print()
     for note in loaded.notes:
         out.print(note, soft_wrap=True)
-    out.print(f"{len(workflows)} workflows", style="bold")
+    out.print(count(len(workflows), "workflow"), style="bold")
     return 0
 
 

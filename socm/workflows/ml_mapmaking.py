@@ -82,53 +82,53 @@ class MLMapmakingOptions(Options):
     context: FilePath
     """The sotodlib context: ``context.yaml``."""
     area: FilePath
-    """Map whose geometry is taken: a FITS file."""
+    """FITS file with the geometry of the map."""
     output_dir: FilePath
     """Folder of the maps."""
     preprocess_config: FilePath | None = None
     """Configuration of the preprocessing; make-ml-map needs it."""
     prefix: str | None = None
-    """Begins the names of the maps."""
+    """Prefix of the names of the maps."""
     query: Query = "1"
-    """Condition in SQL on the observations, or ``file://`` and a list of them."""
+    """SQL condition that selects observations, or ``file://`` with the path of a list."""
     comps: Literal["T", "QU", "TQU"] = "TQU"
-    """Stokes components; only TQU agrees with what the detectors see."""
+    """Stokes components; only TQU agrees with the response of the detectors."""
     wafers: CommaList | None = Field(default=None, validation_alias=spellings("wafers", "wafer"))
-    """Wafer slots, such as ws0,ws1; all if not given."""
+    """Wafer slots, such as ws0,ws1 (default: all)."""
     ots: CommaList | None = None
-    """Optics tubes, such as c1,i1; all if not given."""
+    """Optics tubes, such as c1,i1 (default: all)."""
     bands: CommaList | None = None
-    """Bands, such as f090,f150; all if not given."""
+    """Bands, such as f090,f150 (default: all)."""
     nmat: Literal["corr", "uncorr", "corr_dct", "debug"] | None = None
-    """Noise model; make-ml-map takes corr if not given."""
+    """Noise model (make-ml-map's default: corr)."""
     max_dets: Annotated[int | None, Unit("detectors")] = Field(default=None, ge=1)
-    """The most of one wafer in one band; those with fewer than 50 are skipped."""
+    """Maximum number of detectors per wafer and band; fewer than 50 are skipped."""
     site: Site | None = None
-    """Where the telescope is, by so3g's name; lat is so_lat."""
+    """Site of the telescope, by so3g's name; lat means so_lat."""
     downsample: CommaList | None = None
-    """Factor in time, one for each pass."""
+    """Downsampling factor in time, one for each pass."""
     maxiter: CommaList | None = None
-    """The most iterations, one for each pass; make-ml-map takes 500."""
+    """Maximum number of iterations, one for each pass (make-ml-map's default: 500)."""
     interpol: Literal["nearest", "bilinear"] | None = None
-    """Interpolation of the pointing, the same in all passes; nearest if not given."""
+    """Interpolation of the pointing, the same in all passes (default: nearest)."""
     downgrade: int | None = Field(default=None, ge=1)
-    """Factor in map resolution."""
+    """Downsampling factor of the map's resolution."""
     tiled: Literal[0, 1] | None = None
-    """Whether the map is in tiles: 1 (if not given) or 0."""
+    """Whether the map is tiled: 1 (default) or 0."""
     srcsamp: FilePath | None = None
-    """Mask of where samples are solved for one by one."""
+    """Mask of the pixels in which each sample is solved for separately."""
     unit: Temperature | None = None
-    """Unit of the maps; uK if not given."""
+    """Unit of the maps (default: uK)."""
     iunit: Temperature | None = None
-    """Unit of the data; K if not given."""
+    """Unit of the data (default: K)."""
     maxcut: float | None = Field(default=None, ge=0, le=1)
-    """The largest fraction of a detector's samples that may be cut; 0.3 if not given."""
+    """Largest fraction of a detector's samples that may be cut (default: 0.3)."""
     cut_type: Literal["full", "poly"] | None = None
-    """How cuts are solved for; full if not given."""
+    """Model of the cut samples (default: full)."""
     center_at: str | None = None
-    """What the map is centred at: ra:dec in degrees, or a body, such as Saturn."""
+    """Centre of the map: ra:dec in degrees, or a body such as Saturn."""
     window: Annotated[float | None, Unit("s")] = Field(default=None, ge=0)
-    """Over which the ends are tapered; 2 if not given."""
+    """Length of the taper at both ends (default: 2)."""
     inject: FilePath | None = None
     """Map to inject into the data."""
     nmat_dir: FilePath | None = None
@@ -142,17 +142,17 @@ class MLMapmakingOptions(Options):
     tods: str | None = None
     """Slice of the list of detector sets, such as [:10] or [::100]."""
     ntod: int | None = Field(default=None, ge=1)
-    """The most detector sets; one is a wafer in a band of an observation."""
+    """Maximum number of detector sets: one is a wafer in a band of an observation."""
     no_sidelobe: bool = False
-    """Cuts no sidelobes, and needs no masks."""
+    """Do not cut sidelobes; then no masks are needed."""
     nocal: bool = False
-    """Does not calibrate."""
+    """Do not calibrate."""
     hits: bool = False
-    """Writes the map of hits, too."""
+    """Also write the map of hits."""
     verbose: int = Field(default=0, ge=0, le=5)
-    """How much more it says: -v so often."""
+    """Verbosity: the number of -v."""
     quiet: int = Field(default=0, ge=0, le=5)
-    """How much less it says: -q so often."""
+    """Quietness: the number of -q."""
 
     def under(self, base: Path) -> Self:
         """Return the same with relative paths under a folder, that of a query file too."""
@@ -168,7 +168,7 @@ class MLMapmakingOptions(Options):
         what, pattern, like = _PATTERNS[info.field_name or ""]
         for item in value.split(",") if value is not None else ():
             if not re.fullmatch(pattern, item) and not item.startswith("$"):
-                raise ValueError(f"{item!r} is no {what}, such as {like}")
+                raise ValueError(f"{item!r} is not a {what} such as {like}")
         return value
 
     @field_validator("tods")
@@ -179,7 +179,7 @@ class MLMapmakingOptions(Options):
             try:
                 _index(tods)
             except ValueError as error:
-                raise ValueError(f"{tods!r} is no slice, such as [:10]") from error
+                raise ValueError(f"{tods!r} is not a slice such as [:10]") from error
         return tods
 
     @model_validator(mode="after")
@@ -270,7 +270,7 @@ def read(options: MLMapmakingOptions, context: Context, tags: tuple[str, ...] = 
 def check(options: MLMapmakingOptions, context: Context) -> None:
     """Say what make-ml-map needs and was not given."""
     if options.preprocess_config is None:
-        context.warn("preprocess_config is not given; a run would need it")
+        context.warn("preprocess_config is not given, but a run needs it")
     masks = options.sun_mask and options.moon_mask
     if not (masks or options.no_sidelobe or context.cluster.name == HOME_OF_THE_MASKS):
         context.warn(

@@ -24,7 +24,7 @@ class PowerSpectraOptions(ScriptOptions):
 def expand(options: PowerSpectraOptions, context: Context) -> list[Workflow]:
     """Run one script of PSpipe."""
     if not options.script:
-        context.warn("script is not given; a run would need it")
+        context.warn("script is not given, but a run needs it")
     return [context.workflow(command(options), inputs=inputs(options))]
 
 

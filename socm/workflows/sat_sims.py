@@ -38,67 +38,67 @@ class SatSimsOptions(Options):
     """
 
     output_dir: FilePath
-    """Folder of what it makes (--out_dir)."""
+    """Output folder (--out_dir)."""
     schedule: FilePath | None = None
     """Observing schedule; toast_so_sim needs it."""
     bands: CommaList = "SAT_f090"
     """Bands, such as SAT_f090."""
     telescope: str | None = None
-    """Simulates a whole telescope, such as SAT1."""
+    """Telescope to simulate, such as SAT1."""
     tube_slots: CommaList | None = None
-    """Simulates these tubes, such as ST1."""
+    """Tubes to simulate, such as ST1."""
     wafer_slots: CommaList | None = None
-    """Simulates these wafers, such as w25."""
+    """Wafers to simulate, such as w25."""
     sample_rate: Annotated[float | None, Unit("Hz")] = Field(default=None, gt=0)
-    """Of each detector; 10 if not given."""
+    """Sample rate of the detectors (default: 10)."""
     thinfp: int | None = Field(default=None, ge=1)
-    """Keeps one detector in so many."""
+    """Thinning: keep one of this many detectors."""
     hardware: FilePath | None = None
     """File of the hardware model."""
     det_info_file: FilePath | None = None
     """File of detector information."""
     det_info_version: str | None = None
-    """Version of that information."""
+    """Version of the detector information."""
     realization: int | None = None
-    """Number of the realisation: it seeds noise and atmosphere."""
+    """Number of the realisation, the seed of noise and atmosphere."""
     pwv_limit: Annotated[float | None, Unit("mm")] = None
-    """Simulated water vapour above which an observation is left out."""
+    """Largest simulated water vapour; observations above it are left out."""
     sort_schedule: bool = False
-    """Sorts the schedule by size."""
+    """Sort the schedule by size."""
     obsmaps: bool = False
-    """Makes a map of each observation."""
+    """Make a map of each observation."""
     detmaps: bool = False
-    """Makes a map of each detector."""
+    """Make a map of each detector."""
     intervalmaps: bool = False
-    """Makes a map of each interval."""
+    """Make a map of each interval."""
     full_pointing: bool = False
-    """Keeps the pointing of all detectors."""
+    """Keep the pointing of all detectors in memory."""
     zero_loaded_data: bool = False
-    """Sets detector data that were loaded to zero."""
+    """Set loaded detector data to zero."""
     preprocess_copy: bool = False
-    """Preprocesses a copy of the data."""
+    """Preprocess a copy of the data."""
     dry_run: bool = False
-    """Reads the options, logs the configuration, and stops."""
+    """Only read the options and log the configuration."""
     config: tuple[FilePath, ...] = ()
     """Configuration files of TOAST."""
     defaults: FilePath | None = None
-    """Writes the default configuration to this file."""
+    """File to write the default configuration to."""
     job_group_size: Annotated[int | None, Unit("processes")] = Field(default=None, ge=1)
-    """Of one group."""
+    """Number of processes in a group."""
     job_node_mem: Annotated[int | None, Unit("bytes")] = Field(default=None, ge=1)
-    """Memory of a node, where it is not as TOAST finds it."""
+    """Memory of a node, if TOAST does not find it correctly."""
     log_config: FilePath | None = None
     """File that configures logging."""
     sim_noise: bool | None = None
-    """Simulates noise."""
+    """Simulate noise."""
     sim_atmosphere: bool | None = None
-    """Simulates the atmosphere."""
+    """Simulate the atmosphere."""
     sim_sss: bool | None = None
-    """Simulates what is synchronous with the scan."""
+    """Simulate the scan-synchronous signal."""
     sim_hwpss: bool | None = None
-    """Simulates what is synchronous with the half-wave plate."""
+    """Simulate the signal that is synchronous with the half-wave plate."""
     scan_map: bool | None = None
-    """Scans a map."""
+    """Scan a map."""
     sim_hwpss_atmo_data: FilePath | None = None
     """File of atmospheric data of sim_hwpss."""
     pixels_healpix_radec_nside: int | None = None
@@ -106,7 +106,7 @@ class SatSimsOptions(Options):
     filterbin_name: str | None = None
     """Name of the filter-and-bin operator."""
     processing_mask_file: FilePath | None = None
-    """Mask of what is not filtered."""
+    """Mask of the pixels that are not filtered."""
     traits: dict[str, Scalar] = Field(default_factory=dict)
     """Any trait of any operator: a table of operator.trait."""
 
@@ -115,7 +115,7 @@ class SatSimsOptions(Options):
     def _each_is_a_band(cls, bands: str) -> str:
         for band in bands.split(","):
             if not re.fullmatch(r"(SAT|LAT)_f\d{3}", band) and not band.startswith("$"):
-                raise ValueError(f"{band!r} is no band, such as SAT_f090")
+                raise ValueError(f"{band!r} is not a band such as SAT_f090")
         return bands
 
     @field_validator("traits")
@@ -123,7 +123,7 @@ class SatSimsOptions(Options):
     def _each_is_a_trait(cls, traits: dict[str, Scalar]) -> dict[str, Scalar]:
         for name, value in traits.items():
             if "." not in name and not isinstance(value, bool):
-                raise ValueError(f"{name!r} is no operator.trait, nor true or false")
+                raise ValueError(f"{name!r} is neither operator.trait nor true or false")
         return traits
 
     @model_validator(mode="after")
@@ -241,7 +241,7 @@ def _scans(schedule: Path) -> list[float]:
 def expand(options: SatSimsOptions, context: Context) -> list[Workflow]:
     """Run one simulation."""
     if not options.schedule:
-        context.warn("schedule is not given; a run would need it")
+        context.warn("schedule is not given, but a run needs it")
     return [context.workflow(command(options), inputs=inputs(options), sizes=sizes(options))]
 
 

@@ -44,17 +44,17 @@ class NullTestOptions(MLMapmakingOptions):
     nsplits: int = Field(default=2, ge=2, le=1000)
     """Splits of each group; an even number."""
     chunk_nobs: Annotated[int | None, Unit("observations")] = Field(default=None, ge=1)
-    """About as many observations are one chunk; chunks are evened out, and dealt in turn."""
+    """Approximate number of observations in a chunk; chunks are assigned to splits in turn."""
     chunk_duration: Annotated[Duration | None, Unit("10d, 12h, or s")] = None
-    """What begins within so long of the first is one chunk."""
+    """Observations that start within this time of the first form one chunk."""
     chunk_sessions: int | None = Field(default=None, ge=1)
-    """So many sessions are one chunk; 1 where nothing is said of chunks."""
+    """Number of sessions in a chunk (default: 1)."""
     simultaneous: Literal["together", "apart"] = "together"
     """Whether the tubes of one telescope that observe at one time stay in one split."""
     seed: int | None = Field(default=None, ge=0)
-    """Deals each round of chunks in an order by chance."""
+    """Random seed; if given, each round of chunks is assigned in random order."""
     tolerance: float = Field(default=0.3, ge=0)
-    """How unequal the splits of a group may be, by samples, before that is told."""
+    """Largest inequality of the splits of a group, in samples, without a warning."""
 
     @field_validator("nsplits")
     @classmethod
@@ -152,7 +152,7 @@ class NullTest:
                 raise
             return self._assume(options, context, error)
         if not len(observations):
-            context.warn("its query selects no observations: no maps")
+            context.warn("the query selects no observations, so there are no maps")
         grouping = self.group(options, observations)
         for what, count in grouping.noted.items():
             if count:
@@ -172,7 +172,7 @@ class NullTest:
         title = group.name or "all"
         if not len(observations):
             if group.name:
-                context.warn(f"{title}: there are no observations in this group: no maps of it")
+                context.warn(f"{title}: this group has no observations and so no maps")
             return []
         split = self.split(observations, options)
         full = [(k, members) for k, members in enumerate(split.parts, 1) if len(members)]
@@ -190,7 +190,7 @@ class NullTest:
         ]  # fmt: skip
         weights = [w.sizes["samples"] for w in workflows]
         if not any(weights):
-            context.warn(f"{title}: of these wafers and bands there is nothing to map")
+            context.warn(f"{title}: nothing to map in these wafers and bands")
         elif min(weights) * (1 + options.tolerance) < max(weights):
             context.warn(
                 f"{title}: its splits are unequal, the largest has "
@@ -236,7 +236,7 @@ class NullTest:
     def _assume(
         self, options: NullTestOptions, context: Context, error: ContextUnavailable
     ) -> list[Workflow]:
-        context.warn(f"{error.problems[0].message}: every group and split is taken as present")
+        context.warn(f"{error.problems[0].message}: every group and split is assumed to be present")
         groups = [*self.assumed(options)]
         names = ", ".join(group.name or "all" for group in groups)
         context.tell(f"{names}, assumed; {len(groups) * options.nsplits} maps")

@@ -111,7 +111,7 @@ class DirectionOptions(NullTestOptions):
     """Rising against setting: east of the meridian, where the sky rises, and west of it."""
 
     middle_width: Annotated[float, Unit("deg")] = Field(default=0.1, ge=0, le=90)
-    """Scans whose centre is as near to the meridian, south or north, are ``middle``."""
+    """Scans whose centre is this near to the meridian, south or north, are ``middle``."""
 
 
 def by_direction(options: DirectionOptions, observations: Observations) -> Grouping:
@@ -133,12 +133,12 @@ def by_direction(options: DirectionOptions, observations: Observations) -> Group
 
 
 class PWVOptions(NullTestOptions):
-    """High water vapour against low; what it is missing for is in neither group, and counted."""
+    """High water vapour against low; observations without a value are in neither group."""
 
     pwv_limit: Annotated[float | Literal["median"], Unit("mm")] = 2.0
-    """What has more is high. ``"median"`` makes halves."""
+    """Observations above this are high; ``"median"`` makes two halves."""
     pwv_quality: float = Field(default=0.0, ge=0, le=1)
-    """The least share of an observation that its water vapour must be known for."""
+    """Smallest share of an observation in which its water vapour must be known."""
 
 
 def by_pwv(options: PWVOptions, observations: Observations) -> Grouping:
@@ -160,21 +160,21 @@ class HorizonOptions(NullTestOptions):
     """Where a body stands, and what holds for an observation during which that changes."""
 
     straddle: Literal["mid", "majority", "drop"] = "mid"
-    """Such an observation goes by its middle, by most of its time, or is left out."""
+    """How to classify an observation that spans a change: by its midpoint, by majority, or drop."""
 
 
 class DayNightOptions(HorizonOptions):
     """Day against night."""
 
     sun_altitude: Annotated[float, Unit("deg")] = Field(default=-0.833, ge=-90, le=90)
-    """Above which of the Sun's centre it is day: -0.833 is sunrise, -18 ends the night."""
+    """Altitude of the Sun's centre above which it is day: -0.833 is sunrise, -18 astronomical."""
 
 
 class MoonOptions(HorizonOptions):
     """Moon in the sky against out of it."""
 
     moon: Literal["up", "rising"] = "up"
-    """Whether it is above the horizon or not, or on its way up or down (east or west)."""
+    """Compare above with below the horizon, or rising with setting (east with west)."""
 
 
 _TIMES = np.linspace(0, 1, 13)
@@ -247,7 +247,7 @@ class ElevationOptions(NullTestOptions):
     """Low elevations against high ones."""
 
     elevation_threshold: Annotated[float | Literal["median"], Unit("deg")] = 45.0
-    """What is below is low. ``"median"`` makes halves."""
+    """Observations below this are low; ``"median"`` makes two halves."""
 
 
 def by_elevation(options: ElevationOptions, observations: Observations) -> Grouping:
@@ -268,14 +268,14 @@ class CloseOptions(NullTestOptions):
     """Close to a body against far from it: the least angle of the scan, less the field's radius."""
 
     field_radius: Annotated[float | None, Unit("deg")] = Field(default=None, ge=0, le=90)
-    """Of the focal plane; 3.72 for the LAT and 17.8 for SATs if not given."""
+    """Radius of the focal plane (default: 3.72 for the LAT, 17.8 for SATs)."""
 
 
 class SunCloseOptions(CloseOptions):
     """Close to the Sun against far from it."""
 
     sun_distance_threshold: Annotated[float | Literal["median"], Unit("deg")] = 60.0
-    """What comes as near is close; SO keeps 41 from the Sun. ``"median"`` makes halves."""
+    """Observations nearer than this are close; SO stays 41 away. ``"median"`` makes halves."""
 
 
 class MoonCloseOptions(CloseOptions):
@@ -285,7 +285,7 @@ class MoonCloseOptions(CloseOptions):
         default=10.0,
         validation_alias=spellings("moon_distance_threshold", "sun_distance_threshold"),
     )
-    """What comes as near is close. ``"median"`` makes halves."""
+    """Observations nearer than this are close; ``"median"`` makes two halves."""
 
 
 def _by_distance(

@@ -31,9 +31,9 @@ DAY = 86_400
 MOST_GAIN = 1000.0
 """What a pixel is worth to a split that has nothing of it yet."""
 WELL_COVERED = 0.2
-"""Of the usual hits, and of the usual number of blocks, that make a pixel count."""
+"""Share of the usual hits, and of the usual number of blocks, from which a pixel counts."""
 BALANCED = 0.9
-"""Of the well-covered sky that every split should cover, before that is told."""
+"""Share of the well-covered sky that every split should cover; less is a warning."""
 
 
 class SmartOptions(NullTestOptions):
@@ -42,30 +42,30 @@ class SmartOptions(NullTestOptions):
     nsplits: int = Field(default=4, ge=2, le=1000)
     """Splits of all observations; an even number."""
     block: str = "day"
-    """What stays together: ``"day"``, ``"day:2"`` for two days, or ``"tod"``, one session."""
+    """Unit that stays together: ``"day"``, ``"day:2"`` for two days, or ``"tod"``, one session."""
     mode: Literal["plain", "crosslink", "scanpat"] = "crosslink"
-    """What is balanced apart: nothing, rising and setting scans, or each scan pattern."""
+    """Balance separately: nothing, rising and setting scans, or each scan pattern."""
     scanpat_tol: Annotated[float, Unit("deg")] = Field(default=1.0, gt=0)
-    """Within which azimuth, elevation and throw are one scan pattern."""
+    """Tolerance in azimuth, elevation and throw within one scan pattern."""
     weight: Literal["plain", "det"] = "plain"
-    """What a scan counts: its duration, or its samples of all detectors."""
+    """Weight of a scan: its duration, or its samples of all detectors."""
     res: Annotated[float, Unit("deg")] = Field(default=0.5, gt=0.05, le=10)
     """Size of a pixel."""
     rad: Annotated[float, Unit("deg")] = Field(default=0.7, ge=0, le=20)
     """Radius of the disc that each pointing covers."""
     nopt: int = Field(default=2000, ge=0, le=1_000_000)
-    """The most moves to try."""
+    """Maximum number of moves to try."""
     opt_mode: Literal["linear", "random"] = "linear"
-    """Whether blocks are tried in turn, or by chance (by `seed`)."""
+    """Order in which blocks are tried: in turn, or random (by `seed`)."""
     constraint: FilePath | None = None
-    """Folder of an earlier run: what is in ``smart_split_<k>/query.txt`` there stays in split k."""
+    """Folder of an earlier run: observations in ``smart_split_<k>/query.txt`` stay in split k."""
 
     @field_validator("block")
     @classmethod
     def _known(cls, block: str) -> str:
         kind, _, days = block.partition(":")
         if kind not in ("day", "tod") or (days and (kind == "tod" or not _positive(days))):
-            raise ValueError(f"{block!r} is no block: 'day', 'day:<number of days>' or 'tod'")
+            raise ValueError(f"{block!r} is not a block: 'day', 'day:<number of days>' or 'tod'")
         return block
 
 
