@@ -138,8 +138,8 @@ def test_a_deadline_may_be_a_date_with_a_zone(tmp_path: Path) -> None:
     [
         ("2999-01-01T00:00", "does not say its zone"),
         ("2001-01-01T00:00Z", "is over"),
-        ("2999-13-01T00:00Z", "is no date"),
-        ("2999-01-01 00:00 Europe/Atlantis", "is no date"),
+        ("2999-13-01T00:00Z", "is not a date"),
+        ("2999-01-01 00:00 Europe/Atlantis", "is not a date"),
     ],
 )
 def test_a_date_that_cannot_be_a_deadline_is_told(
