@@ -43,9 +43,11 @@ def faults(plan: AllocationPlan) -> list[str]:
     campaign, cluster, found = plan.campaign, plan.cluster, []
     if sorted(w.name for w in plan.workflows) != sorted(campaign.workflows):
         return ["not each workflow once"]
-    for a in plan.allocations:
-        if any(y.start < x.start for x, y in pairwise(a.plan.workflows)):
-            found.append(f"{a} has workflows that are not in the order of their starts")
+    found += [
+        f"{a} has workflows that are not in the order of their starts"
+        for a in plan.allocations
+        if any(y.start < x.start for x, y in pairwise(a.plan.workflows))
+    ]
     if any(b.start < a.finish for a, b in pairwise(plan.allocations)):
         found.append("allocations overlap")
     for a in plan.allocations:
