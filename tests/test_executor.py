@@ -31,7 +31,6 @@ from socm.executor.folder import JobFolder, make_run_folder, reusable
 from socm.executor.local import SUPERVISOR, LocalExecutor, supervised_folder
 from socm.executor.machine import this_machine
 from socm.executor.psij import psij_type
-from socm.executor.rank import NUMBERS
 from socm.executor.script import job_script, option_lines, sbatch_options
 from socm.executor.slurm import client, jobs
 from socm.executor.slurm.answers import named_ids, parse_sacct, parse_squeue, submitted_id
@@ -317,79 +316,6 @@ def test_a_clock_that_is_set_back_does_not_set_the_run_back(
     before, real = executor.now(), time.time
     monkeypatch.setattr(time, "time", lambda: real() - 3600)
     assert executor.now() >= before
-
-
-# What ranks note, and what runs them
-
-
-def test_what_jobs_are_about_to_read_is_not_written_again(tmp_path: Path) -> None:
-    """A resume makes the folder anew; what it finds right stays, what is not is replaced whole."""
-    make_run_folder(tmp_path)
-    program = tmp_path / "rank.py"
-    before = program.stat()
-    make_run_folder(tmp_path)
-    assert program.stat() == before
-    with open(program, "rb") as as_a_job_has_it:
-        whole = program.read_bytes()
-        program.write_bytes(whole[:100])
-        shorter = program.stat().st_ino
-        make_run_folder(tmp_path)
-        assert program.read_bytes() == whole
-        assert program.stat().st_ino != shorter  # a new file, not the old one written over
-        assert as_a_job_has_it.read() == whole[:100]
-
-
-@pytest.mark.parametrize("broken", ["", "# cut in half", "import sys; sys.exit(0)"])
-@pytest.mark.parametrize("ranks", [1, 3])
-def test_without_a_note_of_each_rank_nothing_has_completed(
-    tmp_path: Path, broken: str, ranks: int
-) -> None:
-    """Whoever else says that it went well: a program of ours that does nothing ends with 0."""
-    make_run_folder(tmp_path)
-    (tmp_path / "rank.py").write_text(broken)
-    job = job_for(a("touch", str(tmp_path / "ran"), request={"ranks": ranks}))
-    executor = SlurmExecutor(tmp_path, load_cluster("tiger3"), time.time())
-    tracked = executor.track(job, "17")
-    tracked.folder.make(job_script(job, tracked.folder, local=True), {})
-    assert subprocess.run(["bash", tracked.folder.script], check=False).returncode == 0
-    assert not (tmp_path / "ran").exists()
-    tracked.result = tracked.folder.read_result()
-    assert executor.end_well(tracked, vouched=True) is None
-    [*_, update] = executor.end_badly(tracked)
-    assert update.state is JobState.FAILED
-    assert update.reason == f"exit code 0, but only 0 of {ranks} ranks ended well"
-
-
-@pytest.mark.parametrize("python", ["/nonexistent/python", sys.executable])
-def test_where_ranks_cannot_note_anything_somebody_else_may_vouch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: str
-) -> None:
-    """As on nodes that have not the Python of the login node."""
-    monkeypatch.setattr(sys, "executable", python)
-    make_run_folder(tmp_path)
-    job = job_for(a("true", request={"ranks": 2}))
-    executor = SlurmExecutor(tmp_path, load_cluster("tiger3"), time.time())
-    tracked = executor.track(job, "17")
-    tracked.folder.make(job_script(job, tracked.folder, local=True), {})
-    subprocess.run(["bash", tracked.folder.script], check=True)
-    tracked.result = tracked.folder.read_result()
-    if python != "/nonexistent/python":
-        assert executor.end_well(tracked, vouched=False)
-        return
-    assert executor.end_well(tracked, vouched=False) is None
-    [*_, update] = executor.end_well(tracked, vouched=True) or []
-    assert update.state is JobState.COMPLETED
-
-
-def test_ranks_without_numbers_have_a_note_each(tmp_path: Path) -> None:
-    """Of a launcher that does not say in the environment which rank is which."""
-    make_run_folder(tmp_path)
-    (tmp_path / "notes").mkdir()
-    command = [sys.executable, tmp_path / "rank.py", tmp_path / "notes", "true"]
-    environment = {k: v for k, v in os.environ.items() if k not in NUMBERS}
-    for _ in range(3):
-        subprocess.run(command, check=True, env=environment)
-    assert len([*(tmp_path / "notes").iterdir()]) == 3
 
 
 # Processes of this machine

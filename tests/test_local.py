@@ -79,6 +79,11 @@ def wait_for(ready: Callable[[], Any], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+def until(path: Path) -> str:
+    """Return the line of shell that waits for a file, which a test makes when it has looked."""
+    return f"until test -e {path}; do sleep 0.05; done"
+
+
 def status(folder: Path, *arguments: str) -> dict[str, Any]:
     done = socm(folder, "status", *arguments, "--json")
     assert done.returncode == 0, done.stderr
@@ -256,7 +261,7 @@ def test_a_missing_output_is_no_success_and_one_that_is_there_saves_the_work(
 def test_killed_and_resumed_a_run_takes_its_job_up_again(tmp_path: Path) -> None:
     path = write(
         tmp_path,
-        stage("long", f"echo x >> {tmp_path}/ran; sleep 3"),
+        stage("long", f"echo x >> {tmp_path}/ran; {until(tmp_path / 'go')}"),
         stage("quick", "true"),
         stage("after", "true", "long"),
     )
@@ -268,6 +273,7 @@ def test_killed_and_resumed_a_run_takes_its_job_up_again(tmp_path: Path) -> None
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert status(tmp_path)["state"] == "stopped"
+    (tmp_path / "go").touch()
     done = socm(tmp_path, "resume")
     assert done.returncode == 0, done.stdout + done.stderr
     assert set(states(tmp_path).values()) == {"completed"}
@@ -315,9 +321,8 @@ def test_a_job_whose_processes_are_gone_is_tried_again(tmp_path: Path) -> None:
 
 
 def test_once_interrupted_it_leaves_and_says_how_to_go_on(tmp_path: Path) -> None:
-    path = write(
-        tmp_path, stage("long", f"touch {tmp_path}/ran; sleep 5"), stage("after", "true", "long")
-    )
+    script = f"touch {tmp_path}/ran; {until(tmp_path / 'go')}"
+    path = write(tmp_path, stage("long", script), stage("after", "true", "long"))
     process = start(tmp_path, "run", path, "--yes")
     wait_for((tmp_path / "ran").exists)
     process.send_signal(signal.SIGINT)
@@ -325,6 +330,7 @@ def test_once_interrupted_it_leaves_and_says_how_to_go_on(tmp_path: Path) -> Non
     assert process.returncode == 130
     assert "socm resume campaign-1" in out
     assert states(tmp_path)["long"] == "running"
+    (tmp_path / "go").touch()
     assert socm(tmp_path, "resume").returncode == 0
 
 
@@ -409,7 +415,8 @@ def test_a_request_to_a_process_that_dies_is_carried_out_and_never_again(tmp_pat
 
 
 def test_a_changed_campaign_is_refused_until_it_is_accepted(tmp_path: Path) -> None:
-    path = write(tmp_path, stage("a", f"touch {tmp_path}/a; sleep 3"), stage("b", "exit 1", "a"))
+    script = f"touch {tmp_path}/a; {until(tmp_path / 'go')}"
+    path = write(tmp_path, stage("a", script), stage("b", "exit 1", "a"))
     process = start(tmp_path, "run", path, "--yes")
     wait_for((tmp_path / "a").exists)
     os.killpg(process.pid, signal.SIGKILL)
@@ -419,6 +426,7 @@ def test_a_changed_campaign_is_refused_until_it_is_accepted(tmp_path: Path) -> N
     assert done.returncode == 2
     assert "b: command was" in done.stderr
     assert "c is new in the campaign" in done.stderr
+    (tmp_path / "go").touch()
     done = socm(tmp_path, "resume", "--accept-changes")
     assert done.returncode == 0, done.stdout + done.stderr
     assert states(tmp_path) == dict.fromkeys("abc", "completed")

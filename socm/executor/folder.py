@@ -14,9 +14,6 @@ from socm.files import write_whole
 from socm.model.campaign import Workflow
 from socm.words import reason_of
 
-RANK = Path(__file__).with_name("rank.py")
-"""The program that runs each rank of a job."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
@@ -32,10 +29,9 @@ class Result:
         MB of all ranks together.
     memory_kills
         Number of its processes that were killed for memory.
-    ranks_well
-        Number of its ranks that noted that they ended well.
-    noted
-        Whether all of its ranks had to note how they ended.
+    ranks_begun, ranks_well
+        Number of its ranks that began to run its command, and that noted that they ended well;
+        `None` if it is not known how many began.
     node
         Node on which its script ran.
     state, reason
@@ -47,8 +43,8 @@ class Result:
     end: float
     peak_memory: int | None = None
     memory_kills: int = 0
+    ranks_begun: int | None = None
     ranks_well: int = 0
-    noted: bool = False
     node: str = ""
     state: str = ""
     reason: str = ""
@@ -130,15 +126,15 @@ class JobFolder:
         """Return how it ended; `None` as long as it has not."""
         try:
             said = json.loads(self.result.read_text())
-            peak = said.get("peak_kb")
+            peak, begun = said.get("peak_kb"), said.get("ranks_begun")
             return Result(
                 exit_code=int(said["exit_code"]),
                 start=float(said["start"]),
                 end=float(said["end"]),
                 peak_memory=-(-int(peak) // 1024) if peak else None,
                 memory_kills=int(said.get("memory_kills", 0)),
+                ranks_begun=None if begun is None else int(begun),
                 ranks_well=int(said.get("ranks_well", 0)),
-                noted=bool(said.get("noted", False)),
                 node=str(said.get("node", "")),
                 state=str(said.get("state", "")),
                 reason=str(said.get("reason", "")),
@@ -188,8 +184,6 @@ def reusable(workflow: Workflow) -> bool:
 def make_run_folder(run: Path) -> None:
     """Make what every job needs in the folder of a run, which all nodes can read.
 
-    Jobs that wait or run may be about to read it: what is right is not written again.
-
     Raises
     ------
     RunError
@@ -197,8 +191,5 @@ def make_run_folder(run: Path) -> None:
     """
     try:
         (run / "results").mkdir(parents=True, exist_ok=True)
-        copy, program = run / RANK.name, RANK.read_bytes()
-        if not copy.exists() or copy.read_bytes() != program:
-            write_whole(copy, program)
     except OSError as error:
         raise RunError(f"{run} cannot be written: {reason_of(error)}") from error

@@ -176,7 +176,7 @@ class LocalExecutor(Tracker):
 
     def _judge(self, tracked: Tracked) -> list[JobUpdate]:
         if tracked.result is not None:
-            updates = self.end_well(tracked, vouched=True) or self.end_badly(tracked)
+            updates = self.end_well(tracked) or self.end_badly(tracked)
         elif tracked.reason == "cancelled":
             updates = self.end(tracked, JobState.CANCELLED, "cancelled before it began")
         else:

@@ -108,7 +108,7 @@ class PsijExecutor(Tracker):
 
     def _judge(self, tracked: Tracked) -> list[JobUpdate]:
         if tracked.result is not None:
-            return self.end_well(tracked, vouched=True) or self.end_badly(tracked)
+            return self.end_well(tracked) or self.end_badly(tracked)
         job = self._jobs.get(tracked.native_id)
         status = None if job is None else job.status
         if status is not None and not status.state.final:

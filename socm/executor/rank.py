@@ -1,8 +1,7 @@
-"""Runs one rank of a workflow and notes how it ended. Uses only the standard library.
+"""Runs the command of one rank and notes how it ended. Uses only the standard library.
 
-Called as ``rank.py FOLDER COMMAND...`` on the node of the rank. The note is a file in FOLDER,
-named after the rank: its exit code, its peak memory in kB, and the number of processes killed for
-memory. A launcher's exit code is not enough: that of srun is 0 where a node was lost.
+Called as ``rank.py NOTE COMMAND...`` by rank.sh, which has made the note: a file with space for the
+exit code, the peak memory in kB, and the number of processes killed for memory.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ COUNTERS = (
     ("/sys/fs/cgroup/memory{}/memory.oom_control", ":memory:"),
     ("/sys/fs/cgroup{}/memory.events", "0::"),
 )
-
-NUMBERS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID")
 
 
 def memory_kills() -> int:
@@ -41,7 +38,7 @@ def memory_kills() -> int:
 
 def main() -> None:
     """Run the rank."""
-    folder, command = sys.argv[1], sys.argv[2:]
+    note, command = sys.argv[1], sys.argv[2:]
     before = memory_kills()
     # A signal is for the command, which decides what to do with it.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
@@ -60,12 +57,9 @@ def main() -> None:
         peak //= 1024
     code = os.waitstatus_to_exitcode(status)
     code = code if code >= 0 else 128 - code
-    # A launcher that does not number its ranks has one note from each all the same.
-    alone = f"{os.uname().nodename}.{os.getpid()}"
-    task = next((os.environ[name] for name in NUMBERS if name in os.environ), alone)
     try:
-        with open(os.path.join(folder, task), "w") as file:
-            file.write(f"{code} {peak} {memory_kills() - before}\n")
+        with open(note, "r+") as file:
+            file.write(f"{code} {peak} {memory_kills() - before}".ljust(40) + "\n")
     except OSError as error:
         sys.stderr.write(f"socm: the note of how this rank ended cannot be written: {error}\n")
     sys.exit(code)

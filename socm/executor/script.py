@@ -10,8 +10,14 @@ from shlex import join, quote
 
 from socm.engine.backend import Job
 from socm.errors import SubmitError
-from socm.executor.folder import RANK, JobFolder
+from socm.executor.folder import JobFolder
 from socm.model.cluster import Cluster
+
+PATIENCE = 60
+"""Seconds that a script waits for notes of ranks, which may come late from other nodes."""
+_GUARD, _RANK_SH, _RANK_PY = (
+    Path(__file__).with_name(name).read_text() for name in ("guard.sh", "rank.sh", "rank.py")
+)
 
 
 def sbatch_options(
@@ -92,11 +98,12 @@ def job_script(
     local: bool = False,
     result: Path | None = None,
 ) -> str:
-    """Return the script that a job runs.
+    """Return the script that a job runs. It is all that the job needs.
 
-    Its command and environment are quoted: no shell interprets them. The result file is written
-    before the script ends. A second copy of the script does nothing, because the first has made
-    the file that marks its start.
+    Its command and environment are quoted: no shell interprets them. A shell reads all of the
+    script before it does anything, so a script that was cut does nothing. Setup and command run in
+    a subshell; the guard around it makes the file that marks the start, so that a second copy of
+    the script does nothing, and writes the result file from the notes of the ranks.
 
     Parameters
     ----------
@@ -108,96 +115,65 @@ def job_script(
         File for how it ended, instead of the result file of its folder.
     """
     workflow = job.workflow
-    setup = [f"module load {quote(module)}" for module in workflow.modules]
+    directory = workflow.directory or str(folder.path)
+    setup = (*(f"module load {quote(module)}" for module in workflow.modules), *workflow.setup)
+    inside = [
+        f"export SOCM_RUN_DIR={quote(str(folder.run))} SOCM_WORKFLOW={quote(workflow.name)}",
+        *(f"export {name}={quote(value)}" for name, value in workflow.environment.items()),
+        *(["type module > /dev/null 2>&1 || . /etc/profile"] if workflow.modules else []),
+        *(f'eval {quote(entry)} || socm_fail "$?" {quote("setup: " + entry)}' for entry in setup),
+        f"cd -- {quote(directory)} || socm_fail 125 {quote('no folder ' + directory)}",
+        *_launch(job, local=local),
+    ]
     lines = [
         "#!/bin/bash",
         *options,
         "",
         f"# Attempt {job.attempt} at {workflow.name}.",
-        f"folder={quote(str(folder.path))}",
-        f"started={quote(str(folder.started))}",
-        f"result={quote(str(result or folder.result))}",
-        _BEGINNING,
-        f"export SOCM_RUN_DIR={quote(str(folder.run))} SOCM_WORKFLOW={quote(workflow.name)}",
-        *(f"export {name}={quote(value)}" for name, value in workflow.environment.items()),
-    ]
-    if workflow.modules:
-        lines.append("type module > /dev/null 2>&1 || . /etc/profile")
-    lines += [
-        f"{{\n{entry}\n}} || socm_fail $? {quote('setup: ' + entry)}"
-        for entry in (*setup, *workflow.setup)
-    ]
-    directory = workflow.directory or str(folder.path)
-    lines += [
-        f"cd -- {quote(directory)} || socm_fail 125 {quote('no folder ' + directory)}",
-        _RANK.format(python=quote(sys.executable), rank=quote(str(folder.run / RANK.name))),
-        *_launch(job, local=local),
+        "{",
+        "socm_job() {",
+        *inside,
+        "}",
+        f"socm_folder={quote(str(folder.path))}",
+        f"socm_started={quote(str(folder.started))}",
+        f"socm_result={quote(str(result or folder.result))}",
+        f"socm_ranks={ranks_started(job)}",
+        f"socm_patience={0 if local else PATIENCE}",
+        f"socm_python={quote(sys.executable)}",
+        f"socm_program={quote(_RANK_PY)}",
+        f"socm_rank=(/bin/sh -c {quote(_RANK_SH)} socm-rank)",
+        'socm_rank+=("$socm_folder/ranks" "$socm_python" "$socm_program")',
+        "",
+        _GUARD,
+        "}",
     ]
     return "\n".join(lines) + "\n"
 
 
-_BEGINNING = r"""
-socm_began=$(date +%s.%N)
-socm_node=$(uname -n)
-if ! (set -o noclobber; echo "${SLURM_JOB_ID:-$$} $socm_began $socm_node" > "$started") 2> /dev/null
-then
-    echo "socm: this attempt already started, or $started is not writable; it does not run" >&2
-    exit 125
-fi
-socm_noted=false
-socm_reason=
-socm_fail() {
-    socm_reason='it failed before its command'
-    echo "socm: exit code $1: $2" >&2
-    exit "$1"
-}
-socm_end() {
-    local code=$? peak=0 kills=0 well=0 rank kb killed note
-    trap - EXIT
-    for note in "$folder"/ranks/*; do
-        if read -r rank kb killed < "$note"; then
-            peak=$((peak + kb)) kills=$((kills + killed)) well=$((well + (rank == 0)))
-        fi
-    done 2> /dev/null
-    {
-        printf '{"exit_code": %d, "start": %s, ' "$code" "$socm_began"
-        printf '"end": %s, "node": "%s", ' "$(date +%s.%N)" "$socm_node"
-        printf '"peak_kb": %d, "memory_kills": %d, "ranks_well": %d, ' "$peak" "$kills" "$well"
-        printf '"noted": %s, "reason": "%s"}\n' "$socm_noted" "$socm_reason"
-    } > "$result.new" && mv -- "$result.new" "$result"
-    exit "$code"
-}
-trap socm_end EXIT
-trap 'exit 143' TERM
-"""
-
-_RANK = """
-# Each rank notes how it ended, where Python is available.
-rank=()
-if {python} -I -S -c '' 2> /dev/null; then
-    rank=({python} -I -S {rank} "$folder/ranks") socm_noted=true
-fi"""
+def ranks_started(job: Job) -> int:
+    """Return how many ranks the script of a job starts."""
+    return 1 if job.workflow.launcher == "none" else job.demand.ranks
 
 
 def _launch(job: Job, *, local: bool) -> Iterator[str]:
     """Yield the lines that start the ranks and wait for them."""
-    command = join(job.workflow.command)
+    command = f'"${{socm_rank[@]}}" {join(job.workflow.command)}'
     launcher = job.workflow.launcher
     if launcher == "mpirun":
-        yield f'mpirun -n {job.demand.ranks} "${{rank[@]}}" {command}'
+        yield f"mpirun -n {job.demand.ranks} {command}"
     elif launcher == "none" or (local and job.demand.ranks == 1):
-        yield f'"${{rank[@]}}" {command}'
+        yield command
     elif local:
         yield f"export SLURM_NTASKS={job.demand.ranks}"
-        yield "socm_ranks=()"
+        yield "socm_pids=()"
         yield f"for ((SLURM_PROCID = 0; SLURM_PROCID < {job.demand.ranks}; SLURM_PROCID++)); do"
         yield "    export SLURM_PROCID"
-        yield f'    "${{rank[@]}}" {command} &'
-        yield "    socm_ranks+=($!)"
+        yield f"    {command} &"
+        yield '    socm_pids+=("$!")'
         yield "done"
         yield "socm_code=0"
-        yield 'for pid in "${socm_ranks[@]}"; do wait "$pid" || socm_code=$?; done'
+        yield 'for socm_pid in "${socm_pids[@]}"; do wait "$socm_pid" || socm_code=$?; done'
         yield 'exit "$socm_code"'
     else:
         yield "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK"
-        yield f'srun --kill-on-bad-exit=1 "${{rank[@]}}" {command}'
+        yield f"srun --kill-on-bad-exit=1 {command}"

@@ -14,6 +14,7 @@ from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState
 from socm.errors import SubmitError
 from socm.executor.folder import JobFolder, Result
+from socm.executor.script import ranks_started
 from socm.model.cluster import Cluster
 from socm.model.plan import Plan
 
@@ -201,16 +202,16 @@ class Tracker(ABC):
         )
         return [*updates, update]
 
-    def end_well(self, tracked: Tracked, *, vouched: bool) -> list[JobUpdate] | None:
+    def end_well(self, tracked: Tracked) -> list[JobUpdate] | None:
         """Report a job that ended well by its own result file; `None` if that does not say so.
 
-        Each rank has to have noted that it ended well, as a launcher may end well after a node was
-        lost. Only where ranks cannot note anything does it do that somebody else has `vouched`.
+        Each rank has to have noted that it ended well, whatever others say: a launcher may end
+        well after a node was lost, and a script without having reached its command.
         """
         result = tracked.result
         if result is None or result.exit_code != 0 or result.state:
             return None
-        if result.ranks_well < _ranks(tracked.job) and (result.noted or not vouched):
+        if result.ranks_well < ranks_started(tracked.job):
             return None
         if result.memory_kills:
             reason = f"{result.memory_kills} of its processes were killed for memory"
@@ -227,16 +228,15 @@ class Tracker(ABC):
         state = states.get(result.state, JobState.FAILED)
         if result.memory_kills:
             state = JobState.OUT_OF_MEMORY
-        reason = result.reason or (f"exit code {result.exit_code}" if not result.state else "")
-        if result.exit_code == 0:
-            ranks = _ranks(tracked.job)
-            reason = f"exit code 0, but only {result.ranks_well} of {ranks} ranks ended well"
+        reason = result.reason
+        if not reason and not result.state:
+            reason = f"exit code {result.exit_code}"
+            if result.ranks_begun == 0:
+                reason += ", and its command did not run"
+            elif result.exit_code == 0:
+                ranks = ranks_started(tracked.job)
+                reason += f", but only {result.ranks_well} of {ranks} ranks ended well"
         return self.end(tracked, state, reason)
-
-
-def _ranks(job: Job) -> int:
-    """Return how many ranks the script of a job starts."""
-    return 1 if job.workflow.launcher == "none" else job.demand.ranks
 
 
 def refuse_what_cannot_run(job: Job) -> None:

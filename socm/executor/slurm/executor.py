@@ -130,7 +130,7 @@ class SlurmExecutor(Tracker):
         """Return what is new of the tracked jobs; asks SLURM when it is time."""
         updates: list[JobUpdate] = []
         for tracked in [t for t in self.tracked.values() if t.result is not None]:
-            updates += self.end_well(tracked, vouched=False) or []
+            updates += self.end_well(tracked) or []
         if self._is_due():
             updates += self._ask()
         return updates
@@ -204,7 +204,7 @@ class SlurmExecutor(Tracker):
     def _judge_completed(self, tracked: Tracked, now: float) -> list[JobUpdate]:
         """A script that ended well has written a result; the file may be on its way."""
         if tracked.result is not None:
-            return self.end_well(tracked, vouched=True) or self.end_badly(tracked)
+            return self.end_well(tracked) or self.end_badly(tracked)
         tracked.ended = now if tracked.ended is None else tracked.ended
         if now - tracked.ended < SETTLED:
             return []
