@@ -1,10 +1,15 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and read within bounds."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
+
+from socm.units import format_memory
 
 
 def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> None:
@@ -53,3 +58,48 @@ def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> N
     except BaseException:
         os.unlink(name)
         raise
+
+
+def read_whole(path: Path, most: int) -> bytes:
+    """Return the content of a regular file, of which nothing is read if it is too large.
+
+    Parameters
+    ----------
+    most
+        The most MB that it may have.
+
+    Raises
+    ------
+    OSError
+        If it is larger, or cannot be read; see `open_regular`.
+
+    Examples
+    --------
+    >>> read_whole(Path("/dev/zero"), most=100)
+    Traceback (most recent call last):
+    OSError: [Errno 22] it is not a regular file: '/dev/zero'
+    """
+    with open_regular(path) as file:
+        size = most * 1024**2
+        large = os.fstat(file.fileno()).st_size > size
+        content = b"" if large else file.read(size + 1)
+        if large or len(content) > size:
+            raise OSError(errno.EFBIG, f"it is larger than {format_memory(most)}", str(path))
+    return content
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; refuse what is not a regular file, and wait for nothing.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or is a folder, a pipe or a device.
+    ValueError
+        If its path has a null byte.
+    """
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115 - closed by the caller
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return file

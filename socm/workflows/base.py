@@ -20,6 +20,8 @@ Scalar = str | int | float | bool
 """A single value of a file."""
 
 FILE_SCHEME = "file://"
+LARGEST_LIST = 64
+"""MB that a list or a schedule may have that a campaign names."""
 IS_PATH = "path"
 """Marks the fields of options that hold paths."""
 

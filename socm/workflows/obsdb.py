@@ -8,15 +8,21 @@ from __future__ import annotations
 import gzip
 import re
 import sqlite3
-from collections.abc import Collection, Sequence
+import time
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from socm.errors import ConfigError, Problem, did_you_mean
+from socm.files import open_regular, read_whole
+from socm.units import format_count, format_duration, format_memory
 from socm.words import count, listed, reason_of
-from socm.workflows.base import FILE_SCHEME, local_path
+from socm.workflows.base import FILE_SCHEME, LARGEST_LIST, local_path
 from socm.workflows.observations import Observations, observations_of
 
 _READING = frozenset(
@@ -30,6 +36,22 @@ _FILLING = _READING | {
 }  # fmt: skip
 """Statements of a dump: they fill the database in memory, and reach no other."""
 _NO_COLUMN = re.compile(r"no such column: (.+)")
+_TAG = re.compile(r"\{(\w+)\}")
+_NAME = re.compile(r"[^\s#:]{1,200}")
+"""Names of observations are words of lists, in which the other characters have a meaning."""
+
+# The most that is read: more than any context or database of observations has.
+LARGEST_CONTEXT = 1
+LARGEST_DUMP = 256
+"""MB; of a dump in gzip when it is unpacked."""
+LARGEST_PATH = 4096
+MOST_ROWS = 1_000_000
+MOST_TEXT = 512
+"""MB of text in all rows that a query selects."""
+MEMORY = 1024
+"""MB that SQLite may take, in this process."""
+PATIENCE = 60.0
+"""Seconds for all that is asked of a database."""
 
 
 class ContextUnavailable(ConfigError):
@@ -56,12 +78,13 @@ def read_observations(context: Path, query: str, tags: Sequence[str] = ()) -> Ob
     ConfigError
         If the query is wrong.
     """
-    with closing(_connect(_database(context))) as connection:
-        connection.row_factory = sqlite3.Row
+    path = _database(context)
+    with closing(_connect(path)) as connection:
         if not query.startswith(FILE_SCHEME):
-            return observations_of(map(dict, _select(connection, query, tags)), {})
+            return observations_of(_select(connection, path, query, tags), {})
         lines = _lines(Path(local_path(query)))
-        found = [dict(row) for row in _select(connection, "1", tags) if row["obs_id"] in lines]
+        rows = _select(connection, path, "1", tags)
+        found = [row for row in rows if row["obs_id"] in lines]
         known = {row["obs_id"] for row in found}
         if unknown := [name for name in lines if name not in known]:
             missing, names = count(len(unknown), "observation"), listed(unknown)
@@ -91,38 +114,91 @@ def _unavailable(message: str) -> ContextUnavailable:
 def _database(context: Path) -> Path:
     """Return the path of the observation database that a context names."""
     try:
-        data = yaml.safe_load(context.read_text(encoding="utf-8"))
+        root = yaml.compose(read_whole(context, LARGEST_CONTEXT), Loader=yaml.SafeLoader)
     except OSError as error:
         raise _unavailable(f"the context {context} cannot be read: {reason_of(error)}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+    except RecursionError as error:
+        raise _wrong(f"the context {context} is nested too deeply", "context") from error
+    except (yaml.YAMLError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise _wrong(f"the context {context} is not YAML: {reason}", "context") from error
-    name = data.get("obsdb") if isinstance(data, dict) else None
-    if not isinstance(name, str):
+    name = _text(_value(root, "obsdb"))
+    if name is None:
         raise _wrong(f"the context {context} does not name an obsdb", "context")
-    tags = data.get("tags")
-    try:
-        for _ in range(20):  # a tag may hold tags; sotodlib stops at the same depth
-            name = name.format(**(tags if isinstance(tags, dict) else {}))
-    except (LookupError, ValueError) as error:
-        raise _wrong(f"obsdb {name!r} in {context}: no tag {error}", "context") from error
+    tags = _value(root, "tags")
+
+    def text_of(tag: re.Match[str]) -> str:
+        if (text := _text(_value(tags, tag[1]))) is None:
+            raise _wrong(f"obsdb {name!r} in {context}: no tag {tag[1]!r}", "context")
+        return text
+
+    for _ in range(20):  # a tag may hold tags; sotodlib stops at the same depth
+        name = _TAG.sub(text_of, name)
+        if len(name) > LARGEST_PATH:
+            raise _wrong(f"obsdb in {context}: its path is too long", "context")
     return context.parent / name
+
+
+def _value(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    """Return the value of a key of a mapping, or of a mapping that is merged into it.
+
+    Nothing is copied, so that mappings that merge each other many times do no harm.
+    """
+    stack, seen = [node], set[int]()
+    while stack:
+        mapping = stack.pop()
+        if not isinstance(mapping, yaml.MappingNode) or id(mapping) in seen:
+            continue
+        seen.add(id(mapping))
+        values = {name.value: value for name, value in mapping.value if name.id == "scalar"}
+        if key in values:
+            found: yaml.Node = values[key]
+            return found
+        merged = values.get("<<")
+        stack += reversed(merged.value) if isinstance(merged, yaml.SequenceNode) else [merged]
+    return None
+
+
+def _text(node: yaml.Node | None) -> str | None:
+    return str(node.value) if isinstance(node, yaml.ScalarNode) and node.value else None
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Open a database for reading: a file of SQLite, a dump, or a dump in gzip."""
     try:
-        with path.open("rb") as file:
-            head = file.read(20)
-        is_database = head.startswith(b"SQLite format 3") or not head
-        connection = _open(path, head) if is_database else _filled(path.read_bytes())
+        connection = _database_of(path)
         connection.execute("select obs_id from obs limit 1")
     except OSError as error:
         raise _unavailable(f"the database {path} cannot be read: {reason_of(error)}") from error
-    except (sqlite3.Error, ValueError, EOFError) as error:
-        raise _wrong(f"{path} is not an observation database: {error}", "context") from error
+    except (sqlite3.Error, MemoryError, ValueError, EOFError, zlib.error) as error:
+        reason = _in_words(error)
+        raise _wrong(f"{path} is not an observation database: {reason}", "context") from error
     _allow(connection, _READING)
+    connection.row_factory = sqlite3.Row
     return connection
+
+
+def _database_of(path: Path) -> sqlite3.Connection:
+    with open_regular(path) as file:
+        head = file.read(20)
+    if head.startswith(b"SQLite format 3") or not head:
+        return _open(path, head)
+    content = read_whole(path, LARGEST_DUMP)
+    if head[:2] == b"\x1f\x8b":
+        with gzip.GzipFile(fileobj=BytesIO(content)) as packed:
+            content = packed.read(LARGEST_DUMP * 1024**2 + 1)
+        if len(content) > LARGEST_DUMP * 1024**2:
+            raise ValueError(f"unpacked it is larger than {format_memory(LARGEST_DUMP)}")
+    return _filled(content.decode())
+
+
+def _in_words(error: Exception) -> str:
+    """Return what SQLite says, or which bound was reached."""
+    if isinstance(error, MemoryError):
+        return f"it needs more than {format_memory(MEMORY)} of memory"
+    if str(error) == "interrupted":
+        return f"it takes longer than {format_duration(PATIENCE)}"
+    return str(error)
 
 
 def _open(path: Path, head: bytes) -> sqlite3.Connection:
@@ -139,6 +215,7 @@ def _open(path: Path, head: bytes) -> sqlite3.Connection:
     # Without a write-ahead log to read, SQLite would make an empty one.
     how = "mode=ro&immutable=1" if has_wal and not unfinished else "mode=ro&readonly_shm=1"
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)
+    _bound(connection)
     try:
         connection.execute("select 1 from sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
@@ -150,13 +227,22 @@ def _open(path: Path, head: bytes) -> sqlite3.Connection:
     return connection
 
 
-def _filled(dump: bytes) -> sqlite3.Connection:
+def _filled(dump: str) -> sqlite3.Connection:
     """Return a database in memory, made from a dump, whose statements may do nothing else."""
-    text = (gzip.decompress(dump) if dump[:2] == b"\x1f\x8b" else dump).decode()
     connection = sqlite3.connect(":memory:")
+    _bound(connection)
     _allow(connection, _FILLING)
-    connection.executescript(text)
+    connection.executescript(dump)
     return connection
+
+
+def _bound(connection: sqlite3.Connection) -> None:
+    """Bound the time and the memory of all that is asked of a database; write no temporary file."""
+    until = time.monotonic() + PATIENCE
+    connection.set_progress_handler(lambda: time.monotonic() > until, 10_000)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1024**2)
+    connection.execute(f"pragma hard_heap_limit = {MEMORY * 1024**2}")
+    connection.execute("pragma temp_store = memory")
 
 
 def _allow(connection: sqlite3.Connection, actions: Collection[int]) -> None:
@@ -170,7 +256,9 @@ def _allow(connection: sqlite3.Connection, actions: Collection[int]) -> None:
     connection.set_authorizer(verdict)
 
 
-def _select(connection: sqlite3.Connection, query: str, tags: Sequence[str]) -> list[sqlite3.Row]:
+def _select(
+    connection: sqlite3.Connection, path: Path, query: str, tags: Sequence[str]
+) -> Iterator[Mapping[str, Any]]:
     """Select as sotodlib's ``ObsDb.query`` does."""
     columns, joins, conditions, names = ["obs.*"], "", [], []
     for number, tag in enumerate(tags):
@@ -187,12 +275,23 @@ def _select(connection: sqlite3.Connection, query: str, tags: Sequence[str]) -> 
     # sotodlib takes double quotes for single ones, too. The line break ends a comment.
     condition = query.replace('"', "'")
     where = " and ".join([f"({condition}\n)", *conditions])
-    order = "timestamp" if "timestamp" in _columns(connection) else "start_time"
-    text = f"select {', '.join(columns)} from obs{joins} where {where} order by obs.{order}, obs_id"
+    size = 0
     try:
-        return connection.execute(text, names).fetchall()
-    except sqlite3.DatabaseError as error:
-        raise _wrong_query(query, str(error), [*_columns(connection), *names]) from error
+        order = "timestamp" if "timestamp" in _columns(connection) else "start_time"
+        text = f"select {', '.join(columns)} from obs{joins} where {where}"
+        text += f" order by obs.{order}, obs_id"
+        for number, row in enumerate(connection.execute(text, names)):
+            size += sum(len(value) for value in row if isinstance(value, str | bytes))
+            if number == MOST_ROWS or size > MOST_TEXT * 1024**2:
+                most = f"{format_count(MOST_ROWS)} rows, or {format_memory(MOST_TEXT)} of text"
+                raise _wrong(f"query {query!r}: it selects more than {most}", "query")
+            if not isinstance(row["obs_id"], str) or not _NAME.fullmatch(row["obs_id"]):
+                message = f"{path} has an observation called {str(row['obs_id'])[:40]!r}"
+                raise _wrong(message, "context", "a name is a single word without '#' and ':'")
+            yield dict(row)
+    except (sqlite3.DatabaseError, MemoryError) as error:
+        known = [*_columns(connection), *names]
+        raise _wrong_query(query, _in_words(error), known) from error
     except sqlite3.Warning as error:  # more than one statement
         raise _wrong_query(query, str(error), []) from error
 
@@ -215,7 +314,7 @@ def _wrong_query(query: str, said: str, columns: Sequence[str]) -> ConfigError:
 def _lines(path: Path) -> dict[str, tuple[str, ...]]:
     """Return the lines of a query file by observation."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_whole(path, LARGEST_LIST).decode("utf-8-sig")
     except OSError as error:
         raise _wrong(
             f"the query file {path} cannot be read: {reason_of(error)}", "query"

@@ -18,6 +18,9 @@ BANDS: Mapping[str, tuple[str, str]] = {
 }
 """The two bands of a tube's flavour, as sotodlib's mapmaking takes them."""
 
+LARGEST = 1e12
+"""Larger numbers are none of an observation; they count as missing."""
+
 SAME_START = 60.0
 """Seconds within which the tubes of one telescope begin what is one scan."""
 
@@ -190,9 +193,10 @@ def observations_of(
 def _number(row: Mapping[str, Any], names: Sequence[str]) -> float:
     value = next((row[name] for name in names if name in row), None)
     try:
-        return float("nan") if value is None else float(value)
+        number = float("nan") if value is None else float(value)
     except (TypeError, ValueError):
         return float("nan")
+    return number if abs(number) <= LARGEST else float("nan")
 
 
 def _objects(values: Sequence[Any]) -> NDArray[np.object_]:

@@ -13,8 +13,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from socm.files import read_whole
 from socm.model.campaign import Workflow
 from socm.workflows.base import (
+    LARGEST_LIST,
     CommaList,
     Context,
     FilePath,
@@ -227,15 +229,15 @@ _SCAN = re.compile(rf"\W*{_TIME}\W+{_TIME}")
 def _scans(schedule: Path) -> list[float]:
     """Return the seconds of each scan of a TOAST schedule, which begins with start and stop."""
     try:
-        lines = schedule.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = read_whole(schedule, LARGEST_LIST).decode().splitlines()
+        spans = (_SCAN.match(line) for line in lines if not line.startswith("#"))
+        return [
+            (datetime.fromisoformat(span[2]) - datetime.fromisoformat(span[1])).total_seconds()
+            for span in spans
+            if span
+        ]
+    except (OSError, ValueError):
         return []
-    spans = (_SCAN.match(line) for line in lines if not line.startswith("#"))
-    return [
-        (datetime.fromisoformat(span[2]) - datetime.fromisoformat(span[1])).total_seconds()
-        for span in spans
-        if span
-    ]
 
 
 def expand(options: SatSimsOptions, context: Context) -> list[Workflow]:

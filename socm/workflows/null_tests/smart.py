@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from socm.errors import ConfigError, Problem
-from socm.workflows.base import FilePath, Unit
+from socm.files import read_whole
+from socm.words import reason_of
+from socm.workflows.base import LARGEST_LIST, FilePath, Unit
 from socm.workflows.null_tests.base import (
     Group,
     Grouping,
@@ -283,9 +285,9 @@ def _constrained(
         if not file.exists():
             continue  # the earlier run had fewer splits
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = read_whole(file, LARGEST_LIST).decode().splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            reason = (getattr(error, "strerror", None) or str(error)).lower()
+            reason = reason_of(error) if isinstance(error, OSError) else "it is not UTF-8"
             message = f"the constraint {file} cannot be read: {reason}"
             raise ConfigError(Problem(message=message, subject="constraint")) from error
         there = {line.partition("#")[0].strip().split(":")[0] for line in lines}
