@@ -9,9 +9,16 @@ from hypothesis import HealthCheck, settings
 
 from socm.planner import effort
 
+# Who changes the code runs all tests often, and examples are new each time. CI runs them once for
+# each change, and no change lands without it; so it tries more.
 settings.register_profile(
-    "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "default",
+    deadline=None,
+    max_examples=20,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("ci", settings.get_profile("default"), max_examples=100)
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 

@@ -19,8 +19,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from strategies import share
 
 from socm.config.cluster import load_cluster
 from socm.engine.driver import job_of, run_plan
@@ -99,7 +100,7 @@ def test_what_slurm_would_take_apart_is_refused(value: str) -> None:
     assert list(option_lines([("output", "a b")])) == ['#SBATCH --output="a b"']
 
 
-@settings(max_examples=30, deadline=None)
+@share(0.3)
 @given(
     st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")), max_size=4),
     st.text(st.characters(exclude_characters="\0", codec="utf-8")),

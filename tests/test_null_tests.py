@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from strategies import share
 
 from socm.config import load_campaign
 from socm.config.campaign import LoadedCampaign
@@ -312,7 +313,6 @@ def observed(tmp_path: Path, scans: Sequence[tuple[int, str, int]]) -> Observati
     return read_observations(database(tmp_path, rows), "1")
 
 
-@settings(deadline=None, max_examples=100)
 @given(scans=scans, rule=rules)
 def test_splits_are_disjoint_and_whole_and_chunks_contiguous(
     tmp_path_factory: pytest.TempPathFactory,
@@ -374,7 +374,7 @@ def test_tubes_of_one_scan_are_in_one_split_unless_asked_for_apart(tmp_path: Pat
     assert torn("simultaneous = 'apart'") > 10
 
 
-@settings(deadline=None, max_examples=25)
+@share(0.25)
 @given(
     scans=scans,
     mode=st.sampled_from(["plain", "crosslink", "scanpat"]),

@@ -37,7 +37,7 @@ PISO = str(ROOT / "examples" / "piso.yaml")
 
 @pytest.mark.parametrize("name", ["time", "heft", "fifo", "lpt"])
 def test_every_policy_of_ours_passes_the_checks_for_strangers(name: str) -> None:
-    check_policy(POLICIES[name], examples=40)
+    check_policy(POLICIES[name], examples=share(0.4).max_examples)
 
 
 @share(0.5)

@@ -2,6 +2,9 @@
 
 They are small, so that a failing example can be read: up to four nodes of eight cores in each of
 three partitions, up to three QOS with any of their limits, and up to 25 workflows.
+
+To make a strategy takes several times as long as to draw from it. So what depends on nothing is
+made once, as a constant.
 """
 
 from __future__ import annotations
@@ -26,9 +29,21 @@ def sometimes(strategy: st.SearchStrategy[int]) -> st.SearchStrategy[int | None]
     return st.one_of(st.none(), st.none(), strategy)
 
 
+RARELY = st.sampled_from([False] * 5 + [True])
+SOMETIMES = st.sampled_from([False, False, True])
+
+
 def rarely() -> st.SearchStrategy[bool]:
     """`False` for the most part."""
-    return st.integers(0, 5).map(lambda n: n == 5)
+    return RARELY
+
+
+NODES, CORES = st.integers(1, 4), st.integers(1, 8)
+THREADS_PER_CORE = st.sampled_from([1, 2])
+MEMORY = st.sampled_from([100, 128, 250, 1000])
+GPUS = st.sampled_from([0, 0, 1, 4])
+SPEED = st.sampled_from([1.0, 1.0, 0.5, 0.7, 1.3, 2.0])
+PARTITION_WALLTIME = sometimes(st.sampled_from([300, 600, 1200]))
 
 
 @st.composite
@@ -36,31 +51,40 @@ def partitions(draw: st.DrawFn, name: str = "p0", *, uniform: bool = False) -> P
     """One partition; a uniform one has speed 1, no walltime limit and shared nodes."""
     return Partition(
         name=name,
-        nodes=draw(st.integers(1, 4)),
-        cores=draw(st.integers(1, 8)),
-        threads_per_core=draw(st.sampled_from([1, 2])),
-        memory=draw(st.sampled_from([100, 128, 250, 1000])),
-        gpus=draw(st.sampled_from([0, 0, 1, 4])),
-        speed=1.0 if uniform else draw(st.sampled_from([1.0, 1.0, 0.5, 0.7, 1.3, 2.0])),
-        exclusive=False if uniform else draw(rarely()),
-        walltime=None if uniform else draw(sometimes(st.sampled_from([300, 600, 1200]))),
+        nodes=draw(NODES),
+        cores=draw(CORES),
+        threads_per_core=draw(THREADS_PER_CORE),
+        memory=draw(MEMORY),
+        gpus=draw(GPUS),
+        speed=1.0 if uniform else draw(SPEED),
+        exclusive=False if uniform else draw(RARELY),
+        walltime=None if uniform else draw(PARTITION_WALLTIME),
     )
+
+
+QOS_WALLTIME = sometimes(st.sampled_from([120, 300, 600, 3600]))
+RUNNING_JOBS = sometimes(st.integers(1, 4))
+CORES_IN_USE = sometimes(st.integers(2, 24))
+CORES_PER_JOB = sometimes(st.integers(2, 12))
+NODES_PER_JOB = sometimes(st.integers(1, 3))
 
 
 @st.composite
 def qos(draw: st.DrawFn, name: str, partition_names: list[str]) -> Qos:
     """One QOS with any of the limits that there are."""
-    where = draw(st.lists(st.sampled_from(partition_names), unique=True, max_size=2))
+    where: list[str] = []
+    if draw(RARELY):
+        where = draw(st.lists(st.sampled_from(partition_names), unique=True, max_size=2))
     return Qos(
         name=name,
-        partitions=tuple(where) if draw(rarely()) else (),
-        walltime=draw(sometimes(st.sampled_from([120, 300, 600, 3600]))),
-        running_jobs=draw(sometimes(st.integers(1, 4))),
-        cores=draw(sometimes(st.integers(2, 24))),
-        cores_per_job=draw(sometimes(st.integers(2, 12))),
-        nodes_per_job=draw(sometimes(st.integers(1, 3))),
-        exclusive=draw(rarely()),
-        debug=draw(rarely()),
+        partitions=tuple(where),
+        walltime=draw(QOS_WALLTIME),
+        running_jobs=draw(RUNNING_JOBS),
+        cores=draw(CORES_IN_USE),
+        cores_per_job=draw(CORES_PER_JOB),
+        nodes_per_job=draw(NODES_PER_JOB),
+        exclusive=draw(RARELY),
+        debug=draw(RARELY),
     )
 
 
@@ -79,6 +103,10 @@ def clusters(draw: st.DrawFn, *, most_partitions: int = 3, most_qos: int = 3) ->
         partitions=tuple(draw(partitions(name)) for name in names),
         qos=tuple(draw(qos(f"q{k}", names)) for k in range(draw(st.integers(0, most_qos)))),
     )
+
+
+RANKS = st.integers(1, 6)
+SPREAD = st.sampled_from([0.0, 0.2, 0.2, 0.6])
 
 
 @st.composite
@@ -100,30 +128,31 @@ def requests(
     pinned
         Whether it may name a partition and a QOS.
     """
-    model = draw(st.sampled_from(cluster.partitions))
-    ranks = draw(st.integers(1, 6))
+    model = cluster.partitions[draw(st.integers(0, len(cluster.partitions) - 1))]
+    ranks = draw(RANKS)
     runtime = draw(runtimes)
     return ResourceRequest(
         ranks=ranks,
         threads=draw(st.integers(1, max(1, min(4, model.cores)))),
-        cpus=draw(st.sampled_from(["physical", "physical", "logical"])),
-        memory=draw(st.one_of(st.just(0), st.integers(0, model.memory * ranks))),
-        gpus=draw(st.integers(0, model.gpus)) if draw(rarely()) else 0,
+        cpus="logical" if draw(SOMETIMES) else "physical",
+        memory=draw(st.integers(0, model.memory * ranks)) if draw(st.booleans()) else 0,
+        gpus=draw(st.integers(0, model.gpus)) if draw(RARELY) else 0,
         runtime=runtime,
-        walltime=draw(sometimes(st.integers(runtime, 3 * runtime + 60))),
-        spread=draw(st.sampled_from([0.0, 0.2, 0.2, 0.6])),
-        partition=model.name if pinned and draw(rarely()) else None,
+        walltime=draw(st.integers(runtime, 3 * runtime + 60)) if draw(SOMETIMES) else None,
+        spread=draw(SPREAD),
+        partition=model.name if pinned and draw(RARELY) else None,
         qos=draw(st.sampled_from(cluster.qos_by_size)).name or None
-        if pinned and draw(rarely())
+        if pinned and draw(RARELY)
         else None,
     )
 
 
+BUDGETS = st.builds(Budget, cores=CORES_IN_USE, nodes=sometimes(st.integers(1, 5)))
+
+
 def budgets() -> st.SearchStrategy[Budget]:
     """Cores, nodes, both, or none."""
-    return st.builds(
-        Budget, cores=sometimes(st.integers(2, 24)), nodes=sometimes(st.integers(1, 5))
-    )
+    return BUDGETS
 
 
 @st.composite
@@ -156,12 +185,13 @@ def campaigns(
     budget
         What may be in use at once; that of `budgets` if not given.
     """
+    request = requests(cluster, runtimes, pinned=pinned)
     return Campaign.of(
         "random",
         [
             Workflow(
                 name=f"w{k}",
-                request=draw(requests(cluster, runtimes, pinned=pinned)),
+                request=draw(request),
                 depends=draw(depends(k)),
             )
             for k in range(draw(st.integers(1, most)))
@@ -219,7 +249,7 @@ def reservations(draw: st.DrawFn, cluster: Cluster, latest: int = 600) -> tuple[
     windows = []
     for partition in cluster.partitions:
         for node in range(partition.nodes):
-            if not draw(rarely()):
+            if not draw(RARELY):
                 continue
             start = draw(st.integers(0, latest))
             part = draw(st.booleans())
