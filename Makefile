@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 # CONSTRAINTS=constraints.txt installs the versions that all tests are known to pass with.
 CONSTRAINTS ?=
+SEEDS ?= 0:20000
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install $(addprefix --constraint ,$(CONSTRAINTS))
 SIMD := import numpy; print(*numpy.show_config(mode="dicts")["SIMD Extensions"].get("found", []))
 UNIT := $(BIN)/pytest -n auto --dist worksteal -m "not slurm and not browser and not sotodlib"
 
 .DEFAULT_GOAL := help
-.PHONY: help simulate test lint lint-js types layers unit nosimd coverage slurm browser sotodlib docs bench peers fuzz clean
+.PHONY: help simulate test lint lint-js types layers unit nosimd coverage torture slurm browser sotodlib docs bench peers fuzz clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +44,9 @@ nosimd: $(VENV)/dev  ## Run the tests of what NumPy computes as on a processor w
 
 coverage: $(VENV)/dev  ## Run the tests, and say which lines of the source none of them reaches
 	$(UNIT) --cov
+
+torture: $(VENV)/dev  ## Run 20,000 random campaigns in worlds full of faults (SEEDS=0:1000000 for more)
+	$(BIN)/socm torture --seeds $(SEEDS)
 
 slurm: $(VENV)/dev  ## Run the tests against a real SLURM, started here
 	.ci/slurm

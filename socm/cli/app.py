@@ -29,6 +29,7 @@ from socm.cli import (
     run,
     simulate,
     status,
+    torture,
     validate,
     workflows,
 )
@@ -109,6 +110,7 @@ for command, examples in (
     (export.export, export.EXAMPLES),
     (init.init, init.EXAMPLES),
     (validate.validate, validate.EXAMPLES),
+    (torture.torture, torture.EXAMPLES),
 ):
     app.command(name=command.__name__.rstrip("_"), epilog=examples)(command)
 app.add_typer(clusters.app, name="clusters")

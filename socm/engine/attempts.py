@@ -142,13 +142,17 @@ class Attempts:
         job = self._jobs.get(name)
         if job is None or job.attempt != attempt:
             return False
+        progress = self._state.workflows[name]
+        # An earlier process may have had a clock that was ahead: nothing ends before it starts.
+        earliest = progress.started or self._state.started or 0.0
+        time = max(update.time, earliest)
         if update.state is JobState.RUNNING:
-            if self._state.workflows[name].status is Status.QUEUED:
-                self._record(Started(time=update.time, workflow=name, attempt=attempt))
+            if progress.status is Status.QUEUED:
+                self._record(Started(time=time, workflow=name, attempt=attempt))
         elif update.state.final:
             self._record(
                 Ended(
-                    time=update.time,
+                    time=time,
                     workflow=name,
                     attempt=attempt,
                     state=update.state,

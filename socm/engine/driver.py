@@ -15,6 +15,7 @@ from socm.engine.events import (
     CampaignResumed,
     CampaignStarted,
     Cancelled,
+    CancelRequested,
     Event,
     Retrying,
     Reused,
@@ -34,6 +35,8 @@ from socm.model.plan import Plan
 
 RESUBMIT_DELAY = 60.0
 """Seconds before a submission that was refused for now is tried again."""
+RECANCEL_DELAY = 10.0
+"""Seconds before a cancellation that had no answer is asked for again."""
 POLL_INTERVAL = 1.0
 """The most seconds between two polls of the user's requests."""
 
@@ -145,7 +148,6 @@ class _Driver:
         self._open = {w.name: None for w in plan.workflows}  # not over, in the order of the plan
         self._halted: str | None = None  # failed under fail_fast: nothing more is submitted
         self._to_cancel: set[str] = set()  # as far as the backend has not accepted it
-        self._cancelled: set[str] = set()  # not to be retried
 
     def run(self, *, retry_failed: bool) -> CampaignState:
         now, state = self._backend.now(), self._state
@@ -161,13 +163,14 @@ class _Driver:
             absent = self._attempts.look_up()
             for name in absent:
                 self._try_again(name)
-            paused = False
+            paused = stop = False
             if self._requests is not None:
                 requests = self._requests(state)
-                self._cancel(requests.cancel)
-                if requests.stop:
-                    return state
-                paused = requests.pause
+                self._request_cancel(requests.cancel)
+                paused, stop = requests.pause, requests.stop
+            self._cancel()
+            if stop and self._open:
+                return state
             if not paused:
                 self._submit_ready()
             if self._open:
@@ -181,6 +184,8 @@ class _Driver:
         if self._reporter is not None:
             self._reporter.refresh(self._state)
         until = min(self._gates.next_time, self._attempts.next_time)
+        if self._to_cancel:
+            until = min(until, self._backend.now() + RECANCEL_DELAY)
         attended = self._requests is not None or self._reporter is not None
         if attended and (self._attempts or until < math.inf or paused):
             until = min(until, self._backend.now() + POLL_INTERVAL)
@@ -200,6 +205,7 @@ class _Driver:
         """
         workflows = self._state.workflows
         names = [*self._open]
+        self._to_cancel = {n for n in names if workflows[n].cancelling}
         if self._fail_fast:
             failed = (n for n in names if workflows[n].status is Status.FAILED)
             self._halted = next((n for n in failed if self._next_attempt(n) is None), None)
@@ -213,10 +219,16 @@ class _Driver:
             reason = "nothing that it depends on has failed any more"
             self._record(same_again(self._job(name), self._backend.now(), reason))
 
-    def _cancel(self, names: frozenset[str]) -> None:
-        """Cancel workflows; those whose jobs could not be cancelled are tried again later."""
-        self._to_cancel |= names - self._cancelled
-        self._cancelled |= names
+    def _request_cancel(self, names: Iterable[str]) -> None:
+        """Record what the user wants to end, before anything is done about it."""
+        for name in sorted(names):
+            progress = self._state.workflows[name]
+            if not progress.status.final and not progress.cancelling:
+                self._record(CancelRequested(time=self._backend.now(), workflow=name))
+                self._to_cancel.add(name)
+
+    def _cancel(self) -> None:
+        """Cancel what is to end; jobs that could not be cancelled are tried again later."""
         answered = True
         for name in sorted(self._to_cancel):
             progress = self._state.workflows[name]
@@ -292,7 +304,7 @@ class _Driver:
         progress = self._state.workflows[name]
         if progress.outcome is None or progress.ended is None:
             return None  # it was refused, or never tried
-        if progress.status is Status.COMPLETED or name in self._cancelled or self._halted:
+        if progress.status is Status.COMPLETED or progress.cancelling or self._halted:
             return None
         update = JobUpdate(
             job=self._job(name),

@@ -124,6 +124,13 @@ class Skipped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRequested(Event):
+    """The user asked for the end of a workflow that has a job: no attempt follows."""
+
+    workflow: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled(Event):
     """A workflow without a job was cancelled by the user."""
 
@@ -166,6 +173,7 @@ EVENT_TYPES: Mapping[str, type[Event]] = {
         Ended,
         Retrying,
         Skipped,
+        CancelRequested,
         Cancelled,
         Reused,
         CampaignEnded,

@@ -11,6 +11,7 @@ from socm.engine.events import (
     CampaignResumed,
     CampaignStarted,
     Cancelled,
+    CancelRequested,
     Ended,
     Event,
     JobState,
@@ -57,6 +58,8 @@ class Progress:
         Start and end of the current attempt, in the same seconds.
     outcome
         How its last attempt ended.
+    cancelling
+        Whether the user asked for its end.
     """
 
     qos: str | None
@@ -72,6 +75,7 @@ class Progress:
     exit_code: int | None = None
     reason: str = ""
     peak_memory: int | None = None
+    cancelling: bool = False
 
 
 @dataclass(slots=True)
@@ -132,6 +136,7 @@ def _try_again(progress: Progress) -> None:
         progress.attempt += tried
         progress.status = Status.PENDING
         progress.native_id = progress.started = progress.ended = None
+        progress.cancelling = False
 
 
 _ENDS = (Ended, SubmitRefused, Cancelled, Reused)
@@ -182,6 +187,8 @@ def apply(state: CampaignState, event: Event) -> None:
             progress = state.workflows[event.workflow]
             progress.status = Status.SKIPPED
             progress.reason = f"{event.because} did not complete"
+        case CancelRequested():
+            state.workflows[event.workflow].cancelling = True
         case Cancelled():
             progress = state.workflows[event.workflow]
             progress.status = Status.CANCELLED

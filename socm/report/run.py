@@ -14,6 +14,7 @@ from socm.engine.events import (
     CampaignResumed,
     CampaignStarted,
     Cancelled,
+    CancelRequested,
     Ended,
     Event,
     JobState,
@@ -125,6 +126,8 @@ def event_line(event: Event, plan: Plan, state: CampaignState) -> str | None:
             return f"{name}: next attempt: {event.reason}"
         case Skipped():
             return f"{name}: skipped, because {event.because} did not complete"
+        case CancelRequested():
+            return f"{name}: to be cancelled"
         case Cancelled():
             return f"{name}: cancelled"
         case Reused():

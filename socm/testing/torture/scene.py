@@ -1,0 +1,65 @@
+"""The scene of a story: a small campaign on a small cluster, planned."""
+
+from __future__ import annotations
+
+from socm.errors import SocmError
+from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
+from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.plan import Plan
+from socm.planner import plan_campaign
+from socm.planner.effort import NONE
+from socm.testing.torture.choices import Choices
+
+MOST_WORKFLOWS = 8
+
+
+def draw_plan(choices: Choices) -> Plan:
+    """Return the plan of a random campaign on a random cluster.
+
+    Runtimes are a minute at most: stories are told second by second where a user is present.
+    """
+    while True:
+        cluster = _cluster(choices)
+        budget = Budget(cores=choices.pick([None, 8, 12]), nodes=choices.pick([None, 1, 2]))
+        names = [f"w{k}" for k in range(1 + choices.number(MOST_WORKFLOWS - 1))]
+        workflows = [_workflow(choices, name, names[:k]) for k, name in enumerate(names)]
+        campaign = Campaign.of("torture", workflows, budget=budget, retries=choices.number(3))
+        try:
+            return plan_campaign(campaign, cluster, effort=NONE)
+        except SocmError:
+            continue  # something in it fits nowhere
+
+
+def _cluster(choices: Choices) -> Cluster:
+    partitions = tuple(
+        Partition(name=name, nodes=1 + choices.number(3), cores=8, memory=1000)
+        for name in ("p", "q")[: 1 + choices.number(1)]
+    )
+    qos = (
+        Qos(
+            name="short",
+            running_jobs=choices.pick([None, 1, 3]),
+            cores=choices.pick([None, 12]),
+            walltime=choices.pick([None, 120]),
+        ),
+        Qos(name="long"),
+    )
+    return Cluster(name="torture", partitions=partitions, qos=qos[choices.number(1) :])
+
+
+def _workflow(choices: Choices, name: str, others: list[str]) -> Workflow:
+    depends = {choices.pick(others) for _ in range(choices.number(2))} if others else set()
+    request = ResourceRequest(
+        ranks=1 + choices.number(7),
+        threads=choices.pick([1, 2, 4]),
+        memory=choices.pick([0, 100, 400, 900]),
+        runtime=1 + choices.number(59),
+    )
+    outputs = ("map",) if choices.number(7) == 7 else ()
+    return Workflow(
+        name=name,
+        depends=tuple(sorted(depends)),
+        request=request,
+        outputs=outputs,
+        skip_if_outputs_exist=bool(outputs),
+    )

@@ -1,0 +1,347 @@
+"""A world that a seed decides: its cluster, its faults, and the ledger of what truly happened."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+
+from sim.scheduler import Running, Scheduler
+from socm.engine.backend import Job
+from socm.engine.events import CampaignResumed, CancelRequested, Event, JobState
+from socm.engine.limits import InUse
+from socm.errors import SubmitError
+from socm.model.campaign import Workflow
+from socm.model.plan import Plan
+from socm.testing.torture.choices import Choices
+
+FAULTS = {
+    "refused for now": 0.1,
+    "refused": 0.02,
+    "no answer": 0.1,
+    "taken without an answer": 0.1,
+    "arrives late": 0.05,
+    "away": 0.03,
+    "hangs": 0.03,
+    "cannot tell": 0.2,
+    "cancellation unheard": 0.3,
+    "cancellation not answered": 0.3,
+    "fails": 0.1,
+    "slow": 0.2,
+    "out of memory": 0.1,
+    "node fails": 0.1,
+    "preempted": 0.1,
+    "requeued": 0.1,
+    "held": 0.1,
+    "suspended": 0.1,
+    "cancelled by others": 0.1,
+    "job table lost": 0.02,
+    "told late": 0.2,
+    "told twice": 0.1,
+    "killed before a line": 0.03,
+    "killed after a line": 0.03,
+    "killed while waiting": 0.02,
+    "killed while submitting": 0.05,
+    "disk full": 0.02,
+    "clock steps": 0.5,
+    "cancel": 0.05,
+    "pause": 0.05,
+    "stop": 0.02,
+    "outputs exist": 0.5,
+}
+"""What may happen, and how probable it is each time that it could."""
+LATEST = 300
+"""The most seconds by which something is late."""
+
+
+@dataclass(eq=False)
+class Record:
+    """What truly became of one job that the cluster took."""
+
+    job: Job
+    native_id: str
+    state: JobState = JobState.QUEUED
+    news: list[News] = field(default_factory=list)
+    turn: int = 0  # counts its starts and ends, so that what was due for an earlier one is void
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it waits or runs."""
+        return not self.state.final
+
+
+@dataclass(frozen=True)
+class News:
+    """A state that a job reached; the cluster tells it from `told` on."""
+
+    state: JobState
+    time: float
+    told: float
+    exit_code: int | None = None
+
+
+class World:
+    """A cluster on which everything happens that the contract of `Backend` allows.
+
+    It outlives the processes that carry the run on. All times are whole seconds, so that sums of
+    them are exact.
+
+    Parameters
+    ----------
+    plan
+        What is to be carried out.
+    choices
+        Decide what happens.
+    """
+
+    def __init__(self, plan: Plan, choices: Choices) -> None:
+        self.plan = plan
+        self.choices = choices
+        self.time = 0.0
+        self.healthy = False
+        self.away_until = 0.0
+        self.broken: list[str] = []
+        self.happened: list[tuple[float, str]] = []
+        self.faults = Counter[str]()
+        self.completed: dict[str, Job | None] = {}
+        self.withdrawn: set[str] = set()  # the journal says that they are to be cancelled
+        self.in_flight: set[str] = set()  # names of jobs that are on their way to the cluster
+        # Each story has some kinds of fault only: where all happen at once, some hide others.
+        self._possible = {kind for kind in FAULTS if choices.chance(0.4)}
+        self._outputs: dict[str, bool] = {}  # whether they exist, by workflow
+        self._accepted = Counter[str]()
+        self._records: list[Record] = []  # that the cluster remembers
+        self._marks: dict[str, Record] = {}  # that have started, by name
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers, self._ids = count(), count(1)
+        self._scheduler = Scheduler(plan.cluster)
+
+    def happens(self, fault: str) -> bool:
+        """Whether a fault happens now."""
+        if self.healthy or fault not in self._possible:
+            return False
+        happens = self.choices.chance(FAULTS[fault])
+        self.faults[fault] += happens
+        return happens
+
+    def note(self, what: str) -> None:
+        """Add to the story."""
+        self.happened.append((self.time, what))
+
+    def break_promise(self, what: str) -> None:
+        """Note that something happened which never may."""
+        self.broken.append(what)
+        self.note(f"BROKEN: {what}")
+
+    # Time
+
+    def at(self, time: float, action: Callable[[], None]) -> None:
+        """Do something when a time has come."""
+        heappush(self._agenda, (time, next(self._numbers), action))
+
+    @property
+    def next_time(self) -> float:
+        """When something happens next; infinite if nothing does."""
+        return self._agenda[0][0] if self._agenda else math.inf
+
+    def advance(self, until: float) -> None:
+        """Let time pass."""
+        while self._agenda and self._agenda[0][0] <= until:
+            self.time, _, action = heappop(self._agenda)
+            action()
+            while self._agenda and self._agenda[0][0] == self.time:
+                heappop(self._agenda)[2]()
+            self._start_jobs()
+        self.time = max(self.time, until)
+
+    # Jobs
+
+    @property
+    def live(self) -> list[Record]:
+        """The jobs that wait or run."""
+        return [record for record in self._records if record.is_live]
+
+    def named(self, name: str) -> Record | None:
+        """Return the job of a name: by the mark of its start, or as the cluster remembers it."""
+        waiting = (r for r in self._records if r.job.name == name)
+        return self._marks.get(name) or next(waiting, None)
+
+    def reusable(self, workflow: Workflow) -> bool:
+        """Whether the outputs of a workflow exist, and make it unnecessary to run it."""
+        if workflow.name not in self._outputs:
+            self._outputs[workflow.name] = self.happens("outputs exist")
+        if self._outputs[workflow.name]:
+            self.completed[workflow.name] = None
+        return self._outputs[workflow.name]
+
+    def ask(self, job: Job) -> None:
+        """Take note of a job that a process submits, whether it arrives or not."""
+        name = job.workflow.name
+        if name in self.withdrawn:
+            self.break_promise(f"{name} was submitted after it had been cancelled")
+        if job.workflow != self.plan.campaign.workflows[name]:
+            self.break_promise(f"{name} was submitted as it was before an edit")
+
+    def accept(self, job: Job) -> Record:
+        """Take a job into the queue.
+
+        Raises
+        ------
+        SubmitError
+            If it never fits.
+        """
+        self._scheduler.submit(job)
+        self._check(job)
+        record = Record(job, str(next(self._ids)))
+        self._records.append(record)
+        self._accepted[job.name] += 1
+        self.note(f"{job.name}: the cluster takes it as job {record.native_id}")
+        if self.happens("held"):
+            self._scheduler.withdraw(job.name)
+            self.note(f"{job.name}: is held")
+            self._later(lambda: self._queue_again(record))
+        if self.happens("cancelled by others"):
+            self._later(lambda: self.end(record, JobState.CANCELLED))
+        self.at(self.time, lambda: None)  # the controller looks at its queue
+        return record
+
+    def send(self, job: Job) -> None:
+        """Let a job arrive later, whatever has become of the process that sent it."""
+        self.in_flight.add(job.name)
+
+        def arrive() -> None:
+            self.in_flight.remove(job.name)
+            if self.choices.chance(0.7):
+                with contextlib.suppress(SubmitError):
+                    self.accept(job)
+            else:
+                self.note(f"{job.name}: never arrives")
+
+        self._later(arrive)
+
+    def end(self, record: Record, state: JobState) -> None:
+        """End a job that waits or runs."""
+        if not record.is_live:
+            return
+        self._take_off(record, state)
+        name = record.job.workflow.name
+        if state is JobState.COMPLETED:
+            if name in self.completed:
+                self.break_promise(f"{name} completed twice")
+            self.completed[name] = record.job
+        self.note(f"{record.job.name}: {state.value}")
+        self._tell(record, state, 0 if state is JobState.COMPLETED else None)
+        self.at(self.time, lambda: None)
+
+    def lose_jobs(self) -> None:
+        """Start the cluster anew: it remembers no job, and counts its ids from one again.
+
+        What jobs have left on the disk stays: the mark of their start, and how they ended.
+        """
+        self.note("the cluster loses its table of jobs")
+        for record in self.live:
+            if record.state is JobState.QUEUED and record.job.name not in self._marks:
+                self._accepted[record.job.name] = 0  # it never ran, and never will
+            self.end(record, JobState.NODE_FAILED)
+        self._records.clear()
+        self._ids = count(1)
+
+    def _check(self, job: Job) -> None:
+        """Hold a job that the cluster takes to what the engine promises."""
+        name, live = job.workflow.name, [r.job for r in self.live]
+        if self._accepted[job.name]:
+            self.break_promise(f"{job.name} was submitted twice")
+        if any(other.workflow.name == name for other in live):
+            self.break_promise(f"{name} has two jobs at once")
+        if name in self.completed:
+            self.break_promise(f"{name} was submitted after it had completed")
+        for parent in job.workflow.depends:
+            if parent not in self.completed:
+                self.break_promise(f"{name} was submitted before {parent} had completed")
+        in_use = InUse(self.plan.cluster, self.plan.campaign.budget)
+        for other in live:
+            in_use.add(other)
+        if not in_use.qos_admits(job):
+            self.break_promise(f"{job.name} is over a limit of QOS {job.qos}")
+        if not in_use.budget_admits(job):
+            self.break_promise(f"{job.name} is over the budget")
+
+    def _later(self, action: Callable[[], None]) -> None:
+        self.at(self.time + 1 + self.choices.number(LATEST), action)
+
+    def _queue_again(self, record: Record) -> None:
+        if record.state is JobState.QUEUED:
+            self._scheduler.submit(record.job)
+
+    def _take_off(self, record: Record, state: JobState) -> None:
+        """Take a job off its nodes, or off the queue."""
+        if record.state is JobState.RUNNING:
+            self._scheduler.release(record.job.name)
+        else:
+            self._scheduler.withdraw(record.job.name)
+        record.turn += 1
+        record.state = state
+
+    def _start_jobs(self) -> None:
+        for running in self._scheduler.start(self.time):
+            self._start(running)
+
+    def _start(self, running: Running) -> None:
+        job = running.job
+        record = next(r for r in self.live if r.job is job)
+        record.state = JobState.RUNNING
+        record.turn += 1
+        self._marks[job.name] = record
+        self.note(f"{job.name}: runs")
+        if not any(news.state is JobState.RUNNING for news in record.news):
+            self._tell(record, JobState.RUNNING)
+        runtime = job.workflow.request.runtime
+        if self.happens("slow"):
+            runtime += self.choices.number(3 * runtime)
+        state = JobState.COMPLETED if runtime <= job.walltime else JobState.TIMEOUT
+        end = self.time + min(runtime, job.walltime)
+        for fault, outcome in (
+            ("fails", JobState.FAILED),
+            ("out of memory", JobState.OUT_OF_MEMORY),
+            ("node fails", JobState.NODE_FAILED),
+            ("preempted", JobState.PREEMPTED),
+            ("requeued", JobState.QUEUED),
+        ):
+            if self.happens(fault):
+                state, end = outcome, self.time + self.choices.number(runtime)
+        if self.happens("suspended"):
+            end += self.choices.number(LATEST)
+        turn = record.turn
+
+        def finish() -> None:
+            if record.turn != turn:
+                return
+            if state is JobState.QUEUED:
+                self._requeue(record)
+            else:
+                self.end(record, state)
+
+        self.at(end, finish)
+
+    def _requeue(self, record: Record) -> None:
+        self.note(f"{record.job.name}: is requeued")
+        self._take_off(record, JobState.QUEUED)
+        self._scheduler.submit(record.job)
+
+    def _tell(self, record: Record, state: JobState, exit_code: int | None = None) -> None:
+        told = self.time + (self.choices.number(LATEST) if self.happens("told late") else 0)
+        told = max(told, record.news[-1].told if record.news else told)
+        record.news.append(News(state, self.time, told, exit_code))
+        self.at(told, lambda: None)
+
+    def hear(self, event: Event) -> None:
+        """Take note of what a run has written into its journal, and so has promised."""
+        self.note(f"journal: {event}")
+        if isinstance(event, CancelRequested):
+            self.withdrawn.add(event.workflow)
+        elif isinstance(event, CampaignResumed) and event.retry_failed:
+            self.withdrawn.clear()
