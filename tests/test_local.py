@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -458,41 +457,6 @@ def test_another_executor_of_psij_is_passed_through(tmp_path: Path) -> None:
     done = socm(tmp_path, "run", path, "--yes", "--executor", "nobody")
     assert done.returncode == 2
     assert "unknown executor 'nobody'" in done.stderr
-
-
-def fill(path: Path) -> None:
-    """Write a file until its disk is full."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
-    for size in (4096, 1):
-        with contextlib.suppress(OSError):
-            while os.write(descriptor, b"x" * size):
-                pass
-    os.close(descriptor)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the folder is a file system of its own")
-def test_a_full_disk_is_told_and_the_run_goes_on_afterwards(tmp_path: Path) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(small)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("only root may mount a file system")
-    try:
-        path = write(tmp_path, stage("a", f"touch {tmp_path}/a; sleep 2"), stage("b", "true", "a"))
-        process = start(tmp_path, "run", path, "--yes", "--run-dir", small / "run")
-        wait_for((tmp_path / "a").exists)
-        fill(small / "filler")
-        out, _ = process.communicate(timeout=60)
-        assert process.returncode in (1, 5), out
-        (small / "filler").unlink()
-        done = socm(tmp_path, "resume", small / "run", "--retry-failed")
-        assert done.returncode == 0, done.stdout + done.stderr
-    finally:
-        subprocess.run(["umount", "-l", str(small)], check=True)
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_submitted(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from shlex import split
 
 from socm.errors import RunError
 from socm.files import write_whole
@@ -48,6 +49,15 @@ class Result:
     node: str = ""
     state: str = ""
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Who has started a job: its native id, when (in seconds of the epoch), and on which node."""
+
+    native_id: str
+    time: float
+    node: str
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,17 @@ class JobFolder:
         """The file that is written, whole, when it is over."""
         return self.run / "results" / f"{self.key}.json"
 
+    def from_within(self, path: Path) -> str:
+        """Return the path of a file from the folder itself, right also after a rename of the run.
+
+        Examples
+        --------
+        >>> folder = JobFolder(Path("/runs/maps-1"), "a", 2)
+        >>> folder.from_within(folder.result)
+        '../../../results/a.2.json'
+        """
+        return os.path.relpath(path, self.path)
+
     def make(self, script: str, files: Mapping[str, str]) -> None:
         """Make the folder, the script in it, and the files of its workflow.
 
@@ -114,13 +135,26 @@ class JobFolder:
         except OSError as error:
             raise RunError(f"{path} cannot be written: {reason_of(error)}") from error
 
-    def read_started(self) -> tuple[str, float] | None:
-        """Return its native id and start, in seconds of the epoch; `None` before it starts."""
+    def read_started(self) -> Start | None:
+        """Return who has started it; `None` before it starts."""
         try:
-            native_id, time, _ = self.started.read_text().split(maxsplit=2)
+            native_id, time, node = self.started.read_text().split()
+            return Start(native_id, float(time), node)
         except (OSError, ValueError):
             return None
-        return native_id, float(time)
+
+    def origin(self) -> Path | None:
+        """Return the folder of the run that its script was written for, if that is another one."""
+        try:
+            lines = self.script.read_text(encoding="utf-8").splitlines()
+            said = next((line for line in lines if line.startswith("socm_folder=")), "")
+            there = Path(*split(said.removeprefix("socm_folder=")))
+        except (OSError, ValueError):
+            return None
+        whole = there.is_absolute() and there.parts[-3:] == self.path.parts[-3:]
+        if not whole or (there.exists() and there.samefile(self.path)):
+            return None
+        return there.parents[2]
 
     def read_result(self) -> Result | None:
         """Return how it ended; `None` as long as it has not."""

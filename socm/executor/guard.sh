@@ -8,15 +8,17 @@ socm_fail() {
 socm_count() {
     local note code kb killed
     socm_begun=0 socm_well=0 socm_peak=0 socm_kills=0
-    for note in "$socm_folder"/ranks/*; do
+    for note in ranks/*; do
         [ -f "$note" ] && socm_begun=$((socm_begun + 1))
-        { read -r code kb killed < "$note"; } 2> /dev/null || continue
+        { read -r && read -r code kb killed; } < "$note" 2> /dev/null || continue
         case "$code.$kb.$killed" in *[!0-9.]* | .* | *. | *..*) continue ;; esac
         [ "$code" = 0 ] && socm_well=$((socm_well + 1))
         socm_peak=$((socm_peak + kb)) socm_kills=$((socm_kills + killed))
     done
 }
 
+# Names are relative, so that they stay right if the folder of the run is renamed meanwhile.
+cd -- "$socm_folder" || socm_fail 125 "no folder $socm_folder"
 socm_began=$(date +%s.%N) socm_node=$(uname -n)
 socm_mark="${SLURM_JOB_ID:-$$} $socm_began $socm_node"
 if ! (set -o noclobber; echo "$socm_mark" > "$socm_started") 2> /dev/null; then

@@ -8,14 +8,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState
+from socm.errors import RunError
 from socm.executor.machine import LOCAL, this_machine
+from socm.executor.processes import MARK, PYTHON, left_of, supervisors, works_in
 from socm.executor.script import job_script
 from socm.executor.tracker import Tracked, Tracker
 from socm.model.cluster import Cluster
@@ -25,8 +27,8 @@ from socm.words import reason_of
 
 ALIVE = 1.0
 """Seconds between two looks at which processes are alive."""
-SUPERVISOR = Path(__file__).with_name("supervisor.py")
-_PYTHON = [sys.executable, "-I", "-S", str(SUPERVISOR)]
+GRACE = 5.0
+"""Seconds that the processes of a job without a supervisor have between SIGTERM and SIGKILL."""
 
 
 class LocalExecutor(Tracker):
@@ -83,7 +85,7 @@ class LocalExecutor(Tracker):
         folder = tracked.folder
         if folder.result.exists():
             return
-        if folder.started.exists() or str(folder.path) in _supervisors():
+        if self._has_begun(tracked):
             self._allocate(tracked, self._pool.fit(job.demand, job.partition) or job.placements)
         else:
             self.prepare(job)
@@ -96,7 +98,7 @@ class LocalExecutor(Tracker):
             job.name in self.tracked
             or folder.started.exists()
             or folder.result.exists()
-            or str(folder.path) in _supervisors()
+            or job.name in supervisors()
         )
         return job.name if known else None
 
@@ -108,8 +110,9 @@ class LocalExecutor(Tracker):
         if tracked in self._queue:
             self._queue.remove(tracked)
             tracked.reason = "cancelled"
-        elif process := _supervisors().get(str(tracked.folder.path)):
-            process.send_signal(signal.SIGTERM)
+        elif process := supervisors().get(native_id):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGTERM)
 
     def poll(self) -> list[JobUpdate]:
         """Report which jobs are over, and start those for which there is room."""
@@ -145,12 +148,13 @@ class LocalExecutor(Tracker):
 
     def _launch(self, tracked: Tracked) -> None:
         folder = tracked.folder
-        arguments = [str(folder.path), str(folder.result), str(tracked.job.walltime)]
+        result = folder.from_within(folder.result)
+        arguments = [tracked.native_id, str(folder.path), result, str(tracked.job.walltime)]
         null, copy = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0), os.POSIX_SPAWN_DUP2
         pid = os.posix_spawn(
             sys.executable,
-            [*_PYTHON, *arguments],
-            os.environ,
+            [*PYTHON, *arguments],
+            {**os.environ, MARK: tracked.native_id},
             file_actions=[null, (copy, 0, 1), (copy, 0, 2)],
             # Until the supervisor is ready for them: a Ctrl-C is for all processes of a terminal.
             setsigmask=[signal.SIGINT, signal.SIGTERM],
@@ -184,44 +188,48 @@ class LocalExecutor(Tracker):
         self._release(tracked)
         return updates
 
+    def _has_begun(self, tracked: Tracked) -> bool:
+        """Whether a job of an earlier process has begun.
+
+        Raises
+        ------
+        RunError
+            If it may be running where nothing can be learnt of it.
+        """
+        name, folder = tracked.job.workflow.name, tracked.folder
+        begun = folder.read_started()
+        if process := supervisors().get(tracked.native_id):
+            if begun and not works_in(process, folder.path):
+                raise RunError(
+                    f"{name} is still running in another folder, process {process.pid}",
+                    hint=f"wait until it is over, or `kill {process.pid}` ends it; then resume",
+                )
+            return True
+        if begun and begun.node != os.uname().nodename:
+            raise RunError(
+                f"{name} has started on {begun.node}, and this is {os.uname().nodename}",
+                hint=f"resume on {begun.node}; if that is gone for good, remove {folder.started} "
+                "first, and it starts again",
+            )
+        return folder.started.exists()
+
     def _look_for_lost(self) -> Iterator[JobUpdate]:
-        """Report the jobs whose processes are gone without a result, as after a reboot."""
+        """Report the jobs whose supervisors are gone without a result, as after a reboot.
+
+        What is left of such a job is ended first, so that no two attempts ever run at once.
+        """
         running = [t for t in self.tracked.values() if t.native_id in self._allocated]
-        alive = _supervisors() if running else {}
+        alive = supervisors() if running else {}
         for tracked in running:
-            if str(tracked.folder.path) in alive or tracked.folder.result.exists():
+            if tracked.native_id in alive or tracked.folder.result.exists():
                 tracked.missing_since = None
             elif tracked.missing_since is None:
                 tracked.missing_since = self.now()  # it may have ended between the two looks
+            elif left := left_of(tracked.native_id):
+                late = self.now() - tracked.missing_since > GRACE
+                for process in left:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.send_signal(signal.SIGKILL if late else signal.SIGTERM)
             else:
                 yield from self.end(tracked, JobState.NODE_FAILED, "its process is gone")
                 self._release(tracked)
-
-
-def supervised_folder(command: Sequence[str]) -> str | None:
-    """Return the folder of the job that a process supervises; `None` if it is another process.
-
-    Parameters
-    ----------
-    command
-        The command line of any process.
-
-    Examples
-    --------
-    >>> supervised_folder([*_PYTHON, "/runs/jobs/a/1", "/runs/results/a.1.json", "60"])
-    '/runs/jobs/a/1'
-    >>> supervised_folder(["vim", str(SUPERVISOR)]) is None
-    True
-    """
-    *python, folder, _, _ = command if len(command) > 3 else ("", "", "", "")
-    return folder if python[1:] == _PYTHON[1:] else None
-
-
-def _supervisors() -> dict[str, psutil.Process]:
-    """Return the supervisors that are alive, by the folder of their job."""
-    found = {}
-    for process in psutil.process_iter(["cmdline", "status"]):
-        folder = supervised_folder(process.info["cmdline"] or [])
-        if folder is not None and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found[folder] = process
-    return found

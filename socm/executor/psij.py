@@ -95,7 +95,7 @@ class PsijExecutor(Tracker):
         started = self.folder(job).read_started()
         if started is None:
             raise BackendUnavailable(f"this executor cannot look for {job.name}")
-        return started[0]
+        return started.native_id
 
     def cancel(self, native_id: str) -> None:
         """Ask for the end of a job; see `Backend.cancel`."""

@@ -1,7 +1,7 @@
 """Runs the command of one rank and notes how it ended. Uses only the standard library.
 
-Called as ``rank.py NOTE COMMAND...`` by rank.sh, which has made the note: a file with space for the
-exit code, the peak memory in kB, and the number of processes killed for memory.
+Called as ``rank.py COMMAND...`` by rank.sh, which has opened the note. It gets one line: the exit
+code, the peak memory in kB, and the number of processes killed for memory.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import resource
 import signal
 import sys
 
+NOTE = 3
+"""The descriptor of the note."""
 COUNTERS = (
     ("/sys/fs/cgroup/memory{}/memory.oom_control", ":memory:"),
     ("/sys/fs/cgroup{}/memory.events", "0::"),
@@ -38,14 +40,18 @@ def memory_kills() -> int:
 
 def main() -> None:
     """Run the rank."""
-    note, command = sys.argv[1], sys.argv[2:]
+    command = sys.argv[1:]
     before = memory_kills()
     # A signal is for the command, which decides what to do with it.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, lambda *_: None)
     try:
         pid = os.posix_spawnp(
-            command[0], command, os.environ, setsigdef=[*signal.valid_signals() - {9, 19}]
+            command[0],
+            command,
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_CLOSE, NOTE)],
+            setsigdef=[*signal.valid_signals() - {9, 19}],
         )
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -58,8 +64,8 @@ def main() -> None:
     code = os.waitstatus_to_exitcode(status)
     code = code if code >= 0 else 128 - code
     try:
-        with open(note, "r+") as file:
-            file.write(f"{code} {peak} {memory_kills() - before}".ljust(40) + "\n")
+        os.write(NOTE, f"{code} {peak} {memory_kills() - before}\n".encode())
+        os.close(NOTE)
     except OSError as error:
         sys.stderr.write(f"socm: the note of how this rank ended cannot be written: {error}\n")
     sys.exit(code)

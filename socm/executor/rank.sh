@@ -1,18 +1,19 @@
 # Runs one rank of a workflow, on its node: FOLDER PYTHON PROGRAM COMMAND...
 # A launcher's exit code is not enough: that of srun is 0 where a node was lost. So each rank has a
-# note in FOLDER. It is empty until the command has ended; only its space on the disk is taken.
+# note in FOLDER. Until the command has ended it is an empty line, which takes the space on the disk.
 note=$1/$(PATH=$PATH:/usr/bin:/bin uname -n).$$ python=$2 program=$3
 shift 3
-if ! printf '%40s\n' '' > "$note"; then
+if ! echo > "$note"; then
     echo "socm: $note cannot be written: the command does not run" >&2
     exit 125
 fi
+exec 3>> "$note"
 if "$python" -I -S -c '' 2> /dev/null; then
-    exec "$python" -I -S -c "$program" "$note" "$@"
+    exec "$python" -I -S -c "$program" "$@"
 fi
 # Without Python there is no peak of memory. A signal is for the command, not for this shell.
 trap : HUP INT TERM USR1 USR2
-(exec "$@")
+(exec "$@" 3>&-)
 code=$?
-printf '%-40s\n' "$code 0 0" 1<> "$note"
+echo "$code 0 0" >&3
 exit "$code"

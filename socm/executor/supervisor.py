@@ -1,7 +1,8 @@
 """Runs one job on this machine, within its walltime. Uses only the standard library.
 
-Called as ``supervisor.py FOLDER RESULT WALLTIME``: runs FOLDER/script.sh in a session of its own
-and writes RESULT once no process of it is left. It outlives the process that started it.
+Called as ``supervisor.py JOB FOLDER RESULT WALLTIME``: runs the script in FOLDER in a session of
+its own, and writes RESULT, seen from FOLDER, once no process of it is left. It outlives the process
+that started it, and works on if the folder is renamed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import time
 from typing import Any
 
 GRACE = 5.0
+PAUSE = 1.0
+"""Seconds before something is tried again that the machine refused: a process, space on a disk."""
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -75,13 +78,43 @@ def children_that_ended() -> list[int]:
     return []
 
 
+def started(reasons: list[str]) -> subprocess.Popen[bytes] | None:
+    """Start the script, as soon as the machine allows it; `None` if that is no longer wanted."""
+    while not reasons:
+        try:
+            return subprocess.Popen(["/bin/bash", "script.sh"])
+        except OSError:  # too many processes
+            time.sleep(PAUSE)
+    return None
+
+
+def say(text: str) -> None:
+    """Write a line to the job's stderr, if there is space on the disk."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"socm: {text}\n".encode())
+
+
+def write(path: str, text: str) -> None:
+    """Write a file whole, as soon as there is space on its disk; not if its folder was removed."""
+    while os.stat(".").st_nlink:
+        with contextlib.suppress(OSError):
+            with open(path + ".new", "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(path + ".new", path)
+            return
+        time.sleep(PAUSE)
+
+
 def main() -> None:
     """Run the job."""
-    folder, result, walltime = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    folder, result, walltime = sys.argv[2], sys.argv[3], float(sys.argv[4])
     os.setsid()
+    os.chdir(folder)
     null = os.open(os.devnull, os.O_RDWR)
-    out = os.open(os.path.join(folder, "stdout"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    err = os.open(os.path.join(folder, "stderr"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    out = os.open("stdout", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    err = os.open("stderr", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for number, descriptor in enumerate((null, out, err)):
         os.dup2(descriptor, number)
     with contextlib.suppress(OSError, AttributeError):
@@ -91,32 +124,29 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: reasons.append("cancelled"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    began = time.time()
-    deadline = time.monotonic() + walltime
-    script = subprocess.Popen(["/bin/bash", os.path.join(folder, "script.sh")])
-    while script.poll() is None and not reasons:
-        if time.monotonic() >= deadline:
-            reasons.append("timeout")
-            sys.stderr.write(f"socm: the walltime of {walltime:g} s is over\n")
-            sys.stderr.flush()
-        reap(script)
-        time.sleep(0.02)
-    end_tree(script)
-    said: dict[str, Any] = {
-        "exit_code": 128 - script.returncode if script.returncode < 0 else script.returncode
-    }
-    with contextlib.suppress(OSError, ValueError), open(os.path.join(folder, "end.json")) as file:
-        said |= json.load(file)
-    said |= {"start": said.get("start", began), "end": time.time()}
+    said: dict[str, Any] = {"exit_code": 143, "start": time.time()}
+    script = started(reasons)
+    if script is not None:
+        deadline = time.monotonic() + walltime
+        while script.poll() is None and not reasons:
+            if time.monotonic() >= deadline:
+                reasons.append("timeout")
+                say(f"the walltime of {walltime:g} s is over")
+            reap(script)
+            time.sleep(0.02)
+        end_tree(script)
+        code = script.returncode
+        said["exit_code"] = code if code >= 0 else 128 - code
+        with contextlib.suppress(OSError, ValueError), open("end.json") as file:
+            said |= json.load(file)
+    said["end"] = time.time()
     if reasons:
         said["state"] = reasons[0]
     elif "node" not in said:
-        said["reason"] = "it was killed"  # and could not say how it ended
-    with open(result + ".new", "w") as file:
-        json.dump(said, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(result + ".new", result)
+        # The script could not say how it ended.
+        killed = script is not None and script.returncode < 0
+        said["reason"] = "it was killed" if killed else "its script left no result"
+    write(result, json.dumps(said))
 
 
 if __name__ == "__main__":

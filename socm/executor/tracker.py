@@ -9,10 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState
-from socm.errors import SubmitError
+from socm.errors import RunError, SubmitError
 from socm.executor.folder import JobFolder, Result
 from socm.executor.script import ranks_started
 from socm.model.cluster import Cluster
@@ -124,8 +125,21 @@ class Tracker(ABC):
         return JobFolder(self.run, job.workflow.name, job.attempt)
 
     def track(self, job: Job, native_id: str) -> Tracked:
-        """Follow a job from now on."""
-        return self.tracked.setdefault(native_id, Tracked(job, native_id, self.folder(job)))
+        """Follow a job from now on.
+
+        Raises
+        ------
+        RunError
+            If it belongs to another run, of which this one is a copy.
+        """
+        name, folder = job.workflow.name, self.folder(job)
+        origin = folder.origin()
+        if origin is not None and origin.exists() and not folder.result.exists():
+            raise RunError(
+                f"{name} belongs to the run in {origin}, of which {self.run} is a copy",
+                hint=f"`socm resume {quote(str(origin))}` continues it",
+            )
+        return self.tracked.setdefault(native_id, Tracked(job, native_id, folder))
 
     def now(self) -> float:
         """Seconds since the campaign's start: a clock that is set back does not set this back."""
@@ -168,7 +182,7 @@ class Tracker(ABC):
             return []
         tracked.running, tracked.reason = True, ""
         started = tracked.folder.read_started()
-        moment = started[1] if started else tracked.result.start if tracked.result else None
+        moment = started.time if started else tracked.result.start if tracked.result else None
         tracked.latest = self.now() if moment is None else self.since_start(moment)
         return [JobUpdate(job=tracked.job, state=JobState.RUNNING, time=tracked.latest)]
 

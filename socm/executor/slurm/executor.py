@@ -117,8 +117,8 @@ class SlurmExecutor(Tracker):
     def find(self, job: Job) -> str | None:
         """Return a job's id by its name; see `Backend.find`."""
         started = self.folder(job).read_started()
-        if started is not None and is_id(started[0]):
-            return started[0]
+        if started is not None and is_id(started.native_id):
+            return started.native_id
         return self.slurm.find(job.name, self.epoch)
 
     def cancel(self, native_id: str) -> None:
