@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 import stat
 import tempfile
+import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -103,3 +106,47 @@ def open_regular(path: Path) -> BinaryIO:
         file.close()
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return file
+
+
+def unpacked(content: bytes, most: int) -> bytes:
+    """Return the content of a file; if gzip has compressed it, as it was before.
+
+    Parameters
+    ----------
+    most
+        The most MB that it may have then.
+
+    Raises
+    ------
+    OSError
+        If it is damaged, or would be larger.
+
+    Examples
+    --------
+    >>> unpacked(gzip.compress(b"a campaign"), most=1), unpacked(b"a campaign", most=1)
+    (b'a campaign', b'a campaign')
+    """
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    size = most * 1024**2
+    try:
+        with gzip.GzipFile(fileobj=BytesIO(content)) as packed:
+            content = packed.read(size + 1)
+    except (EOFError, zlib.error) as error:
+        raise OSError(errno.EINVAL, f"gzip: {str(error).lower()}") from error
+    if len(content) > size:
+        raise OSError(errno.EFBIG, f"unpacked it is larger than {format_memory(most)}")
+    return content
+
+
+def most_values(text: str) -> int:
+    r"""Return how many values TOML, YAML or JSON may hold at most, before aliases unfold.
+
+    Between two values there is one of these signs, at least.
+
+    Examples
+    --------
+    >>> most_values("a: 1\nb: [2, 3]\n"), most_values("- - 1")
+    (7, 3)
+    """
+    return 1 + sum(text.count(sign) for sign in ("\n", ",", ":", "=", "[", "{", "- ", "? "))

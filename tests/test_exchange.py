@@ -468,12 +468,17 @@ def test_files_that_are_refused(text: str, complaint: str, tmp_path: Path) -> No
 def test_aliases_that_unfold_without_end_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("socm.exchange.source.MOST_VALUES", 9_999)
+    monkeypatch.setattr("socm.exchange.source.MOST_UNFOLDED", 9_999)
     lines = [
         "a: &a [x]",
         *(f"{n}: &{n} [{'*' + p}{f', *{p}' * 9}]" for p, n in ("ab", "bc", "cd", "de")),
     ]
     assert "unfolds to more than" in told(lambda: from_text("\n".join(lines), tmp_path))
+    merging = [
+        "a: &a {x: y}",
+        *(f"{n}: &{n} {{<<: [{'*' + p}{f', *{p}' * 9}]}}" for p, n in ("ab", "bc", "cd", "de")),
+    ]
+    assert "unfolds to more than" in told(lambda: from_text("\n".join(merging), tmp_path))
 
 
 @pytest.mark.parametrize("content", [b"\x1f\x8b\x08rubbish", b"\xff\xfe{", b"\x1f\x8b"])

@@ -12,10 +12,16 @@ import yaml
 
 from socm.config.toml_positions import Key, Position, toml_positions
 from socm.errors import ConfigError, Problem
+from socm.files import most_values, read_whole
+from socm.units import format_count
 from socm.words import reason_of
 
-MOST_VALUES = 1_000_000
-"""Most values of a file, more than any campaign has: aliases that unfold to more are a bomb."""
+LARGEST = 64
+"""Most MB of a file: a campaign of 200 000 stages has less."""
+MOST_VALUES = 8_000_000
+"""Most values of a file. Each takes half a kilobyte while it is read."""
+MOST_UNFOLDED = 1_000_000
+"""Most values that aliases may unfold to, in a file that is not larger itself."""
 
 DEEPEST = 100
 """Most levels of nesting; an anchor that holds itself has more."""
@@ -65,7 +71,7 @@ def read(path: Path) -> Source:
     """
     file = str(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_whole(path, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         message = f"is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
         raise ConfigError(Problem(file=file, message=message)) from error
@@ -85,17 +91,21 @@ def read(path: Path) -> Source:
             hint="a campaign is a .toml, .yaml or .yml file",
         )
         raise ConfigError(problem)
+    if most_values(text) > MOST_VALUES:
+        message = f"has more than {format_count(MOST_VALUES)} values"
+        raise ConfigError(Problem(file=file, message=message))
     lines = text.split("\n")
     try:
         source = reader(file, text)
     except ConfigError as error:
-        raise ConfigError(*(_with_text(p, lines) for p in error.problems)) from error
+        raise ConfigError(*(with_text(p, lines) for p in error.problems)) from error
     if not source.data:
         raise ConfigError(Problem(file=file, message="is empty"))
     return replace(source, lines=lines)
 
 
-def _with_text(problem: Problem, lines: Sequence[str]) -> Problem:
+def with_text(problem: Problem, lines: Sequence[str]) -> Problem:
+    """Return a problem with the line that it is about."""
     known = problem.line is not None and problem.line <= len(lines)
     return replace(problem, text=lines[problem.line - 1]) if known and problem.line else problem
 
@@ -211,7 +221,7 @@ def _read_yaml(file: str, text: str) -> Source:
             loader.dispose()
     if root is None:
         return Source(file=file, data={})
-    reader = _NodeReader(file)
+    reader = NodeReader(file, max(MOST_UNFOLDED, most_values(text)))
     data = reader.read(root, ())
     if not isinstance(data, dict):
         reader.complain(root, "is not a mapping", "begin with 'campaign:' and 'stages:'")
@@ -221,25 +231,42 @@ def _read_yaml(file: str, text: str) -> Source:
     return Source(file=file, data=data, positions=reader.positions)
 
 
-class _NodeReader:
-    """Turns composed nodes into plain data, and refuses ambiguous ones."""
+class NodeReader:
+    """Turns composed nodes into plain data, and refuses ambiguous ones.
 
-    def __init__(self, file: str) -> None:
+    Parameters
+    ----------
+    file
+        Path of the file.
+    most
+        The most values that it may unfold to.
+    """
+
+    def __init__(self, file: str, most: int) -> None:
         self._file = file
+        self._most = most
         self._values = 0
         self.positions: dict[Key, Position] = {}
         self.problems: list[Problem] = []
 
     def complain(self, node: yaml.Node, message: str, hint: str | None = None) -> None:
+        """Add a problem with a node."""
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         self.problems.append(
             Problem(file=self._file, line=line, column=column, message=message, hint=hint)
         )
 
     def read(self, node: yaml.Node, key: Key) -> object:
+        """Return the value of a node, which is at a key of the file.
+
+        Raises
+        ------
+        ConfigError
+            If there are too many values, or too many levels of them.
+        """
         self._values += 1
-        if self._values > MOST_VALUES:
-            self.complain(node, f"unfolds to more than {MOST_VALUES:,} values")
+        if self._values > self._most:
+            self.complain(node, f"unfolds to more than {format_count(self._most)} values")
             raise ConfigError(*self.problems)
         if len(key) > DEEPEST:
             self.complain(node, "is nested too deeply")
@@ -248,10 +275,15 @@ class _NodeReader:
         if isinstance(node, yaml.MappingNode) and node.tag == f"{_YAML}map":
             return self._mapping(node, key)
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{_YAML}seq":
-            return [self.read(item, (*key, index)) for index, item in enumerate(node.value)]
-        return self._scalar(node)
+            return self.items(node, key)
+        return self.scalar(node, key)
 
-    def _scalar(self, node: yaml.Node) -> object:
+    def items(self, node: yaml.SequenceNode, key: Key) -> list[object]:
+        """Return the values of a sequence."""
+        return [self.read(item, (*key, index)) for index, item in enumerate(node.value)]
+
+    def scalar(self, node: yaml.Node, key: Key) -> object:
+        """Return the value of any other node."""
         text = str(node.value)
         tag = node.tag.removeprefix(_YAML)
         try:
@@ -285,13 +317,17 @@ class _NodeReader:
             if not isinstance(name, str):
                 self.complain(name_node, "a key is a single word")
                 continue
-            if name in own:
-                self.complain(name_node, f"key {name!r} is given twice")
+            if name in own and not self.doubled(name_node):
                 continue
             mark = name_node.start_mark
             self.positions[(*key, name)] = (mark.line + 1, mark.column + 1)
             own[name] = self.read(value_node, (*key, name))
         return merged | own
+
+    def doubled(self, name: yaml.Node) -> bool:
+        """Return whether the last value counts of a key that is given twice."""
+        self.complain(name, f"key {name.value!r} is given twice")
+        return False
 
     def _merged(self, node: yaml.Node, key: Key) -> list[dict[str, object]]:
         """Read the value of ``<<``: a mapping, or several."""

@@ -16,7 +16,7 @@ from socm.config.schema import CampaignSection, WorkflowSection
 from socm.config.settings import Settings
 from socm.config.toml_positions import Key
 from socm.config.variables import Variables
-from socm.errors import ConfigError, did_you_mean
+from socm.errors import MOST_TOLD, ConfigError, did_you_mean
 from socm.model.campaign import Workflow
 from socm.model.cluster import Cluster
 from socm.spelling import kebab, snake
@@ -92,10 +92,11 @@ class WorkflowReader:
         """Add a problem for each dependency that is not the name of anything."""
         for index, other in enumerate(draft.depends):
             if other not in known:
+                few = len(self.findings.problems) < MOST_TOLD
                 self.findings.problem(
                     (*draft.key, "depends", index),
                     f"{draft.name!r} depends on {other!r}, which is not in the campaign",
-                    did_you_mean(other, known - {draft.name}),
+                    did_you_mean(other, sorted(known - {draft.name})) if few else None,
                 )
 
     def _workflows(self, draft: Draft) -> Sequence[Workflow] | None:

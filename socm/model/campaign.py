@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from socm.errors import ConfigError, Problem, did_you_mean
+from socm.errors import MOST_TOLD, ConfigError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -238,15 +238,19 @@ class Campaign:
         return cls(name=name, workflows=by_name, deadline=deadline, budget=budget, **more)
 
     def __post_init__(self) -> None:
-        problems = [
-            Problem(
-                message=f"{w.name!r} depends on {parent!r}, which is not in the campaign",
-                hint=did_you_mean(parent, self.workflows),
-                subject=w.name,
-            )
+        unknown = [
+            (w.name, parent)
             for w in self.workflows.values()
             for parent in w.depends
             if parent not in self.workflows
+        ]
+        problems = [
+            Problem(
+                message=f"{name!r} depends on {parent!r}, which is not in the campaign",
+                hint=did_you_mean(parent, self.workflows) if number < MOST_TOLD else None,
+                subject=name,
+            )
+            for number, (name, parent) in enumerate(unknown)
         ]
         if not problems and (cycle := self._cycle()):
             path = " → ".join([*cycle, cycle[0]])

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from socm.errors import ConfigError, Infeasible, InvalidPlan, Problem, SocmError
+from socm.errors import MOST_TOLD, ConfigError, Infeasible, InvalidPlan, Problem, SocmError
 from socm.report.terminal import Terminal, printable
 from socm.words import count
 
@@ -23,8 +23,10 @@ def print_error(error: SocmError) -> None:
     """Print an error to standard error: what is wrong, and what would be right."""
     console = Terminal(stderr=True)
     if isinstance(error, ConfigError):
-        for problem in error.problems:
+        for problem in error.problems[:MOST_TOLD]:
             console.print(problem_text(problem))
+        if more := error.problems[MOST_TOLD:]:
+            console.print(Text(f"and {count(len(more), 'more', 'more')}", style="dim"))
         if len(error.problems) > 1:
             console.print(Text(count(len(error.problems), "problem"), style="bold red"))
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, Self, TypeVar, get_args
 
@@ -44,12 +45,11 @@ class Options(BaseModel):
     def under(self, base: Path) -> Self:
         """Return the same with relative paths under a folder."""
         changes: dict[str, object] = {}
-        for name, field in type(self).model_fields.items():
+        for name in _paths(type(self)):
             value = getattr(self, name)
-            is_path = IS_PATH in field.metadata or _holds_paths(field.annotation)
-            if is_path and isinstance(value, str):
+            if isinstance(value, str):
                 changes[name] = _under(base, value)
-            elif is_path and isinstance(value, tuple):
+            elif isinstance(value, tuple):
                 changes[name] = tuple(_under(base, item) for item in value)
         return self.model_copy(update=changes)
 
@@ -137,6 +137,13 @@ class WorkflowType:
     name: str
     options: type[Options]
     expand: Callable[[Any, Context], Sequence[Workflow]]
+
+
+@cache
+def _paths(options: type[Options]) -> tuple[str, ...]:
+    """Return the names of the options that are paths, or several."""
+    fields = options.model_fields.items()
+    return tuple(n for n, f in fields if IS_PATH in f.metadata or _holds_paths(f.annotation))
 
 
 def _holds_paths(annotation: object) -> bool:

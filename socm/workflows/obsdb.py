@@ -5,21 +5,18 @@ A query means what it means to sotodlib's ``ObsDb.query``; sotodlib itself is no
 
 from __future__ import annotations
 
-import gzip
 import re
 import sqlite3
 import time
-import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from socm.errors import ConfigError, Problem, did_you_mean
-from socm.files import open_regular, read_whole
+from socm.files import open_regular, read_whole, unpacked
 from socm.units import format_count, format_duration, format_memory
 from socm.words import count, listed, reason_of
 from socm.workflows.base import FILE_SCHEME, LARGEST_LIST, local_path
@@ -170,7 +167,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("select obs_id from obs limit 1")
     except OSError as error:
         raise _unavailable(f"the database {path} cannot be read: {reason_of(error)}") from error
-    except (sqlite3.Error, MemoryError, ValueError, EOFError, zlib.error) as error:
+    except (sqlite3.Error, MemoryError, ValueError) as error:
         reason = _in_words(error)
         raise _wrong(f"{path} is not an observation database: {reason}", "context") from error
     _allow(connection, _READING)
@@ -183,13 +180,7 @@ def _database_of(path: Path) -> sqlite3.Connection:
         head = file.read(20)
     if head.startswith(b"SQLite format 3") or not head:
         return _open(path, head)
-    content = read_whole(path, LARGEST_DUMP)
-    if head[:2] == b"\x1f\x8b":
-        with gzip.GzipFile(fileobj=BytesIO(content)) as packed:
-            content = packed.read(LARGEST_DUMP * 1024**2 + 1)
-        if len(content) > LARGEST_DUMP * 1024**2:
-            raise ValueError(f"unpacked it is larger than {format_memory(LARGEST_DUMP)}")
-    return _filled(content.decode())
+    return _filled(unpacked(read_whole(path, LARGEST_DUMP), LARGEST_DUMP).decode())
 
 
 def _in_words(error: Exception) -> str:
