@@ -395,7 +395,7 @@ def test_no_budget_is_exit_code_3_with_reasons(tmp_path: Path) -> None:
     file = campaign_file(tmp_path, "c.toml", "30m")
     done = socm("plan", file, "--minimize", "nodes")
     assert done.returncode == 3
-    assert "No budget makes the deadline of 30 min" in done.stdout
+    assert "No budget meets the deadline of 30 min" in done.stdout
     assert "with all 28 nodes of bench no plan ends before 1 h (lower bound)" in done.stdout
     assert "write into" not in done.stdout
     assert not json.loads(socm("plan", file, "--minimize", "nodes", "--json").stdout)["feasible"]

@@ -17,6 +17,7 @@ from socm.model.cluster import Cluster
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
 from socm.units import format_walltime
+from socm.words import count, listed
 
 
 def match_document(file: Path, names: Sequence[str]) -> dict[str, Any]:
@@ -120,8 +121,8 @@ def _reasons(campaign: Campaign, cluster: Cluster) -> Iterator[dict[str, Any]]:
 def _used(plan: Plan) -> Iterator[dict[str, Any]]:
     """Yield how many workflows use each partition and QOS, the most first."""
     used = Counter((w.partition, w.qos) for w in plan.workflows)
-    for (partition, qos), count in used.most_common():
-        yield {"partition": partition, "qos": qos, "workflows": count}
+    for (partition, qos), number in used.most_common():
+        yield {"partition": partition, "qos": qos, "workflows": number}
 
 
 def match_table(document: dict[str, Any]) -> Table:
@@ -153,12 +154,10 @@ def _way(use: dict[str, Any], match: dict[str, Any]) -> str:
 
 def reasons_in_words(match: dict[str, Any]) -> Iterator[str]:
     """Yield each reason, with some of the workflows that it holds for, and where."""
-    most = 3
     for reason in match["reasons"]:
         names = reason["workflows"]
-        listed = ", ".join(names[:most]) + (
-            f" and {len(names) - most} more" if len(names) > most else ""
-        )
-        who = f"{len(names)} workflows ({listed}): " if len(names) > 1 else f"{listed}: "
+        who = listed(names)
+        if len(names) > 1:
+            who = f"{count(len(names), 'workflow')} ({who})"
         where = f" ({', '.join(reason['where'])})" if reason["where"] else ""
-        yield f"{who if names else ''}{reason['reason']}{where}"
+        yield f"{who + ': ' if names else ''}{reason['reason']}{where}"

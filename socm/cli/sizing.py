@@ -1,4 +1,4 @@
-"""``socm plan --minimize``: the least that makes the deadline."""
+"""``socm plan --minimize``: the least that meets the deadline."""
 
 from __future__ import annotations
 

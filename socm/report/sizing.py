@@ -39,7 +39,7 @@ def _differ(size: Size) -> bool:
 
 
 def sizing_verdict(sizing: Sizing) -> str:
-    """Say which budget is the smallest that makes the deadline, in one line."""
+    """Say in one line which budget is the smallest that meets the deadline."""
     size, plan = sizing.best, sizing.best.plan
     deadline, done = plan.campaign.deadline, format_duration(plan.makespan)
     if deadline is None:
@@ -53,7 +53,7 @@ def sizing_verdict(sizing: Sizing) -> str:
             f"the deadline of {format_duration(deadline)}."
         )
     return (
-        f"No budget makes the deadline of {format_duration(deadline)}: the shortest plan, with "
+        f"No budget meets the deadline of {format_duration(deadline)}: the shortest plan, with "
         f"{_nodes(size.nodes)}, is done after {done}."
     )
 

@@ -180,7 +180,7 @@ def _chain(names: Sequence[str]) -> str:
     """
     if len(names) <= _LONGEST_CHAIN:
         return " → ".join(names)
-    return f"{names[0]} → {names[1]} → … → {names[-1]} ({len(names)} workflows)"
+    return f"{names[0]} → {names[1]} → … → {names[-1]} ({count(len(names), 'workflow')})"
 
 
 # Changes

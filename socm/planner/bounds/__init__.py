@@ -1,7 +1,7 @@
 """Makespans that no plan can beat.
 
-Every bound holds for every plan on the cluster, whatever the policy: each lets something go
-(where nodes end, what runs beside what, the order) and asks what time the rest still takes.
+Every bound holds for every plan on the cluster, whatever the policy: each leaves something out
+(where nodes end, what runs beside what, the order) and computes the time that the rest takes.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def lower_bound(
     fixed
         Workflows that keep their place. Those that are over only end when they end.
     known
-        Makespan of a plan. With it the destructive bound is tried, too, for up to a few hundred
-        workflows; once a bound reaches it, no other is.
+        Makespan of a plan. If it is given, the destructive bound is tried, too, for up to a few
+        hundred workflows. Once a bound reaches this makespan, no other bound is tried.
     quick
         Whether only the critical path, and the areas with heads and tails along it, are wanted.
     """
@@ -77,8 +77,8 @@ def bounds_by_name(
 ) -> dict[str, int]:
     """Return each bound; parameters are those of `lower_bound`.
 
-    Bounds are rounded up to whole steps (`time_step`). Reservations are left out: beside them a
-    plan takes no less than without.
+    Bounds are rounded up to whole steps (`time_step`). Reservations are left out: with them a plan
+    takes at least as long as without them.
     """
     places = {w.name: w for w in fixed}
     ended = max((w.finish for w in places.values()), default=0)
@@ -116,8 +116,8 @@ def left_to_do(
 ) -> tuple[dict[str, Sequence[Mode]], dict[str, int]]:
     """Return the workflows that are not over, parents first, with their modes.
 
-    Also, by name, how long after the start those begin that are fixed: of them what is left is
-    work whose window is as long as itself.
+    The second value maps each fixed one of them to its start, counted from the start of the plan.
+    What is left of a fixed workflow has a window that is as long as itself.
     """
     left: dict[str, Sequence[Mode]] = {}
     begins: dict[str, int] = {}
@@ -138,7 +138,7 @@ def left_to_do(
 
 
 def _work(campaign: Campaign, cluster: Cluster, left: Modes, begins: Mapping[str, int]) -> Work:
-    """Return what is left to do in arrays."""
+    """Return the work that is left, in arrays."""
     duration = {name: min(m.duration for m in modes) for name, modes in left.items()}
     head, tail = heads_and_tails(campaign, duration, begins)
     number = {name: k for k, name in enumerate(left)}
@@ -157,13 +157,13 @@ def _work(campaign: Campaign, cluster: Cluster, left: Modes, begins: Mapping[str
 
 
 def time_step(modes: Modes, start: int, places: Mapping[str, PlannedWorkflow]) -> int:
-    """Return the seconds of which all durations, and the times of what is fixed, are multiples.
+    """Return the greatest common divisor of all durations, and of the times of what is fixed.
 
-    The shortest plan takes a whole number of such steps from the start. For round the starts of
-    any plan down to steps: what is fixed stays, no workflow begins before one that it waits for
-    has ended, and those that then share a step [s, s + 1) ran at once before, at the latest of
-    their starts within s and s + 1. So no more is in use at any time than was at some time within
-    the same step; and the end is no later.
+    The shortest plan takes a whole number of such steps from the start. To see this, round the
+    starts of any plan down to steps. What is fixed stays, and no workflow begins before one that it
+    waits for has ended. Workflows that then share a step [s, s + 1) ran at the same time before: at
+    the latest of their starts within s and s + 1. So at no time is more in use than was in use at
+    some time within the same step, and the plan does not end later.
     """
     durations = {m.duration for name, its in modes.items() if name not in places for m in its}
     times = [time for w in places.values() for time in (w.start, w.finish) if w.finish > start]
@@ -180,7 +180,7 @@ def heads_and_tails(
     Parameters
     ----------
     duration
-        Of each workflow, at least.
+        The least duration of each workflow.
     fixed
         Heads that are known already.
 
@@ -226,13 +226,13 @@ def head_tail_bound(head: Floats, tail: Floats, time: Floats) -> int:
 
 
 def pigeonhole_bound(head: Floats, tail: Floats, duration: Floats, share: Floats) -> int:
-    """Return the longest that workflows take of which a machine holds only a few at once.
+    """Return a bound from large workflows: a machine holds only a few of them at once.
 
-    Of workflows with shares of more than 1/(k + 1) no more than k run at once. An interval graph
-    is coloured with as many colours as its largest clique has members: so they can be given to k
-    servants of whom each does one after another. Of the r · k + 1 longest some servant does r + 1
-    or more, which take no less than the r + 1 shortest of them, between the least head and the
-    least tail of all.
+    At most k workflows with shares of more than 1/(k + 1) run at once. An interval graph can be
+    coloured with as many colours as its largest clique has members, so these workflows can be given
+    to k servants, each of which does one after another. One servant does at least r + 1 of the
+    r · k + 1 longest workflows. These take at least as long as the r + 1 shortest of them, between
+    the least head and the least tail of all.
 
     References
     ----------

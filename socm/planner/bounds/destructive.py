@@ -1,4 +1,4 @@
-"""The destructive lower bound: suppose a makespan, and look for a contradiction."""
+"""The destructive lower bound: assume a makespan, and look for a contradiction."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from socm.planner.bounds.resources import Floats
 MOST = 300
 """Workflows up to which the bound is worth its time: it looks at all pairs of them."""
 _LEVELS = 16
-"""How many begins, and how many ends, of intervals are tried at the most."""
+"""The most begins, and the most ends, of intervals that are tried."""
 _ROUNDS = 20
-"""How often windows are narrowed; to stop early loses sharpness, not truth."""
+"""How often windows are narrowed at the most; stopping early makes the bound weaker, not wrong."""
 _TOLERANCE = 1e-9
 
 Windows = tuple[Floats, Floats]
@@ -30,11 +30,11 @@ class Work:
     Parameters
     ----------
     duration
-        Of each workflow at least.
+        The least duration of each workflow.
     head, tail
-        How long after the start it begins, and before the end it ends, at least.
+        The least time from the start to its begin, and from its end to the end of the plan.
     parents
-        The numbers of those that it waits for; all are smaller than its own.
+        The numbers of the workflows that it waits for; all are smaller than its own.
     pinned
         Whether it begins at its head, and no later.
     share, energy
@@ -71,14 +71,15 @@ class Work:
     def lifted(self, step: int = 1) -> Work:
         """Return the same with heads and tails that count what must be done before and after.
 
-        All that one waits for is done before it begins: of these, those with a head of at least h
-        take their time on a machine, after h and as long before as the chain from the nearest of
-        them takes. So heads grow from each workflow to those that wait for it; and tails likewise.
+        Everything that a workflow waits for is done before it begins. Those of its ancestors with a
+        head of at least h take their time on a machine after h, and then comes the chain from the
+        nearest of them to the workflow. So heads grow from each workflow to those that wait for
+        it, and tails grow likewise.
 
         Parameters
         ----------
         step
-            Of which all times are multiples.
+            All times are multiples of it.
         """
         waits = self.lag > -np.inf
         np.fill_diagonal(waits, val=False)
@@ -94,7 +95,7 @@ class Work:
 
     @cached_property
     def apart(self) -> NDArray[np.bool_]:
-        """Pairs that together want more than all of some machine: they never run at once."""
+        """Pairs that together need more than the whole of some machine: they never run at once."""
         count = len(self.duration)
         apart = np.zeros((count, count), dtype=bool)
         for column in self.share.T:
@@ -112,7 +113,7 @@ def _lifted(
     order: Iterable[int],
     step: int,
 ) -> Floats:
-    """Lift heads, of one after the other; those before each are the rows of its column."""
+    """Lift heads one after the other; `before` has the ancestors of each in its column."""
     head = head.copy()
     for k in order:
         first = np.flatnonzero(before[:, k])
@@ -128,13 +129,12 @@ def _lifted(
 
 
 def destructive_bound(work: Work, low: int, high: int, *, step: int = 1) -> int:
-    """Return the largest makespan found that is a bound, from `low` on and up to `high`.
+    """Return the largest bound that is found between `low` and `high`.
 
-    A makespan is supposed, and gives each workflow a window. Windows are narrowed by
-    dependencies, by pairs that never run at once, and by energy; if one closes, or an interval
-    cannot hold what must run in it, no plan ends by that makespan, and none by a smaller one.
-    Which makespans are tried, halving the interval, is a matter of taste: each is refuted by
-    itself.
+    An assumed makespan gives each workflow a window. Windows are narrowed by dependencies, by pairs
+    that never run at once, and by energy. If a window closes, or an interval cannot hold what must
+    run in it, no plan has that makespan or a smaller one. The makespans are chosen by bisection,
+    but each is refuted by itself, so the choice does not matter for the truth of the bound.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def destructive_bound(work: Work, low: int, high: int, *, step: int = 1) -> int:
 
 
 def _narrowed(work: Work, windows: Windows) -> Windows | None:
-    """Narrow windows as far as the rules below go; `None` if that is a contradiction."""
+    """Narrow windows by the rules below; `None` if that leads to a contradiction."""
     for _ in range(_ROUNDS):
         before = windows
         by_order = _by_order(work, windows)
@@ -178,9 +178,9 @@ def _narrowed(work: Work, windows: Windows) -> Windows | None:
 
 
 def _by_order(work: Work, windows: Windows) -> Windows | None:
-    """Narrow by dependencies, and by pairs of which one must wait for the other.
+    """Narrow by dependencies, and by pairs that never run at once.
 
-    If i and j never run at once, and i cannot run to its end before j must begin, j is first.
+    If i and j never run at once, and i cannot end before j must begin, then j comes first.
     """
     earliest, latest = windows
     duration, lag, apart = work.duration, work.lag, work.apart
@@ -191,7 +191,7 @@ def _by_order(work: Work, windows: Windows) -> Windows | None:
         if _closed(work, (earliest, latest)):
             return None
         too_late = (earliest + duration)[:, None] > (latest - duration)[None, :]
-        second = apart & too_late  # of each pair the row cannot be first
+        second = apart & too_late  # the row of the pair cannot be first
         if (second & second.T).any():
             return None
         after = np.where(second, (earliest + duration)[None, :], -np.inf).max(axis=1)
@@ -205,10 +205,10 @@ def _by_order(work: Work, windows: Windows) -> Windows | None:
 def _by_energy(work: Work, windows: Windows) -> Windows | None:
     """Narrow by what must be done within intervals.
 
-    Moved as far to the left or to the right as its window lets it, a workflow still does some
-    part of its work within an interval: the lesser of both. All these parts of a machine's time
-    may not exceed the interval. And if a workflow at its earliest would bring it over, it must
-    begin so late that less of it is within; likewise for its latest.
+    Wherever a workflow lies in its window, at least some part of its work is within an interval:
+    the smaller part of those at its earliest and at its latest. The sum of these parts on a machine
+    cannot exceed the length of the interval. If a workflow at its earliest would exceed it, the
+    workflow must begin later, so that less of it is within; likewise for its latest.
     """
     earliest, latest = windows
     duration = work.duration
@@ -219,7 +219,7 @@ def _by_energy(work: Work, windows: Windows) -> Windows | None:
     at_right = np.minimum(latest, end) - np.maximum(latest - duration, begin)
     at_left, at_right = np.maximum(at_left, 0.0), np.maximum(at_right, 0.0)
     part = np.minimum(at_left, at_right)
-    # Sums of floats: what is over by a last digit is not over.
+    # Sums of floats: an excess in the last digit does not count.
     slack = length - part @ work.share + (_TOLERANCE * end + 1e-6)
     if (slack < 0).any():
         return None

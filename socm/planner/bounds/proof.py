@@ -1,4 +1,4 @@
-"""How good a plan is, as far as CP-SAT can prove it; and a better plan, where it points to one."""
+"""What CP-SAT proves of a plan, and a better plan if it finds one."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from socm.planner.instance import Modes, instance_of, modes_of
 from socm.planner.schemes import serial
 
 MOST = 10_000
-"""Workflows, times the modes of each, that CP-SAT is given at the most."""
+"""The most modes, summed over all workflows, that CP-SAT is given."""
 WORKERS = 8
 ATTEMPTS = 20
-"""How many schedules of the same length are tried for a plan that is as good."""
+"""The most schedules of the same length that are tried for a plan that is as short."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +55,9 @@ class Proof:
 def prove(plan: Plan, *, seconds: float = 60.0, workers: int = WORKERS, seed: int = 0) -> Proof:
     """Ask CP-SAT for a better bound, or for a better plan.
 
-    It gets a relaxation (`socm.planner.bounds.relaxation`): what it proves holds for every plan.
-    Each better schedule that it finds is an order, by which workflows are planned again, one
-    after another; a plan that comes of it counts only if it passes its check.
+    CP-SAT gets a relaxation (`socm.planner.bounds.relaxation`), so what it proves holds for every
+    plan. Each better schedule that it finds serves as an order in which the workflows are planned
+    again, one after another. The resulting plan counts only if it passes its check.
 
     Parameters
     ----------
@@ -66,10 +66,10 @@ def prove(plan: Plan, *, seconds: float = 60.0, workers: int = WORKERS, seed: in
     seconds
         How long CP-SAT may take.
     workers
-        Threads. Each follows a strategy of its own, so that more of them than cores can help.
+        Threads. Each follows a strategy of its own, so more threads than cores can help.
     seed
-        Where chance begins. Only with one worker, and enough time to end by itself, the same
-        comes of it each time; what is proved is true each time.
+        Random seed. The result is the same each time only with one worker that has enough time to
+        end by itself; what is proved is true each time.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def prove(plan: Plan, *, seconds: float = 60.0, workers: int = WORKERS, seed: in
             best = replace(best, lower_bound=result.bound, proved_by="CP-SAT")
         if result.makespan != result.bound:
             break
-        # The best schedule is known, but no plan came of it: perhaps of another as good.
+        # The shortest schedule did not become a plan; another one that is as short may.
     return proof("bounded")
 
 

@@ -1,7 +1,7 @@
-"""The campaign as CP-SAT sees it: all that a plan must keep to, but for where nodes end.
+"""The campaign as CP-SAT sees it: all rules for a plan, except that a rank stays on one node.
 
-Whatever plan there is fits in; what CP-SAT proves of the makespan so holds for every plan. What it
-finds may need a rank on two nodes, and is an order to plan by, not a plan.
+Every plan is a solution of this model, so what CP-SAT proves of the makespan holds for every plan.
+A solution may need a rank on two nodes; it is an order to plan by, not a plan.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _FINEST = 10**8
 
 
 class Found(NamedTuple):
-    """What CP-SAT came to.
+    """The result of CP-SAT.
 
     Parameters
     ----------
     bound
         No plan ends before, in seconds since the campaign's start.
     makespan
-        Of its best schedule, which may not respect where nodes end; `None` if it has none.
+        That of its best schedule, in which a rank may be on two nodes; `None` if it found none.
     """
 
     bound: int
@@ -54,14 +54,14 @@ class _Job:
 
 
 class Relaxation:
-    """A constraint model that holds for every plan that is no longer than a given one.
+    """A constraint model of every plan that is at most as long as a given one.
 
     Time counts in steps from the start of the plan (`socm.planner.bounds.time_step`).
 
     Parameters
     ----------
     plan
-        What is to be beaten, down to its lower bound; it also says what is fixed and reserved,
+        The plan to improve on, down to its lower bound. It also says what is fixed and reserved,
         and is the first hint.
     modes
         For each workflow the partitions and QOS that admit it.
@@ -124,7 +124,7 @@ class Relaxation:
         return _Job(start, taken, intervals, duration)
 
     def _add_resources(self) -> None:
-        """Let no more of a resource be used than there is (`socm.planner.bounds.resources`)."""
+        """Limit the use of each resource to what there is (`socm.planner.bounds.resources`)."""
         campaign, cluster = self._plan.campaign, self._plan.cluster
         distinct, of_workflow = distinct_modes(self._modes)
         for shares in resources(campaign, cluster, distinct):
@@ -155,7 +155,7 @@ class Relaxation:
                             intervals.append(interval)
                             amounts.append(mode.amounts[resource])
                 for begin, end, amount in _reserved(loads, resource, of_node):
-                    # Whole steps within the window: no more is reserved than really is.
+                    # Whole steps within the window, so that not more than the window is reserved.
                     first = max(0, -(-(begin - self._plan.start) // self._step))
                     last = min(horizon, (end - self._plan.start) // self._step)
                     if first < last:
@@ -185,15 +185,15 @@ class Relaxation:
     def solve(
         self, *, seconds: float, workers: int, seed: int, found: Callable[[list[str]], None]
     ) -> Found:
-        """Look for a better schedule, and for the proof that there is none.
+        """Look for a better schedule, and for the proof that none exists.
 
         Parameters
         ----------
         seconds, workers, seed
-            How long at most, on how many threads, and where chance begins.
+            Time limit, number of threads, and random seed.
         found
             Called for each better schedule with the workflows in the order of their starts; of
-            equals the one with the largest upward rank comes first.
+            equal ones the largest upward rank comes first.
         """
         from ortools.sat.python import cp_model
 
@@ -247,7 +247,7 @@ def _reserved(
     resource: int,
     of_node: int,
 ) -> Iterator[tuple[int, int, int]]:
-    """Yield begin, end and amount of what is reserved; on no node more than it has."""
+    """Yield begin, end and amount of what is reserved, at most what each node has."""
     for windows in loads.values():
         times = sorted({time for begin, end, _ in windows for time in (begin, end)})
         for begin, end in pairwise(times):

@@ -1,7 +1,7 @@
-"""The cumulative resources of the relaxation: what a plan may never use more of than there is.
+"""The cumulative resources of the relaxation, which limit every plan.
 
-A lower bound forgets which node a rank is on. It keeps cumulative resources: at any time each
-running workflow uses a share of a resource, and all of them together no more than the whole.
+A lower bound ignores which node a rank is on. It keeps cumulative resources: at any time each
+running workflow uses a share of a resource, and all of them together use at most the whole.
 Shares are fractions of whole numbers. As floats they are rounded down.
 """
 
@@ -22,7 +22,7 @@ from socm.planner.instance import Modes
 Floats = NDArray[np.float64]
 
 _MANY, _VERY_MANY = 150, 1000
-"""Numbers of distinct modes from which on fewer, and fewest, resources are used."""
+"""With more distinct modes than these, fewer resources are used, and the fewest."""
 
 
 class Share(NamedTuple):
@@ -33,12 +33,12 @@ class Share(NamedTuple):
 
 
 _Resource = Callable[[Mode], Share]
-"""A resource: the share that a mode uses of it."""
+"""A resource, as a function from a mode to the share that it uses."""
 _NOTHING = Share(0, 1)
 
 
 class Usage(NamedTuple):
-    """What each workflow (a row) uses at least of each resource (a column).
+    """The least that each workflow (a row) uses of each resource (a column).
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Usage(NamedTuple):
 
 
 def distinct_modes(modes: Modes) -> tuple[list[Mode], dict[str, list[int]]]:
-    """Return the modes that differ in more than time, and their numbers for each workflow."""
+    """Return the modes that differ in more than time, and the numbers of those of each workflow."""
     number: dict[tuple[object, ...], int] = {}
     distinct: list[Mode] = []
     of_workflow: dict[str, list[int]] = {}
@@ -88,8 +88,8 @@ def usage(campaign: Campaign, cluster: Cluster, modes: Modes) -> Usage:
 def resources(campaign: Campaign, cluster: Cluster, modes: Sequence[Mode]) -> list[Sequence[Share]]:
     """Return for each resource that may be decisive the share that each mode uses.
 
-    A resource of which no mode uses more than of another proves nothing that the other does not,
-    and is left out.
+    If every mode uses at most as much of one resource as of another, the first proves nothing more
+    than the second, and is left out.
     """
     columns: dict[bytes, tuple[Floats, Sequence[Share]]] = {}
     for shares in _resources(campaign, cluster, modes):
@@ -119,7 +119,7 @@ def rounded_down(shares: Sequence[Share]) -> Floats:
 def _resources(
     campaign: Campaign, cluster: Cluster, modes: Sequence[Mode]
 ) -> Iterator[Sequence[Share]]:
-    """Yield each resource's shares, and those by its dual feasible functions."""
+    """Yield the shares of each resource, and those by its dual feasible functions."""
     most = 8 if len(modes) <= _MANY else 3 if len(modes) <= _VERY_MANY else 0
     for resource in (
         *_totals(campaign, cluster),
@@ -135,9 +135,9 @@ def _resources(
 def in_steps(share: Share, k: int) -> Share:
     """Round a share by the dual feasible function u(k) of Fekete and Schepers.
 
-    Where shares add up to no more than a whole, so do the rounded ones: of shares of more than
-    1/(k + 1) a whole holds k at most, so that each may count as 1/k. (If (k + 1) times a share is
-    no whole number, all such together have a floor sum below k + 1, and so of k at most.)
+    If shares add up to at most a whole, so do the rounded ones: a whole holds at most k shares of
+    more than 1/(k + 1), so each of them may count as 1/k. (If (k + 1) times each of some shares is
+    not a whole number, the sum of these products rounded down is below k + 1, so at most k.)
 
     References
     ----------
@@ -154,14 +154,14 @@ def in_steps(share: Share, k: int) -> Share:
 
 
 def _steps(shares: Sequence[Share], most: int) -> list[int]:
-    """Return the k for which some share is just over 1/(k + 1): how many of it fit."""
+    """Return each k such that at most k equal shares of some size fit."""
     return sorted({of // amount for amount, of in shares if amount})[:most]
 
 
 def totals(campaign: Campaign, cluster: Cluster) -> Amounts:
     """Return the most cores, MB and GPUs that can be in use at once.
 
-    Under a budget of nodes those with the most count.
+    Under a budget of nodes, the nodes with the most count.
     """
     budget = campaign.budget
     nodes = sum(p.nodes for p in cluster.partitions)
@@ -196,9 +196,9 @@ def _nodes(
 ) -> Iterator[_Resource]:
     """Yield the nodes, once for each resource that a rank uses a share of, in steps.
 
-    All nodes together are a resource, and those of each partition. In steps a rank of more than
-    half a node counts as a whole one. That holds for cores, memory and GPUs each by itself only: a
-    rank with most of the cores and one with most of the memory may share a node.
+    All nodes together are a resource, and so are the nodes of each partition. In steps, a rank that
+    needs more than half a node counts as a whole one. That is true of cores, memory and GPUs each
+    by itself: a rank with most of the cores and one with most of the memory may share a node.
     """
     budget = campaign.budget.nodes or math.inf
     scopes: list[tuple[str | None, int]] = [(None, sum(p.nodes for p in cluster.partitions))]
@@ -233,7 +233,7 @@ def _nodes(
 
 
 def _limits(cluster: Cluster) -> Iterator[_Resource]:
-    """Yield running jobs and cores of each QOS with a limit, and of all QOS from some size on."""
+    """Yield running jobs and cores of each QOS with a limit, and of all from some size on."""
 
     def limit_of(limits: Mapping[str, int | None], cores: bool) -> _Resource:
         limited = {name: limit for name, limit in limits.items() if limit is not None}
@@ -252,6 +252,6 @@ def _limits(cluster: Cluster) -> Iterator[_Resource]:
         limited = [name for name, limit in limits.items() if limit is not None]
         for name in limited:
             yield limit_of({name: limits[name]}, cores)
-        # What is too long for a smaller QOS has all the larger ones to go to.
+        # A workflow that is too long for a smaller QOS may use any larger one.
         for smallest in range(len(limited) - 1):
             yield limit_of({name: limits[name] for name in limited[smallest:]}, cores)

@@ -1,4 +1,4 @@
-"""The least that makes the deadline: nodes, core-hours, or what these are charged."""
+"""The least that meets the deadline: nodes, core-hours, or what these are charged."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from socm.planner.sizing.costs import Costs
 Objective = Literal["nodes", "core-hours", "charge"]
 
 MOST_PLANS = 100
-"""So many plans are made to find the fewest nodes; what is left then is not tried."""
+"""The most plans that are made to find the fewest nodes; further budgets are not tried."""
 SHOWN = 8
-"""So many budgets beside those are planned, to show what more nodes would bring."""
+"""The most budgets that are planned beside those, to show what more nodes would bring."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizing:
-    """What budgets come to, and which is the smallest that makes the deadline.
+    """The plans for some budgets, and the smallest budget that meets the deadline.
 
     Parameters
     ----------
     minimize
-        What was to be small.
+        What is minimized.
     rows
-        What was planned, by nodes.
+        The budgets that were planned, by nodes.
     chosen
-        The smallest; `None` if nothing that was planned makes the deadline, or there is none.
+        The smallest; `None` if no plan meets the deadline, or there is no deadline.
     floor
-        With fewer nodes no plan can make the deadline.
+        With fewer nodes no plan can meet the deadline.
     bound
         Lower bound with one node less, in seconds; `None` if some workflow needs more nodes.
     untried
-        First and last of each run of budgets that might be smaller, and were not planned.
+        First and last of each run of smaller budgets that were not planned.
     least
-        Core-hours that every plan takes at least, charged if that is what was to be small.
+        The least core-hours of any plan, or what they are charged if that is minimized.
     usual
-        The same budget where time alone counts, if that takes more than the chosen plan.
+        The same budget planned for time alone, if that costs more than the chosen plan.
     named
-        The partition and the QOS that workflows were given to stay where they are cheap.
+        The partition and the QOS that keep workflows where they are cheap.
     """
 
     minimize: Objective
@@ -73,30 +73,30 @@ def size_campaign(
     minimize: Objective = "nodes",
     most_plans: int = MOST_PLANS,
 ) -> Sizing:
-    """Find the smallest budget with which the planner makes the deadline.
+    """Find the smallest budget for which the planner meets the deadline.
 
-    The budget that the campaign has is what is looked for: it counts for nothing here.
+    The budget that the campaign has is ignored.
 
     ``nodes``
         The fewest nodes. Every smaller budget was planned and is late, is excluded by a bound, or
-        is listed as untried. Without a deadline: what a range of budgets comes to.
+        is listed as untried. Without a deadline, a range of budgets is planned.
     ``core-hours``, ``charge``
-        The cheapest plan, and of equal ones that with the fewest nodes. Where all workflows can
-        be where they are cheapest, no plan is cheaper; else as many as could be found.
+        The cheapest plan that is found; of equally cheap ones that with the fewest nodes. If every
+        workflow can be where it is cheapest, no plan is cheaper.
 
     Parameters
     ----------
     planner
-        Gets the campaign with one budget of nodes after the other.
+        Plans the campaign with one budget of nodes after the other.
     most_plans
-        When so many plans were made for one search, what is left is not tried.
+        The most plans that are made for one search; further budgets are not tried.
 
     Raises
     ------
     Infeasible
         If some workflow fits nowhere, whatever the budget.
     ConfigError
-        If core-hours or charge are to be small and there is no deadline.
+        If core-hours or charge are minimized and there is no deadline.
 
     Examples
     --------
@@ -117,13 +117,13 @@ def size_campaign(
         search.smallest()
         return _found(search, minimize)
     if campaign.deadline is None:
-        message = f"the least {minimize} that make the deadline: there is no deadline"
+        message = f"the least {minimize} cannot be found: the campaign has no deadline"
         raise ConfigError(Problem(message=message, hint='say deadline = "3d" in [campaign]'))
     return _cheapest(free, cluster, planner, minimize, most_plans)
 
 
 def _found(search: Search, minimize: Objective) -> Sizing:
-    """Say what a search found; some more budgets are planned to show what nodes bring."""
+    """Return what a search found; a few more budgets show what more nodes would bring."""
     known = search.known()
     more = growing(known.nodes if known else search.fewest, search.peak)
     whole = search.whole
@@ -132,7 +132,7 @@ def _found(search: Search, minimize: Objective) -> Sizing:
         if size is not None and size.plan.makespan <= whole.plan.makespan:
             break
     chosen = search.known()
-    # All nodes, most of them idle, are worth a row only if nothing else is as good.
+    # The budget of all nodes is a row only if no other budget is as good.
     rows = [size for _, size in sorted(search.sizes.items()) if size and size is not whole]
     if all(whole.plan.makespan < size.plan.makespan for size in rows):
         rows.append(whole)
@@ -165,7 +165,7 @@ def _gaps(known: Collection[int], first: int, end: int) -> Iterator[tuple[int, i
 def _cheapest(
     free: Campaign, cluster: Cluster, planner: Planner, minimize: Objective, most: int
 ) -> Sizing:
-    """Find the cheapest plan in time: all where it costs least, or as many as can be."""
+    """Find the cheapest plan in time: all workflows where they are cheapest, or most of them."""
     usual = Search(free, cluster, planner, most)
     costs = Costs(free, cluster, charged=minimize == "charge")
     frugal = costs.held_to(dict.fromkeys(free.workflows, 0))
@@ -182,7 +182,7 @@ def _cheapest(
     sizing = replace(_found(search, minimize), least=costs.least)
     if sizing.chosen is None or search is usual:
         return sizing
-    # Where time alone chooses the cheapest ways, too, nothing need be named.
+    # If planning for time alone is as cheap, no partition or QOS need be named.
     chosen, same = sizing.chosen, usual.at(sizing.chosen.nodes)
     if same is not None and same.in_time and costs.total(same.plan) <= costs.total(chosen.plan):
         rows = tuple(same if size is chosen else size for size in sizing.rows)
@@ -196,7 +196,7 @@ def _cheapest(
 
 
 def _thrifty(begin: Size, costs: Costs, cluster: Cluster, planner: Planner, most: int) -> Plan:
-    """Move to where they are cheaper as many workflows of a plan as the deadline lets.
+    """Move workflows to where they are cheaper, as far as the deadline allows.
 
     Those that save most come first, all at once; a group that is too slow is halved.
     """

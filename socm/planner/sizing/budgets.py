@@ -1,8 +1,8 @@
-"""The plans of a campaign by its budget of nodes, and the smallest that makes the deadline.
+"""The plans of a campaign by its budget of nodes, and the smallest that meets the deadline.
 
 More nodes do not always help: a list schedule on more of them can end later (Graham's
-anomalies). So nothing here rests on a larger budget having the shorter plan: bounds exclude what
-no plan can do, and what they leave is planned.
+anomalies). So nothing here assumes that a larger budget has the shorter plan: bounds exclude
+budgets with which no plan can be in time, and the others are planned.
 
 References
 ----------
@@ -24,7 +24,7 @@ from socm.planner.policies import Planner
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """A budget of nodes, and the plan that it gets."""
+    """A budget of nodes, and the plan for it."""
 
     nodes: int
     plan: Plan
@@ -47,20 +47,20 @@ class Search:
     Parameters
     ----------
     most
-        So many plans are made to find the smallest budget.
+        The most plans that are made to find the smallest budget.
 
     Attributes
     ----------
     sizes
-        What was planned, by nodes; `None` where a workflow needs more.
+        The budgets that were planned, by nodes; `None` where a workflow needs more nodes.
     top, whole
-        All nodes that there are, and the plan with them at hand.
+        The number of all nodes, and the plan with all of them.
     peak
-        How many of them that plan has in use at once.
+        The most nodes that this plan has in use at once.
     fewest
-        The nodes that some workflow needs at once.
+        The fewest nodes on which every workflow fits.
     floor
-        The least budget that no bound excludes.
+        The smallest budget that no bound excludes.
     """
 
     def __init__(self, campaign: Campaign, cluster: Cluster, planner: Planner, most: int) -> None:
@@ -69,7 +69,7 @@ class Search:
         self._planner = planner
         self._left = most
         self.top = sum(p.nodes for p in cluster.partitions)
-        # With everything at hand; if there is no plan at all, the planner says why.
+        # With all nodes; if no plan exists at all, the planner says why.
         whole = planner(replace(campaign, budget=Budget(nodes=self.top)), cluster)
         self.whole = Size(nodes=self.top, plan=whole)
         self.sizes: dict[int, Size | None] = {self.top: self.whole}
@@ -79,24 +79,24 @@ class Search:
         self.floor = self._least_not_excluded()
 
     def at(self, nodes: int) -> Size | None:
-        """Return what a budget comes to; `None` if it has no plan."""
+        """Return the plan for a budget, which is made once; `None` if no plan exists."""
         if nodes not in self.sizes:
             self._left -= 1
             self.sizes[nodes] = size_of(self._campaign, self._cluster, self._planner, nodes)
         return self.sizes[nodes]
 
     def put(self, size: Size) -> None:
-        """Take in a plan that was made elsewhere."""
+        """Add a plan that was made elsewhere."""
         self.sizes[size.nodes] = size
         if size.nodes == self.top:
             self.whole = size
 
     def smallest(self) -> Size | None:
-        """Return the smallest budget that makes the deadline.
+        """Return the smallest budget that meets the deadline.
 
-        Growing steps find some budget that does. All that the bounds leave below it is then
-        planned, upwards: what lies between two budgets that are late may well be in time. Only
-        where that would be too many plans, halving comes first, for a better end to count from.
+        Growing steps find some budget that does. All smaller budgets that the bounds leave are then
+        planned, upwards: a budget between two that are late may be in time. Only if these would be
+        too many, bisection comes first, and finds a smaller budget to count up to.
         """
         if self._campaign.deadline is None:
             return None
@@ -118,25 +118,25 @@ class Search:
         return size is not None and size.in_time
 
     def known(self) -> Size | None:
-        """Return the smallest budget that is known to make the deadline."""
+        """Return the smallest budget that is known to meet the deadline."""
         known = [size for size in self.sizes.values() if size and size.in_time]
         return min(known, key=lambda size: size.nodes, default=None)
 
     def _end(self) -> int:
-        """Return the budget below which it is worth to look.
+        """Return the budget below which a smaller one is looked for.
 
-        If none is known that does, those beyond the peak of the plan with all nodes at hand are
-        left out: it had them, and had no use for them.
+        If no budget is known to meet the deadline, budgets beyond the peak of the plan with all
+        nodes are left out: that plan did not use more nodes, though it could.
         """
         known = self.known()
         return known.nodes if known else self.peak + 1
 
     def _least_not_excluded(self) -> int:
-        """Return the least budget that no bound excludes.
+        """Return the smallest budget that no bound excludes.
 
-        A plan on k nodes is one within every larger budget. So where a bound excludes k, it
-        excludes all below, too, and halving the interval is sound: only how close the floor comes
-        rests on the bounds falling as nodes are added.
+        A plan on k nodes is a plan for every larger budget. So if a bound excludes k, all smaller
+        budgets are excluded, too, and bisection is correct. If bounds do not fall as nodes are
+        added, the result may be too small, but never too large.
         """
         low, high = 0, self.top + 1
         while high - low > 1:
@@ -152,7 +152,7 @@ class Search:
         return nodes < self.fewest or (deadline is not None and self.bound(nodes) > deadline)
 
     def bound(self, nodes: int) -> int:
-        """Return a makespan that no plan within so many nodes, or fewer, can beat."""
+        """Return a lower bound on the makespan of every plan within a budget of nodes."""
         modes = {
             name: [m for fewest, some in by_nodes.items() if fewest <= nodes for m in some]
             for name, by_nodes in self._modes.items()
@@ -162,7 +162,7 @@ class Search:
 
 
 def size_of(campaign: Campaign, cluster: Cluster, planner: Planner, nodes: int) -> Size | None:
-    """Plan within a budget; `None` if some workflow needs more."""
+    """Plan within a budget of nodes; `None` if some workflow needs more."""
     try:
         plan = planner(replace(campaign, budget=Budget(nodes=nodes)), cluster)
     except Infeasible:

@@ -17,7 +17,7 @@ from socm.units import HOUR
 
 
 class Costs:
-    """What workflows cost, which their partition and QOS alone decide, in core-seconds.
+    """What workflows cost in core-seconds; only their partition and QOS decide that.
 
     A level is one of the costs that a workflow may have, counted from the least.
 
@@ -26,7 +26,7 @@ class Costs:
     levels
         What each workflow may cost.
     least
-        Core-hours that every plan costs at least.
+        The least core-hours that a plan can cost.
     """
 
     def __init__(self, campaign: Campaign, cluster: Cluster, *, charged: bool) -> None:
@@ -74,7 +74,7 @@ class Costs:
 def _held(
     request: ResourceRequest, modes: Sequence[Mode], allowed: Sequence[Mode]
 ) -> ResourceRequest:
-    """Name a partition, a QOS or both, so that only allowed modes stay, as many as can."""
+    """Name a partition, a QOS or both, so that only allowed modes stay, and most of them."""
 
     def left(partition: str | None, qos: str | None) -> list[Mode]:
         return [

@@ -15,7 +15,7 @@ from socm.units import format_count, format_walltime
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """Whether the campaign may be cut, and the walltime to the limit of the QOS."""
+    """Whether a campaign may be cut into several allocations, and a walltime be capped."""
 
     into_several: bool
     capped: bool
@@ -50,7 +50,7 @@ class Frame:
     qos_position: int
 
     def window(self, cut: Cut) -> float:
-        """Seconds that an allocation is planned for at the most.
+        """The most seconds that an allocation is planned for.
 
         A batch needs no capped walltime unless one workflow alone does.
         """
@@ -60,11 +60,11 @@ class Frame:
         return self.limit if cut.capped else roomy
 
     def least(self, nodes: int) -> float:
-        """Seconds below which nothing on so many nodes can end."""
+        """Lower bound in seconds on a plan of the campaign on a number of nodes."""
         return max(self.chain, self.work / (nodes * self.partition.cores))
 
     def charge(self, nodes: int, seconds: float) -> float:
-        """What so many nodes are charged for a time, in core-seconds."""
+        """What a number of nodes is charged for a time, in core-seconds."""
         return nodes * self.partition.cores * seconds * self.qos.charge
 
 
@@ -93,7 +93,7 @@ def frames_of(campaign: Campaign, cluster: Cluster) -> Iterator[Frame]:
 def _frame_of(
     campaign: Campaign, cluster: Cluster, partition: Partition, qos: Qos
 ) -> Frame | list[str]:
-    """Return the frame, or the reasons why it is none."""
+    """Return the frame, or the reasons why no allocation there holds the campaign."""
     workflows = campaign.workflows.values()
     if qos.debug and any(w.request.qos != qos.name for w in workflows):
         return ["is used only where every workflow names it"]

@@ -213,7 +213,7 @@ class _Search:
         if plan.makespan > deadline:
             self.futile.append(Futile(change=free, makespan=plan.makespan))
             return
-        # First those that gain most time by it.
+        # Those that gain most time come first.
         moving = [
             name
             for name in names
@@ -245,7 +245,7 @@ class _Search:
         first = self.trials.smallest(all_but_one, lambda k: Dropped(order[:k]))
         if first is None:
             return
-        # Of these the least important may have been dropped in vain.
+        # Dropping the least important of these may not have helped.
         names = order[: first.amount]
         fewer = self.trials.smallest(len(names) - 1, lambda k: Dropped(names[len(names) - k :]))
         found = fewer or first

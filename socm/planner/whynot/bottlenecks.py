@@ -66,7 +66,7 @@ class Work(Proven):
     available
         How much of it can be in use at once.
     budget
-        What of the budget limits that; nothing of it where the cluster itself does.
+        The part of the budget that limits it; empty if the cluster itself does.
     """
 
     resource: Resource
@@ -234,5 +234,6 @@ def _needed(plan: Plan, work: int) -> float:
 
 
 def _at_least(plan: Plan, work: int, available: int) -> int:
-    """Return when some work can be done at the earliest; what is not there, nobody needs."""
+    """Return the earliest time by which some work can be done."""
+    # If nothing of a resource is available, no workflow that was admitted needs any.
     return plan.start + (math.ceil(work / available) if available else 0)

@@ -1,4 +1,4 @@
-"""The smallest change of each number with which a workflow fits that fits nowhere."""
+"""For workflows that fit nowhere: the smallest change of each number that makes them fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from socm.units import duration_text, format_count
 from socm.words import listed
 
 MOST_REQUESTS = 20
-"""The largest number of different requests that are examined; nobody reads more."""
+"""The largest number of different requests that are examined; a longer list is not read."""
 
 
 def fitting(campaign: Campaign, cluster: Cluster, names: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ from socm.planner.policies import Planner
 from socm.planner.whynot.changes import Case, Change, applied
 
 MOST_PLANS = 60
-"""The largest number of plans."""
+"""The largest number of plans that are made."""
 MOST_WORKFLOWS = 36_000
 """The largest number of workflows, summed over all plans: large campaigns get fewer plans."""
 
@@ -23,7 +23,7 @@ class Less(Enum):
     """What is known of a change that is one step smaller."""
 
     NONE = auto()
-    """There is no smaller step."""
+    """No smaller step exists."""
     EXCLUDED = auto()
     """A lower bound shows that it misses the deadline."""
     LATE = auto()
