@@ -431,6 +431,27 @@ def test_a_changed_campaign_is_refused_until_it_is_accepted(tmp_path: Path) -> N
     assert states(tmp_path) == dict.fromkeys("abc", "completed")
 
 
+def test_an_edit_is_taken_wholly_or_not_at_all(tmp_path: Path) -> None:
+    """The line in the journal decides: a plan that was only written changes nothing."""
+    path = write(tmp_path, stage("a", "true"), stage("b", "exit 1"), stage("c", "true", "b"))
+    assert socm(tmp_path, "run", path, "--yes").returncode == 1
+    run = tmp_path / "socm-runs" / "campaign-1"
+    before = path.read_text()
+    path.write_text(write(tmp_path, stage("a", "true"), stage("b", "exit 0")).read_text())
+    (run / "plan-2.json").write_text("{")
+    assert states(tmp_path) == {"a": "completed", "b": "failed", "c": "skipped"}
+    done = socm(tmp_path, "resume", "--accept-changes", "--retry-failed")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert states(tmp_path) == {"a": "completed", "b": "completed"}
+    assert [p.name for p in run.glob("plan*.json")].count("plan-3.json") == 1
+    for command in ("status", "cancel", "resume"):
+        assert socm(tmp_path, command).returncode == 0, command
+    path.write_text(before)
+    done = socm(tmp_path, "resume", "--accept-changes")
+    assert done.returncode == 2
+    assert "but it is completed already" in done.stderr
+
+
 def test_plans_for_elsewhere_and_schemas_that_are_not_there_are_refused(tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
     piso = ROOT / "examples" / "piso.yaml"

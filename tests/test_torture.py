@@ -19,7 +19,7 @@ from socm.engine.driver import _Driver
 from socm.engine.events import CancelRequested, Event, JobState, Skipped, Submitting
 from socm.engine.gates import Gates
 from socm.engine.limits import InUse
-from socm.engine.state import apply
+from socm.engine.state import Status, apply
 from socm.testing import Watched
 from socm.testing.torture import Choices, Process, Story, World, shorten, shortest, tell, torture
 from socm.testing.torture import story as story_module
@@ -106,6 +106,11 @@ FAULTY: dict[str, tuple[type, str, Any]] = {
         Attempts,
         "update",
         believe_in_success,
+    ),
+    "takes edits of jobs that are there": (
+        Status,
+        "can_be_edited",
+        property(lambda self: self is not Status.COMPLETED),
     ),
     "never cancels": (_Driver, "_cancel", lambda self: self._to_cancel.clear()),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,21 +12,27 @@ from socm.cli.intake import refuse_unready, take_in
 from socm.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
+    from socm.engine.journal import FileJournal
     from socm.engine.run import Run
     from socm.engine.state import CampaignState
     from socm.model.campaign import Campaign
 
 
-def take_in_changes(run: Run, *, accept: bool) -> None:
+def take_in_changes(run: Run, journal: FileJournal | None = None) -> None:
     """Refuse to go on with a campaign that was changed since; or plan what it is now.
 
     A file that is not there any more changes nothing: the run has all it needs. Nor does a
     deadline that is a date: it is another span of time each time that it is read.
 
+    Parameters
+    ----------
+    journal
+        Of the run, where the changes are accepted.
+
     Raises
     ------
     ConfigError
-        With every difference, unless they are accepted; and where one concerns what has begun.
+        With every difference, unless they are accepted; and where one comes too late.
     """
     from socm.planner import plan_campaign
 
@@ -37,7 +44,7 @@ def take_in_changes(run: Run, *, accept: bool) -> None:
     if not differences:
         return
     refuse_unready(changed, file)
-    if not accept:
+    if journal is None:
         problems = [Problem(file=str(file), message=what) for _, what in differences]
         hint = (
             f"`socm resume {run.name} --accept-changes` goes on with the file as it is now; "
@@ -48,8 +55,10 @@ def take_in_changes(run: Run, *, accept: bool) -> None:
     state = run.state()
     if problems := [*_too_late(state, differences, str(file))]:
         raise ConfigError(*problems)
-    now = int(time.time() - run.epoch)
-    run.write_plan(plan_campaign(changed, run.plan.cluster, start=now))
+    latest = max(event.time for event in journal.events)
+    now = math.ceil(max(latest, time.time() - run.epoch))
+    plan = plan_campaign(changed, run.plan.cluster, start=now)
+    run.replan(plan, journal, {name for name, _ in differences if name}, now)
 
 
 def _as_it_is_now(run: Run, file: Path) -> Campaign:
@@ -89,12 +98,12 @@ def _short(value: object) -> str:
 def _too_late(
     state: CampaignState, differences: list[tuple[str, str]], file: str
 ) -> Iterator[Problem]:
-    """Yield the differences that concern what has begun already."""
+    """Yield the differences that come too late."""
     for name, what in differences:
         progress = state.workflows.get(name)
-        if progress is not None and (progress.native_id or progress.status.final):
+        if progress is not None and not progress.status.can_be_edited:
             yield Problem(
                 file=file,
-                message=f"{what}; but it has begun",
+                message=f"{what}; but it is {progress.status.value} already",
                 hint="change it back, or begin a new run",
             )

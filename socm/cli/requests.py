@@ -45,6 +45,7 @@ class UserRequests:
         self._answered = 0  # interrupts
         self._stop_at = math.inf
         self._cancel: frozenset[str] = frozenset()
+        self._taken: list[Path] = []
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -72,12 +73,29 @@ class UserRequests:
             self._say("interrupted again: all jobs of this run are cancelled")
             self._cancel = frozenset(state.workflows)
         self._answered = self.interrupts
-        self._cancel |= frozenset(_take_requests(self._run.path, self._life))
+        self._cancel |= self._take_requests()
         return Requests(
             stop=time.monotonic() >= self._stop_at,
             pause=self.interrupts > 0,
             cancel=self._cancel,
         )
+
+    def _take_requests(self) -> frozenset[str]:
+        """Return the names in the requests for this life of the run, and remove the others.
+
+        A request is removed at the next call: by then the driver has it in the journal.
+        """
+        names: set[str] = set()
+        with contextlib.suppress(OSError):
+            for path in self._taken:
+                path.unlink(missing_ok=True)
+            self._taken = [*_folder(self._run.path).glob("*.json")]
+            for path in self._taken:
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    request = json.loads(path.read_text())
+                    if request["life"] == self._life:
+                        names |= {*map(str, request["cancel"])}
+        return frozenset(names)
 
 
 def request_cancellation(run: Path, life: str, names: Iterable[str]) -> None:
@@ -96,16 +114,3 @@ def request_cancellation(run: Path, life: str, names: Iterable[str]) -> None:
 
 def _folder(run: Path) -> Path:
     return run / "requests"
-
-
-def _take_requests(run: Path, life: str) -> set[str]:
-    """Remove all requests; return the names of those for one life of the run."""
-    names: set[str] = set()
-    with contextlib.suppress(OSError):
-        for path in _folder(run).glob("*.json"):
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                request = json.loads(path.read_text())
-                if request["life"] == life:
-                    names |= {*map(str, request["cancel"])}
-            path.unlink()
-    return names

@@ -257,14 +257,14 @@ def _carry_out(
 
     fail_fast = run.settings.fail_fast
     if not accept_changes and run.events():
-        take_in_changes(run, accept=False)
+        take_in_changes(run)
         state = run.state()
         if state.is_finished(run.plan, retry_failed=retry_failed, fail_fast=fail_fast):
             return _ending(run, state, json=json)
     with run.lock() as life, FileJournal(run.journal) as journal:
         make_run_folder(run.path)
         if accept_changes and journal.events:
-            take_in_changes(run, accept=True)
+            take_in_changes(run, journal)
         executor = open_executor(run, poll_interval=poll_interval)
         with (
             Reporter(run, executor, quiet=json) as reporter,

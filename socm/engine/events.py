@@ -157,6 +157,19 @@ class CampaignResumed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replanned(Event):
+    """The campaign was edited, and is carried on by another plan.
+
+    Workflows that the plan does not have are no part of the run any more. Those that were edited
+    ask for what the plan says, not for what an earlier attempt led to.
+    """
+
+    fingerprint: str
+    plan: str
+    edited: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignEnded(Event):
     """Every workflow is in a final state."""
 
@@ -166,6 +179,7 @@ EVENT_TYPES: Mapping[str, type[Event]] = {
     for event in (
         CampaignStarted,
         CampaignResumed,
+        Replanned,
         Submitting,
         Submitted,
         SubmitRefused,

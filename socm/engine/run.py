@@ -9,15 +9,15 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from socm.engine.events import Event
-from socm.engine.journal import read_journal
+from socm.engine.events import Event, Replanned
+from socm.engine.journal import FileJournal, read_journal
 from socm.engine.state import CampaignState
 from socm.errors import ConfigError, Problem, RunError, did_you_mean
 from socm.files import write_whole
@@ -27,6 +27,8 @@ from socm.model.plan import Plan
 from socm.words import reason_of
 
 RUNS = "socm-runs"
+PLAN = "plan.json"
+"""The first plan of a run; those that replace it after an edit have numbers."""
 RUN_SCHEMA = "socm.run/1"
 
 
@@ -89,7 +91,7 @@ class Run:
                 hint = f"`socm resume {path}` continues it" if begun else "name another folder"
                 raise ConfigError(Problem(file=str(path), message=message, hint=hint))
             run = cls(folder)
-            run.write_plan(plan)
+            _write(folder / PLAN, plan_document(plan))
             identity = {
                 "schema": RUN_SCHEMA,
                 "id": f"{slug(plan.campaign.name)[:40]}-{secrets.token_hex(4)}",
@@ -161,8 +163,12 @@ class Run:
 
     @cached_property
     def plan(self) -> Plan:
-        """Its plan."""
-        return of_jobs(read_plan(self.path / "plan.json"))
+        """The plan that is carried out: its first, or the last that its journal names."""
+        return of_jobs(read_plan(self.path / self._plan_name()))
+
+    def _plan_name(self) -> str:
+        replanned = [e for e in self.events() if isinstance(e, Replanned)]
+        return replanned[-1].plan if replanned else PLAN
 
     @property
     def journal(self) -> Path:
@@ -177,9 +183,28 @@ class Run:
         """Return the state that its events amount to."""
         return CampaignState.of(self.plan, self.events())
 
-    def write_plan(self, plan: Plan) -> None:
-        """Write the plan of this run, in place of one that it had."""
-        _write(self.path / "plan.json", plan_document(plan))
+    def replan(self, plan: Plan, journal: FileJournal, edited: Iterable[str], time: float) -> None:
+        """Carry the run on by another plan: from the line in the journal on, and not before.
+
+        Parameters
+        ----------
+        edited
+            Names of the workflows that differ from those of the plan before.
+        time
+            Now, in seconds since the campaign's start.
+        """
+        number = 2
+        while (self.path / f"plan-{number}.json").exists():
+            number += 1
+        name = f"plan-{number}.json"
+        try:
+            _write(self.path / name, plan_document(plan))
+        except OSError as error:
+            raise RunError(f"{self.path / name} cannot be written: {reason_of(error)}") from error
+        fingerprint = plan.campaign.fingerprint
+        journal.write(
+            Replanned(time=time, fingerprint=fingerprint, plan=name, edited=tuple(sorted(edited)))
+        )
         self.__dict__.pop("plan", None)
 
     @contextmanager

@@ -15,6 +15,7 @@ from socm.engine.events import (
     Ended,
     Event,
     JobState,
+    Replanned,
     Retrying,
     Reused,
     Skipped,
@@ -42,6 +43,11 @@ class Status(Enum):
     def final(self) -> bool:
         """Whether it changes no more, unless it is retried."""
         return self in (Status.COMPLETED, Status.FAILED, Status.SKIPPED, Status.CANCELLED)
+
+    @property
+    def can_be_edited(self) -> bool:
+        """Whether a workflow can still be edited: it has not completed, and there is no job."""
+        return self in (Status.PENDING, Status.FAILED, Status.SKIPPED, Status.CANCELLED)
 
 
 @dataclass(slots=True)
@@ -101,8 +107,18 @@ class CampaignState:
         """Return the state of a plan after some events."""
         memory = {name: w.request.memory for name, w in plan.campaign.workflows.items()}
         state = cls({w.name: Progress(w.qos, w.walltime, memory[w.name]) for w in plan.workflows})
+        events = [*events]
+        edits = [event for event in events if isinstance(event, Replanned)]
         for event in events:
+            name = getattr(event, "workflow", None)
+            if edits and name is not None and name not in state.workflows:
+                continue  # an edit has taken it out of the campaign
             apply(state, event)
+            if isinstance(event, Replanned):
+                for name in {*event.edited} & state.workflows.keys():
+                    planned, progress = plan.by_name[name], state.workflows[name]
+                    progress.qos, progress.walltime = planned.qos, planned.walltime
+                    progress.memory = memory[name]
         return state
 
     def is_finished(
@@ -204,6 +220,8 @@ def apply(state: CampaignState, event: Event) -> None:
             if event.retry_failed:
                 for progress in state.workflows.values():
                     _try_again(progress)
+        case Replanned():
+            state.ended = None
         case CampaignEnded():
             state.ended = event.time
         case _:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from socm.errors import SocmError
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
@@ -28,6 +30,36 @@ def draw_plan(choices: Choices) -> Plan:
             return plan_campaign(campaign, cluster, effort=NONE)
         except SocmError:
             continue  # something in it fits nowhere
+
+
+def draw_edit(choices: Choices, plan: Plan, names: list[str], now: int) -> Plan | None:
+    """Return the plan of a campaign after an edit; `None` if something in it fits nowhere.
+
+    Parameters
+    ----------
+    names
+        The workflows that can be edited: taken out, changed, or made to wait for others.
+    now
+        When it is planned.
+    """
+    workflows = dict(plan.campaign.workflows)
+    for name in names:
+        others = [w for w in workflows if w < name]
+        needed = any(name in w.depends for w in workflows.values())
+        match choices.pick(["stays", "changes", "goes"]):
+            case "changes":
+                workflows[name] = _workflow(choices, name, others)
+            case "goes" if not needed and len(workflows) > 1:
+                del workflows[name]
+    if choices.chance(0.3):
+        name = f"w{choices.number(2 * MOST_WORKFLOWS)}"  # new, or one that was taken out
+        if name not in workflows:
+            workflows[name] = _workflow(choices, name, [w for w in workflows if w < name])
+    campaign = replace(plan.campaign, workflows=workflows)
+    try:
+        return plan_campaign(campaign, plan.cluster, start=now, effort=NONE)
+    except SocmError:
+        return None
 
 
 def _cluster(choices: Choices) -> Cluster:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import traceback
 from collections import Counter
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from socm.engine.driver import run_plan
-from socm.engine.events import Ended, Started
+from socm.engine.events import Ended, Replanned, Started
 from socm.engine.state import CampaignState, Status
 from socm.errors import RunError, Stalled
 from socm.model.plan import Plan
 from socm.testing.torture.choices import Choices, shortest
 from socm.testing.torture.process import Killed, Notebook, Process, User
-from socm.testing.torture.scene import draw_plan
+from socm.testing.torture.scene import draw_edit, draw_plan
 from socm.testing.torture.world import World
 
 SCENE = 20
@@ -151,6 +152,8 @@ class _Run:
                 world.healthy = True
             begun = len(self._journal.events)
             try:
+                if begun and world.happens("edited"):
+                    self._edit()
                 state = self._live(retry_failed=retry_failed)
             except (Killed, RunError):
                 state = None
@@ -160,6 +163,29 @@ class _Run:
             world.note("a new process resumes the run")
             world.advance(world.time + world.choices.number(200))
         return None
+
+    def _edit(self) -> None:
+        """Edit the campaign, as far as it can be edited, between two processes."""
+        world, events = self._world, self._journal.events
+        state = CampaignState.of(world.plan, events)
+        names = [n for n, progress in state.workflows.items() if progress.status.can_be_edited]
+        now = math.ceil(max(event.time for event in events))
+        edited = draw_edit(world.choices, world.plan, names, now)
+        if edited is None:
+            return
+        before, after = world.plan.campaign.workflows, edited.campaign.workflows
+        changed = [name for name in after if name in before and after[name] != before[name]]
+        event = Replanned(
+            time=now,
+            fingerprint=edited.campaign.fingerprint,
+            plan="edited.json",
+            edited=tuple(changed),
+        )
+        try:
+            self._journal.write(event)
+        finally:
+            if event in events:
+                world.plan = edited
 
     def _live(self, *, retry_failed: bool) -> CampaignState:
         self.lives += 1

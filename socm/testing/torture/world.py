@@ -48,6 +48,7 @@ FAULTS = {
     "killed while submitting": 0.05,
     "disk full": 0.02,
     "clock steps": 0.5,
+    "edited": 0.3,
     "cancel": 0.05,
     "pause": 0.05,
     "stop": 0.02,
