@@ -73,7 +73,7 @@ class UserRequests:
             self._say("interrupted again: all jobs of this run are cancelled")
             self._cancel = frozenset(state.workflows)
         self._answered = self.interrupts
-        self._cancel |= self._take_requests()
+        self._cancel |= self._take_requests() & state.workflows.keys()
         return Requests(
             stop=time.monotonic() >= self._stop_at,
             pause=self.interrupts > 0,
