@@ -151,30 +151,30 @@ def test_a_deadline_that_no_plan_can_meet_is_not_planned_for_with_each_budget() 
         made.append(campaign.budget.nodes)
         return plan_campaign(campaign, cluster)
 
-    wide = Cluster(name="wide", partitions=(Partition(name="cpu", nodes=900, cores=1, memory=1),))
-    many = [rigid(f"w{k}", 1, 5) for k in range(800)]
+    wide = Cluster(name="wide", partitions=(Partition(name="cpu", nodes=90, cores=1, memory=1),))
+    many = [rigid(f"w{k}", 1, 5) for k in range(80)]
     sizing = size_campaign(Campaign.of("many", many, deadline=4), wide, planner)
     assert sizing.chosen is None
-    assert (sizing.floor, sizing.bound) == (901, 5)
+    assert (sizing.floor, sizing.bound) == (91, 5)
     assert len(made) < 12
 
 
 def test_where_there_are_too_many_budgets_halving_comes_first() -> None:
-    """Between two steps there are more budgets than may be tried."""
-    wide = Cluster(name="wide", partitions=(Partition(name="cpu", nodes=900, cores=1, memory=1),))
-    many = [rigid(f"w{k}", 1, 5) for k in range(800)]
+    """Between two steps, 55 and 71 nodes, there are more budgets than may be tried."""
+    wide = Cluster(name="wide", partitions=(Partition(name="cpu", nodes=90, cores=1, memory=1),))
+    many = [rigid(f"w{k}", 1, 5) for k in range(80)]
 
     def planner(campaign: Campaign, cluster: Cluster) -> Plan:
-        slow = [0, 100][(campaign.budget.nodes or 0) < 700]
+        slow = [0, 100][(campaign.budget.nodes or 0) < 67]
         return delayed([slow])(campaign, cluster)
 
     campaign = Campaign.of("many", many, deadline=10)
-    sizing = size_campaign(campaign, wide, planner, most_plans=40)
+    sizing = size_campaign(campaign, wide, planner, most_plans=10)
     assert sizing.chosen is not None
-    assert sizing.floor == 400
-    assert sizing.chosen.nodes == 700
+    assert sizing.floor == 40
+    assert sizing.chosen.nodes == 67
     assert sizing.untried
-    assert size_campaign(campaign, wide, planner, most_plans=400).untried == ()
+    assert size_campaign(campaign, wide, planner, most_plans=40).untried == ()
 
 
 # What is cheap
