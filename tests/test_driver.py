@@ -15,7 +15,7 @@ from strategies import noisy, pairs, share, simulate
 
 from socm.engine.attempts import LOOK_UP_DELAY
 from socm.engine.backend import Job, JobUpdate
-from socm.engine.driver import RESUBMIT_DELAY, run_plan
+from socm.engine.driver import run_plan
 from socm.engine.events import (
     CampaignEnded,
     CampaignStarted,
@@ -30,6 +30,7 @@ from socm.engine.events import (
     Submitting,
 )
 from socm.engine.journal import MemoryJournal
+from socm.engine.refused import LONG_PAUSE, MANY, PAUSE
 from socm.engine.release import RELEASES, Release, eager, hand_over, hand_over_or_due, timed
 from socm.engine.requests import Poll, Requests
 from socm.engine.retry import RetryPolicy
@@ -225,6 +226,8 @@ def test_a_submission_without_an_answer_is_looked_for_before_it_is_tried_again()
     assert statuses(state) == {"a": "completed"}
     assert [type(e) for e in journal.events[1:4]] == [Submitting, Retrying, Submitting]
     assert {e.attempt for e in journal.events if isinstance(e, Submitting)} == {1}
+    [again] = [e for e in journal.events if isinstance(e, Retrying)]
+    assert again.reason == "it was not submitted: no answer"
 
 
 def test_a_submission_without_an_answer_that_was_taken_is_not_tried_again() -> None:
@@ -467,8 +470,75 @@ def test_a_refusal_for_now_is_tried_again_later_as_the_same_attempt() -> None:
     assert statuses(state)["c"] == "completed"
     assert state.workflows["a"].attempt == 1
     times = [time for time, sent in backend.submitted if sent.workflow.name == "a"]
-    assert times == [2 * RESUBMIT_DELAY]
+    assert times == [2 * PAUSE]
     assert [e.reason for e in events if isinstance(e, Retrying)] == ["too many jobs"] * 2
+
+
+def test_what_is_refused_for_now_waits_as_long_as_it_takes() -> None:
+    """A limit on submissions, a partition that is drained: for a day, if need be."""
+    busy = SubmitError("too many jobs", transient=True)
+    state, backend, events = run(
+        plan_of([job("a")]), a_1=[busy] * 300 + [(1.0, JobState.COMPLETED)]
+    )
+    assert statuses(state) == {"a": "completed"}
+    [(time, _)] = backend.submitted
+    assert time == MANY * PAUSE + (300 - MANY) * LONG_PAUSE
+    assert len([e for e in events if isinstance(e, Retrying)]) == 300
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_of_many_that_would_be_refused_one_is_tried_and_none_is_forgotten(limit: int) -> None:
+    """The cluster admits so many jobs at once; other partitions and QOS are not held back."""
+    qos = (Qos(name="small", walltime=660), Qos(name="large", walltime=86400))
+    plan = plan_of([job(f"w{k:02}") for k in range(30)] + [job("long", minutes=15)], *qos, cores=99)
+
+    class Limited(Scripted):
+        asked = 0
+
+        def submit(self, job: Job) -> str:
+            self.asked += 1
+            open_ones = {u.job.name for _, u in self.pending if u.job.qos == job.qos}
+            if len(open_ones) >= limit:
+                raise SubmitError("QOSMaxSubmitJobPerUserLimit", transient=True)
+            return super().submit(job)
+
+    backend = Limited(plan)
+    state = run_plan(plan, backend, job_prefix="run")
+    assert set(statuses(state).values()) == {"completed"}
+    assert {sent.workflow.name: time for time, sent in backend.submitted}["long"] == 0.0
+    # Besides those that are accepted, one after each end of a job, and one in each pause.
+    assert backend.asked <= 31 + 31 + backend.time / PAUSE
+
+
+def test_one_that_is_always_refused_does_not_hold_back_the_others_for_good() -> None:
+    plan = plan_of([job(f"w{k:02}") for k in range(20)], cores=99)
+    refused = [SubmitError("no", transient=True)] * 50 + [(1.0, JobState.COMPLETED)]
+    names = [w.name for w in plan.workflows][:15]
+    state, backend, _ = run(plan, **{f"{name}_1": [*refused] for name in names})
+    assert set(statuses(state).values()) == {"completed"}
+    first = [time for time, sent in backend.submitted if sent.workflow.name not in names]
+    assert max(first) <= MANY * PAUSE + 5 * LONG_PAUSE  # each of the others was tried once
+
+
+def test_nothing_is_submitted_while_a_submission_is_in_doubt() -> None:
+    """Nobody answers: to ask for each of a thousand workflows would take hours."""
+    plan = plan_of([job(name) for name in "abcdef"], cores=99)
+    silent = BackendUnavailable("no answer")
+    first = plan.workflows[0].name
+    backend = Scripted(plan, {f"find run-{first}-1": [silent] * 9})
+    asked: list[tuple[float, str]] = []
+
+    class Deaf(Scripted):
+        def submit(self, job: Job) -> str:
+            asked.append((self.time, job.name))
+            if len(asked) == 1:
+                raise silent
+            return super().submit(job)
+
+    backend.__class__ = Deaf
+    state = run_plan(plan, backend, job_prefix="run")
+    assert set(statuses(state).values()) == {"completed"}
+    assert [time for time, _ in asked] == [0.0] + [10 * LOOK_UP_DELAY] * 6
 
 
 # Retries

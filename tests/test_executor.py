@@ -285,9 +285,129 @@ def test_no_answer_is_no_conclusion_whatever_was_asked(
         with pytest.raises(BackendUnavailable):
             ask()
     commands(sbatch=silence)
-    refused = SubmitError if "new" in silence else BackendUnavailable
-    with pytest.raises(refused):
+    with pytest.raises(BackendUnavailable):
         slurm.sbatch("script")
+
+
+POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
+FAILED = "sbatch: error: Batch job submission failed: "
+HELP = 'Try "sbatch --help" for more information'
+IMPOSSIBLE = (
+    FAILED + "Requested time limit is invalid (missing or exceeds some limit)",
+    FAILED + "Node count specification invalid",
+    FAILED + "More processors requested than permitted",
+    FAILED + "Invalid feature specification",
+    FAILED + "Invalid license specification",
+    "sbatch: error: Memory specification can not be satisfied\n"
+    f"{FAILED}Requested node configuration is not available",
+    "sbatch: error: CPU count per node can not be satisfied\n"
+    f"{FAILED}Requested node configuration is not available",
+    f"sbatch: error: QOSMaxWallDurationPerJobLimit\n{FAILED}{POLICY}",
+    f"sbatch: error: QOSMaxCpuPerUserLimit\n{FAILED}{POLICY}",
+    f"sbatch: error: AssocGrpMemLimit\n{FAILED}{POLICY}",
+    f"sbatch: error: MaxGRESPerAccount\n{FAILED}{POLICY}",
+    f"sbatch: unrecognized option '--nonsense'\n{HELP}",
+    "sbatch: error: Invalid --time specification",
+    'sbatch: error: "x" is not a valid node count',
+    "sbatch: error: Invalid generic resource (gres) specification",
+    "sbatch: error: This does not look like a batch script.  The first\n"
+    "sbatch: error: line must start with #! followed by the path to an interpreter.",
+    "sbatch: error: Batch script contains DOS line breaks (\\r\\n)",
+)
+DENIED = (
+    FAILED + "Invalid account or account/partition combination specified",
+    f"sbatch: error: invalid partition specified: zz\n{FAILED}Invalid partition name specified",
+    FAILED + "Invalid qos specification",
+    FAILED + "User's group not permitted to use this partition",
+    FAILED + "Access/permission denied",
+    FAILED + "Requested reservation is invalid",
+    FAILED + "Requested node configuration is not available",
+)
+LATER = (
+    f"sbatch: error: AssocMaxSubmitJobLimit\n{FAILED}{POLICY}",
+    f"sbatch: error: QOSMaxSubmitJobPerUserLimit\n{FAILED}{POLICY}",
+    f"sbatch: error: QOSGrpSubmitJobsLimit\n{FAILED}{POLICY}",
+    f"sbatch: error: MaxSubmitJobsPerAccount\n{FAILED}{POLICY}",
+    FAILED + POLICY,
+    FAILED + "Slurm backup controller in standby mode",
+    FAILED + "Required partition not available (inactive or drain)",
+    FAILED + "Requested nodes are busy",
+    FAILED + "Job/step submission currently disabled",
+    "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying",
+    "sbatch: error: RPC rate limit exceeded 30 times with rl_bucket_size\n"
+    f"{FAILED}Resource temporarily unavailable",
+)
+UNKNOWN = (
+    FAILED + "Socket timed out on send/recv operation",
+    FAILED + "Unable to contact slurm controller (connect failure)",
+    FAILED + "Zero Bytes were transmitted or received",
+    FAILED + "I/O error writing script/environment to file",
+    FAILED + "Unspecified error",
+    FAILED + "Slurm database connection failure",
+    FAILED + "Stale file handle",
+    FAILED + "Job credential revoked",
+    FAILED + "Address already in use",
+    FAILED + "Invalid user id",
+    "sbatch: error: Invalid user for SlurmUser slurm, ignored\n"
+    "sbatch: fatal: Unable to process configuration file",
+    "sbatch: error: If munged is up, restart with --num-threads=10\n"
+    'sbatch: error: Munge encode failed: Failed to access "/run/munge/munge.socket.2"\n'
+    f"{FAILED}Protocol authentication error",
+    "sbatch: error: resolve_ctls_from_dns_srv: res_nsearch error: Host name lookup failure\n"
+    "sbatch: fatal: Could not establish a configuration source",
+    "sbatch: error: Unable to open file /runs/jobs/a/1/script.sh",
+    "sbatch: error: lua: ask for the architecture",
+    f"sbatch: error: invalid account 'x', yours is used instead\n{FAILED}Zero Bytes were received",
+    "sbatch: warning: Access/permission denied to a burst buffer",
+    "Welcome! --qos=long is not a valid choice on Tuesdays",
+    "",
+)
+
+
+@pytest.mark.parametrize("said", IMPOSSIBLE)
+def test_what_slurm_never_accepts_is_refused_for_good(commands: Commands, said: str) -> None:
+    commands(sbatch=f"cat >&2 << 'END'\n{said}\nEND\nexit 1")
+    with pytest.raises(SubmitError) as raised:
+        Slurm().sbatch("script")
+    assert not raised.value.transient
+    assert "sbatch: error:" not in raised.value.message
+
+
+@pytest.mark.parametrize("said", DENIED)
+def test_what_a_controller_may_not_know_yet_is_tried_a_few_times(
+    commands: Commands, said: str
+) -> None:
+    """Just started, it has neither the accounts of slurmdbd nor all nodes."""
+    commands(sbatch=f"cat >&2 << 'END'\n{said}\nEND\nexit 1")
+    slurm = Slurm()
+    for again in (True, True, False):
+        with pytest.raises(SubmitError) as raised:
+            slurm.sbatch("script")
+        assert raised.value.transient is again
+    with pytest.raises(SubmitError) as raised:
+        slurm.sbatch("of another job")
+    assert raised.value.transient
+
+
+@pytest.mark.parametrize("said", LATER)
+def test_what_passes_is_never_refused_for_good(commands: Commands, said: str) -> None:
+    commands(sbatch=f"cat >&2 << 'END'\n{said}\nEND\nexit 1")
+    slurm = Slurm()
+    for _ in range(5):
+        with pytest.raises(SubmitError) as raised:
+            slurm.sbatch("script")
+        assert raised.value.transient
+
+
+@pytest.mark.parametrize("code", [1, 137, 255])
+@pytest.mark.parametrize("said", UNKNOWN)
+def test_whatever_else_sbatch_says_there_may_be_a_job(
+    commands: Commands, said: str, code: int
+) -> None:
+    """Also where it was killed after SLURM had taken the job, and a wrapper reports that."""
+    commands(sbatch=f"cat >&2 << 'END'\n{said}\nEND\nexit {code}")
+    with pytest.raises(BackendUnavailable):
+        Slurm().sbatch("script")
 
 
 def test_what_is_over_is_left_alone_by_a_cancellation(commands: Commands) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable
 
 from socm.engine.backend import Backend, Job, JobUpdate
@@ -24,8 +23,6 @@ from socm.model.plan import Plan
 
 LOOK_UP_DELAY = 10.0
 """Seconds before a submission without an answer is looked for."""
-MOST_REFUSALS = 60
-"""The most times that one workflow may be refused for now; then the refusal is permanent."""
 
 
 class Attempts:
@@ -55,8 +52,8 @@ class Attempts:
         self._state = state
         self._record = record
         self._jobs: dict[str, Job] = {}
-        self._unanswered: dict[str, float] = {}  # of those: when to look for the job
-        self._refusals = Counter[str]()
+        # Of those: when to look for the job, and what there was instead of an answer.
+        self._unanswered: dict[str, tuple[float, str]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._jobs)
@@ -67,7 +64,12 @@ class Attempts:
     @property
     def next_time(self) -> float:
         """When the next submission without an answer is looked for; infinite if there is none."""
-        return min(self._unanswered.values()) if self._unanswered else math.inf
+        return min((when for when, _ in self._unanswered.values()), default=math.inf)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it is not known of some submission whether there is a job."""
+        return bool(self._unanswered)
 
     def submit(self, job: Job) -> Status:
         """Submit a job; return what its workflow is then.
@@ -79,13 +81,12 @@ class Attempts:
         self._record(Submitting(time=now, workflow=name, attempt=attempt, job=job.name))
         try:
             native_id = self._backend.submit(job)
-        except BackendUnavailable:
+        except BackendUnavailable as error:
             # There may be a job all the same: it is looked for before anything else is done.
             self._follow(job)
-            self._unanswered[name] = now + LOOK_UP_DELAY
+            self._unanswered[name] = self._backend.now() + LOOK_UP_DELAY, error.message
         except SubmitError as error:
-            self._refusals[name] += 1
-            if error.transient and self._refusals[name] < MOST_REFUSALS:
+            if error.transient:
                 self._record(same_again(job, now, error.message))
             else:
                 reason = error.message
@@ -100,7 +101,7 @@ class Attempts:
         self._follow(job)
         native_id = self._state.workflows[job.workflow.name].native_id
         if native_id is None:
-            self._unanswered[job.workflow.name] = self._backend.now()
+            self._unanswered[job.workflow.name] = self._backend.now(), "socm had ended"
         else:
             self._backend.attach(job, native_id)
 
@@ -113,18 +114,18 @@ class Attempts:
             return []
         absent = []
         now = self._backend.now()
-        for name in [n for n, when in self._unanswered.items() if when <= now]:
+        for name, (_, why) in [u for u in self._unanswered.items() if u[1][0] <= now]:
             job = self._jobs[name]
             try:
                 native_id = self._backend.find(job)
             except BackendUnavailable:
-                self._unanswered[name] = self._backend.now() + LOOK_UP_DELAY
+                self._unanswered[name] = self._backend.now() + LOOK_UP_DELAY, why
                 continue
             del self._unanswered[name]
             time, attempt = self._backend.now(), job.attempt
             if native_id is None:
                 self._forget(name)
-                self._record(same_again(job, time, "it was not submitted"))
+                self._record(same_again(job, time, f"it was not submitted: {why}"))
                 absent.append(name)
             else:
                 self._backend.attach(job, native_id)

@@ -24,6 +24,7 @@ from socm.engine.events import (
 from socm.engine.gates import Gates
 from socm.engine.journal import Journal, MemoryJournal
 from socm.engine.limits import InUse
+from socm.engine.refused import Place, Refused
 from socm.engine.release import Release, hand_over_or_due
 from socm.engine.reporter import Reporter
 from socm.engine.requests import Poll
@@ -33,8 +34,6 @@ from socm.errors import BackendUnavailable, Stalled
 from socm.model.campaign import Workflow
 from socm.model.plan import Plan
 
-RESUBMIT_DELAY = 60.0
-"""Seconds before a submission that was refused for now is tried again."""
 RECANCEL_DELAY = 10.0
 """Seconds before a cancellation that had no answer is asked for again."""
 POLL_INTERVAL = 1.0
@@ -145,6 +144,7 @@ class _Driver:
         self._reporter = reporter
         self._in_use = InUse(plan.cluster, plan.campaign.budget)
         self._attempts = Attempts(backend, self._in_use, state, self._record)
+        self._refused = Refused()
         self._open = {w.name: None for w in plan.workflows}  # not over, in the order of the plan
         self._halted: str | None = None  # failed under fail_fast: nothing more is submitted
         self._to_cancel: set[str] = set()  # as far as the backend has not accepted it
@@ -160,8 +160,7 @@ class _Driver:
             self._pick_up()
         self._gates.start(now)
         while self._open:
-            absent = self._attempts.look_up()
-            for name in absent:
+            for name in self._attempts.look_up():
                 self._try_again(name)
             paused = stop = False
             if self._requests is not None:
@@ -186,6 +185,8 @@ class _Driver:
         until = min(self._gates.next_time, self._attempts.next_time)
         if self._to_cancel:
             until = min(until, self._backend.now() + RECANCEL_DELAY)
+        if not paused:
+            until = min(until, self._refused.next_time)
         attended = self._requests is not None or self._reporter is not None
         if attended and (self._attempts or until < math.inf or paused):
             until = min(until, self._backend.now() + POLL_INTERVAL)
@@ -194,6 +195,7 @@ class _Driver:
             raise Stalled(self._why_stalled())
         for update in updates:
             if self._attempts.update(update):
+                self._refused.open((update.job.partition, update.job.qos))
                 self._settle(update.job.workflow.name)
         self._gates.advance(self._backend.now())
 
@@ -251,18 +253,22 @@ class _Driver:
         """Submit in the order of the plan, as far as the limits admit.
 
         Nothing overtakes a workflow that waits for the budget: it could wait for ever. One that
-        waits for its QOS delays only those of the same QOS.
+        waits for its QOS delays only those of the same QOS. While it is not known whether there is
+        a job, nothing else is submitted: the cluster does not answer.
         """
         full: set[str | None] = set()
         waiting = []
-        while (name := self._gates.ready()) is not None:
+        now = self._backend.now()
+        while not self._attempts.in_doubt and (name := self._gates.ready()) is not None:
             progress = self._state.workflows[name]
             if progress.status is not Status.PENDING:
                 self._gates.pop()
                 continue
-            job = self._job(name) if progress.qos not in full else None
+            closed = self._refused.is_closed(self._place(name), now)
+            job = None if closed or progress.qos in full else self._job(name)
             if job is None or not self._in_use.qos_admits(job):
-                full.add(progress.qos)
+                if not closed:
+                    full.add(progress.qos)
                 waiting.append(name)
                 self._gates.pop()
                 continue
@@ -272,6 +278,14 @@ class _Driver:
             self._submit(job)
         if waiting:
             self._gates.put_back(waiting)
+        while not self._attempts.in_doubt and (name := self._refused.pop(now)) is not None:
+            job = self._job(name)
+            if self._state.workflows[name].status is not Status.PENDING:
+                continue
+            if self._in_use.qos_admits(job) and self._in_use.budget_admits(job):
+                self._submit(job)
+            else:
+                self._gates.open(name)
 
     def _submit(self, job: Job) -> None:
         name = job.workflow.name
@@ -280,10 +294,15 @@ class _Driver:
             self._end(name)
             return
         status = self._attempts.submit(job)
-        if status is Status.PENDING:
-            self._gates.open_at(self._backend.now() + RESUBMIT_DELAY, name)
+        if status is Status.QUEUED:
+            self._refused.accept(self._place(name))
+        elif status is Status.PENDING:
+            self._refused.add(name, self._place(name), self._backend.now())
         elif status is Status.FAILED:
             self._end(name)
+
+    def _place(self, name: str) -> Place:
+        return self._plan.by_name[name].partition, self._state.workflows[name].qos
 
     def _job(self, name: str) -> Job:
         progress, position = self._state.workflows[name], self._gates.position[name]
@@ -319,7 +338,8 @@ class _Driver:
     def _try_again(self, name: str) -> None:
         """Submit a workflow whose job was not submitted, unless nothing more is."""
         if self._halted is None:
-            self._gates.open(name)
+            now = self._backend.now()
+            self._refused.add(name, self._place(name), now, first_pause=0.0)
         else:
             self._skip([(name, self._halted)])
 

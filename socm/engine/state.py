@@ -172,6 +172,7 @@ def apply(state: CampaignState, event: Event) -> None:
             progress = state.workflows[event.workflow]
             progress.status = Status.QUEUED
             progress.native_id = event.native_id
+            progress.reason = ""
         case Started():
             progress = state.workflows[event.workflow]
             progress.status = Status.RUNNING
@@ -198,6 +199,7 @@ def apply(state: CampaignState, event: Event) -> None:
             progress.attempt = event.attempt
             progress.qos, progress.walltime = event.qos, event.walltime
             progress.memory = event.memory
+            progress.reason = event.reason
             progress.native_id = progress.started = progress.ended = None
         case Skipped():
             progress = state.workflows[event.workflow]

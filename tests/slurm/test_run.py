@@ -14,6 +14,7 @@ import pytest
 from carrying import ROOT, World, kinds, shell, statuses
 
 from socm.config import load_campaign
+from socm.engine import refused
 from socm.engine.driver import job_of
 from socm.engine.events import JobState, Retrying, Submitted
 from socm.engine.retry import RetryPolicy
@@ -213,12 +214,19 @@ def test_a_timeout_gets_longer_and_a_lost_node_gets_another(world: World) -> Non
     assert said["lost-1"][0] == said["dead-1"][0] == "NODE_FAIL"
 
 
-def test_a_refusal_is_told_in_sbatchs_own_words_and_not_tried_again(world: World) -> None:
+def test_a_refusal_is_told_in_sbatchs_own_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refused, "PAUSE", 1.0)
     plan = world.plan(shell("a", "true", request={"account": "nobody"}), shell("b", "true"))
     state = world.carry_out(plan=plan)
     assert statuses(state) == {"a": "failed", "b": "completed"}
     assert "Invalid account or account/partition combination" in state.workflows["a"].reason
-    assert kinds(world.events, "a") == ["Submitting", "SubmitRefused"]
+    assert kinds(world.events, "a") == [
+        *(["Submitting", "Retrying"] * 2),
+        "Submitting",
+        "SubmitRefused",
+    ]
 
 
 def test_a_drained_node_whose_reason_has_spaces_blinds_nobody(world: World) -> None:

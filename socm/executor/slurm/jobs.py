@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection
 from datetime import datetime
 
 from socm.errors import BackendUnavailable, SubmitError
 from socm.executor.slurm.answers import Seen, is_id, named_ids, parse_sacct, parse_squeue
 from socm.executor.slurm.client import Client
+from socm.executor.slurm.refusals import TRIES, Refusal, refusal
 
 SECOND_LOOK = 3.0
 """Seconds until a job that is not there is looked for again: it may have been on its way."""
 
-_LATER = (
-    "submitjob",  # QOSMaxSubmitJobPerUserLimit, AssocMaxSubmitJobLimit and their kin
-    "temporarily unable to accept job",
-    "resource temporarily unavailable",
-    "job/step submission currently disabled",
-)
 _OVER = ("invalid job id", "already completing or completed")
 
 
@@ -31,6 +27,7 @@ class Slurm:
     def __init__(self) -> None:
         self.client = Client()
         self.accounting = True
+        self._denied = Counter[tuple[str, ...]]()
 
     def sbatch(self, *arguments: str) -> str:
         """Submit a job; return what sbatch prints.
@@ -38,7 +35,7 @@ class Slurm:
         Raises
         ------
         BackendUnavailable
-            If there was no answer: SLURM may have accepted the job.
+            If there was no answer, or none that is understood: SLURM may have accepted the job.
         SubmitError
             If it was refused, in SLURM's own words.
         """
@@ -48,10 +45,13 @@ class Slurm:
         lines = answer.err.splitlines()
         words = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in lines]
         message = "; ".join(line for line in words if line.strip())
-        raise SubmitError(
-            message or f"sbatch ended with exit code {answer.code}",
-            transient=any(mark in answer.err.lower() for mark in _LATER),
-        )
+        message = message or f"sbatch ended with exit code {answer.code}"
+        kind = refusal(answer.err)
+        if kind is Refusal.UNKNOWN:
+            raise BackendUnavailable(message)
+        self._denied[arguments] += kind is Refusal.DENIED
+        again = kind is Refusal.DENIED and self._denied[arguments] < TRIES
+        raise SubmitError(message, transient=again or kind is Refusal.LATER)
 
     def cancel(self, native_id: str) -> None:
         """Ask for the end of a job; one that is over or unknown is left alone.

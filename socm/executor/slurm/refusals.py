@@ -1,0 +1,129 @@
+"""What sbatch says when it submits nothing: which of it is a refusal, and for how long."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+TRIES = 3
+"""How often a job is submitted that is `Refusal.DENIED`."""
+
+
+class Refusal(Enum):
+    """What to make of a failed submission.
+
+    Only what is certain never to be accepted is refused for good. Whatever else sbatch says, it may
+    say for a minute or for a day: then the job waits.
+    """
+
+    IMPOSSIBLE = "no such job is ever accepted here"
+    DENIED = "it is not accepted; but a controller that has just started may know too little"
+    LATER = "it is certain that there is no job; another time it may be accepted"
+    UNKNOWN = "there may be a job"
+
+
+_SIZE = (
+    "requested time limit is invalid",
+    "time limit specification required",
+    "more processors requested than permitted",
+    "requested more tasks than available processors",
+    "node count specification invalid",
+    "cpu count specification invalid",
+    "cpu count per node can not be satisfied",
+    "task count specification invalid",
+    "task distribution specification invalid",
+    "job size specification needs to be",
+    "memory specification can not be satisfied",
+    "memory required by task is not available",
+)
+_IMPOSSIBLE = (
+    *_SIZE,
+    # its options, as sbatch reads them
+    "unrecognized option",
+    "invalid option --",
+    "requires an argument",
+    "doesn't allow an argument",
+    "invalid --",
+    "is not a valid",
+    "invalid numeric value",
+    "invalid directive found",
+    "invalid feature specification",
+    "invalid preferred feature specification",
+    "invalid license specification",
+    "invalid trackable resource",
+    "(gres) specification",
+    "invalid gres specification",
+    "requested gres option unsupported",
+    "requested nodes not in this partition",
+    "requested operation not supported on this system",
+    "other parameter too long",
+    # its script
+    "does not look like a batch script",
+    "batch script contains",
+    "batch script is empty",
+    "does not allow scripts that",
+)
+_DENIED = (
+    "invalid account",
+    "invalid partition name",
+    "no partition specified",
+    "invalid qos",
+    "invalid wckey",
+    "not permitted to use this partition",
+    "access/permission denied",
+    "access denied to requested reservation",
+    "requested reservation is invalid",
+    "burst buffer permission denied",
+    "multiple partition job request not supported",
+    "requested node configuration is not available",
+)
+_LATER = (
+    "violates accounting/qos policy",
+    "required partition not available",
+    "requested partition configuration not available now",
+    "requested nodes are busy",
+    "required node not available",
+    "requested reservation not usable now",
+    "breached requested qos usage threshold",
+    "temporarily unable to accept job",
+    "resource temporarily unavailable",
+    "submission currently disabled",
+    "operation is presently disabled",
+    "in standby mode",
+)
+_LIMIT = re.compile(r"\b(?:(?:QOS|Assoc)(?:Grp|Max|Min)\w+|Max\w+Per(?:Account|Limit))\b")
+"""A limit that a job exceeds; SLURM names it on a line of its own."""
+
+
+def refusal(said: str) -> Refusal:
+    r"""Return what to make of a submission that failed, by what sbatch printed.
+
+    The controller's word comes last; lines before it may name what exactly it objects to.
+
+    Examples
+    --------
+    >>> refusal("sbatch: error: Batch job submission failed: Node count specification invalid").name
+    'IMPOSSIBLE'
+    >>> policy = "Batch job submission failed: Job violates accounting/QOS policy (job submit limit"
+    >>> refusal(f"sbatch: error: QOSMaxWallDurationPerJobLimit\nsbatch: error: {policy}").name
+    'IMPOSSIBLE'
+    >>> refusal(f"sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: {policy}").name
+    'LATER'
+    >>> refusal("sbatch: error: Batch job submission failed: Unspecified error").name
+    'UNKNOWN'
+    """
+    lines = [line.strip() for line in said.splitlines()]
+    lines = [line for line in lines if line.startswith("sbatch: ") and ": warning:" not in line]
+    words = [word for line in lines if (word := line.partition("submission failed: ")[2])]
+    last = words[-1].lower() if words else "\n".join(lines).lower()
+    kinds = {Refusal.IMPOSSIBLE: _IMPOSSIBLE, Refusal.DENIED: _DENIED, Refusal.LATER: _LATER}
+    kind = next((k for k, marks in kinds.items() if any(m in last for m in marks)), Refusal.UNKNOWN)
+    if kind in (Refusal.DENIED, Refusal.LATER) and _objects_to_its_size("\n".join(lines)):
+        return Refusal.IMPOSSIBLE
+    return kind
+
+
+def _objects_to_its_size(text: str) -> bool:
+    # How many jobs there may be at once is a matter of time; how large one may be is not.
+    limits = [limit for limit in _LIMIT.findall(text) if not re.search("Submit|Jobs", limit)]
+    return bool(limits) or any(mark in text.lower() for mark in _SIZE)
