@@ -541,6 +541,17 @@ def test_nothing_is_submitted_while_a_submission_is_in_doubt() -> None:
     assert [time for time, _ in asked] == [0.0] + [10 * LOOK_UP_DELAY] * 6
 
 
+def test_time_passes_while_one_is_in_doubt_and_another_was_refused() -> None:
+    plan = plan_of([job(name) for name in "ab"], Qos(name="x", walltime=86400), nodes=2)
+    first, second = (f"run-{w.name}-1" for w in plan.workflows)
+    done, silent = (1.0, JobState.COMPLETED), BackendUnavailable("no answer")
+    busy = SubmitError("busy", transient=True)
+    script = {first: [busy, busy, done], second: [silent, done], f"find {second}": [silent] * 99}
+    backend = Scripted(plan, script)
+    assert set(statuses(run_plan(plan, backend, job_prefix="run")).values()) == {"completed"}
+    assert len(backend.waits) < 120
+
+
 # Retries
 
 

@@ -185,7 +185,7 @@ class _Driver:
         until = min(self._gates.next_time, self._attempts.next_time)
         if self._to_cancel:
             until = min(until, self._backend.now() + RECANCEL_DELAY)
-        if not paused:
+        if not paused and not self._attempts.in_doubt:
             until = min(until, self._refused.next_time)
         attended = self._requests is not None or self._reporter is not None
         if attended and (self._attempts or until < math.inf or paused):
