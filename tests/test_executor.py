@@ -32,7 +32,7 @@ from socm.errors import BackendUnavailable, SubmitError
 from socm.executor.folder import JobFolder, make_run_folder, reusable
 from socm.executor.local import LocalExecutor
 from socm.executor.machine import this_machine
-from socm.executor.processes import PYTHON, SUPERVISOR, supervised_job
+from socm.executor.processes import ARGUMENTS, PYTHON, SUPERVISOR, supervised_job
 from socm.executor.psij import psij_type
 from socm.executor.script import job_script, option_lines, sbatch_options
 from socm.executor.slurm import client, jobs
@@ -447,9 +447,9 @@ def test_a_clock_that_is_set_back_does_not_set_the_run_back(
 @given(st.lists(st.text(max_size=5) | st.sampled_from(PYTHON[1:]), max_size=9))
 def test_any_process_may_be_met_and_only_supervisors_are_taken_for_such(words: list[str]) -> None:
     """An editor of the supervisor's file, a search for it, a command line that ends with it."""
-    ours = len(words) == 8 and words[1:4] == PYTHON[1:]
+    ours = len(words) == 4 + ARGUMENTS and words[1:4] == PYTHON[1:]
     assert supervised_job(words) == (words[4] if ours else None)
-    assert supervised_job([*PYTHON, *words]) == (words[0] if len(words) == 4 else None)
+    assert supervised_job([*PYTHON, *words]) == (words[0] if len(words) == ARGUMENTS else None)
 
 
 def test_a_process_that_ends_with_the_path_of_the_supervisor_does_no_harm(tmp_path: Path) -> None:

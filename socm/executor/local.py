@@ -21,12 +21,15 @@ from socm.executor.processes import MARK, PYTHON, left_of, supervisors, works_in
 from socm.executor.script import job_script
 from socm.executor.tracker import Tracked, Tracker
 from socm.model.cluster import Cluster
+from socm.model.demand import Demand
 from socm.model.placement import Placement
 from socm.model.pool import NodePool
 from socm.words import reason_of
 
 ALIVE = 1.0
 """Seconds between two looks at which processes are alive."""
+LEAST, BESIDE = 30, 8
+"""MB that any job may use, as in SLURM's cgroups; MB for what runs beside each of its ranks."""
 GRACE = 5.0
 """Seconds that the processes of a job without a supervisor have between SIGTERM and SIGKILL."""
 
@@ -149,7 +152,8 @@ class LocalExecutor(Tracker):
     def _launch(self, tracked: Tracked) -> None:
         folder = tracked.folder
         result = folder.from_within(folder.result)
-        arguments = [tracked.native_id, str(folder.path), result, str(tracked.job.walltime)]
+        limits = [str(tracked.job.walltime), str(_memory_limit(tracked.job.demand))]
+        arguments = [tracked.native_id, str(folder.path), result, *limits]
         null, copy = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0), os.POSIX_SPAWN_DUP2
         pid = os.posix_spawn(
             sys.executable,
@@ -233,3 +237,10 @@ class LocalExecutor(Tracker):
             else:
                 yield from self.end(tracked, JobState.NODE_FAILED, "its process is gone")
                 self._release(tracked)
+
+
+def _memory_limit(demand: Demand) -> int:
+    """Return the MB that all processes of a job may use; 0 if it has asked for none, or for all."""
+    if demand.exclusive or not demand.memory:
+        return 0
+    return max(LEAST, demand.memory) + BESIDE * demand.ranks

@@ -14,7 +14,7 @@ MARK = "SOCM_JOB"
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 PYTHON = [sys.executable, "-I", "-S", str(SUPERVISOR)]
 """The beginning of a supervisor's command line; its arguments follow."""
-ARGUMENTS = 4
+ARGUMENTS = 5
 """How many they are; the first is the name of the job."""
 
 
@@ -28,7 +28,7 @@ def supervised_job(command: Sequence[str]) -> str | None:
 
     Examples
     --------
-    >>> supervised_job([*PYTHON, "maps-a-1", "/runs/jobs/a/1", "../../../results/a.1.json", "60"])
+    >>> supervised_job([*PYTHON, "maps-a-1", "/runs/jobs/a/1", "../a.1.json", "60", "50"])
     'maps-a-1'
     >>> supervised_job(["vim", str(SUPERVISOR)]) is None
     True

@@ -1,8 +1,9 @@
 """Runs one job on this machine, within its walltime. Uses only the standard library.
 
-Called as ``supervisor.py JOB FOLDER RESULT WALLTIME``: runs the script in FOLDER in a session of
-its own, and writes RESULT, seen from FOLDER, once no process of it is left. It outlives the process
-that started it, and works on if the folder is renamed.
+Called as ``supervisor.py JOB FOLDER RESULT WALLTIME MEMORY``: runs the script in FOLDER in a
+session of its own, for WALLTIME seconds and with MEMORY MB at the most (0: no limit), and writes
+RESULT, seen from FOLDER, once no process of it is left. It outlives the process that started it,
+and works on if the folder is renamed.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 GRACE = 5.0
 PAUSE = 1.0
 """Seconds before something is tried again that the machine refused: a process, space on a disk."""
+SAMPLE = 0.5
+"""Seconds between two looks at the memory in use."""
+PAGE = os.sysconf("SC_PAGE_SIZE")
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -39,6 +44,39 @@ def descendants() -> set[int]:
         front = {pid for pid, parent in parents.items() if parent in front} - found
         found |= front
     return found
+
+
+def children(pid: int) -> Iterator[int]:
+    """Yield a process and all that it has started: quickly, and perhaps not those just coming."""
+    yield pid
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                started = file.read().split()
+            for child in started:
+                yield from children(int(child))
+
+
+def memory_in_use(limit: float) -> float:
+    """Return the MB that all processes of the job use together; 0 if within a limit.
+
+    What they share is counted once, and files that they have mapped are not: the system may take
+    that memory back. To find that out takes a while, and only happens if a rough sum exceeds the
+    limit.
+    """
+    rough, exact = 0, 0
+    pids = [*children(os.getpid())][1:]
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/statm") as file:
+            rough += int(file.read().split()[1]) * PAGE
+    if rough <= limit * 2**20:
+        return 0.0
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/smaps_rollup") as file:
+            for line in file:
+                if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
+                    exact += int(line.split()[1])
+    return exact / 1024
 
 
 def send(number: int, script: subprocess.Popen[bytes]) -> None:
@@ -109,7 +147,8 @@ def write(path: str, text: str) -> None:
 
 def main() -> None:
     """Run the job."""
-    folder, result, walltime = sys.argv[2], sys.argv[3], float(sys.argv[4])
+    folder, result = sys.argv[2:4]
+    walltime, memory = map(float, sys.argv[4:6])
     os.setsid()
     os.chdir(folder)
     null = os.open(os.devnull, os.O_RDWR)
@@ -127,11 +166,18 @@ def main() -> None:
     said: dict[str, Any] = {"exit_code": 143, "start": time.time()}
     script = started(reasons)
     if script is not None:
-        deadline = time.monotonic() + walltime
+        deadline, next_sample = time.monotonic() + walltime, 0.0
         while script.poll() is None and not reasons:
-            if time.monotonic() >= deadline:
+            now = time.monotonic()
+            if now >= deadline:
                 reasons.append("timeout")
                 say(f"the walltime of {walltime:g} s is over")
+            elif memory and now >= next_sample:
+                if (used := memory_in_use(memory)) > memory:
+                    reasons.append("out of memory")
+                    say(f"it uses {used:.0f} MB, more than it asked for")
+                took = time.monotonic() - now
+                next_sample = now + max(SAMPLE, 20 * took)
             reap(script)
             time.sleep(0.02)
         end_tree(script)

@@ -238,7 +238,11 @@ class Tracker(ABC):
         """Report a failed job from its own result file."""
         result = tracked.result
         assert result is not None
-        states = {"timeout": JobState.TIMEOUT, "cancelled": JobState.CANCELLED}
+        states = {
+            "timeout": JobState.TIMEOUT,
+            "cancelled": JobState.CANCELLED,
+            "out of memory": JobState.OUT_OF_MEMORY,
+        }
         state = states.get(result.state, JobState.FAILED)
         if result.memory_kills:
             state = JobState.OUT_OF_MEMORY
