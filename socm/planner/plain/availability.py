@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -50,6 +51,22 @@ class Nodes:
             np.minimum(self.cores, other.cores),
             np.minimum(self.memory, other.memory),
             np.minimum(self.gpus, other.gpus),
+        )
+
+    def after(self, jobs: Sequence[Running]) -> Nodes:
+        """Return what is free once some workflows have ended."""
+        where = np.concatenate([job.nodes for job in jobs])
+        freed = (
+            np.concatenate([job.cores for job in jobs]),
+            np.concatenate([job.memory for job in jobs]),
+            np.concatenate([job.gpus for job in jobs]),
+        )
+        return Nodes(
+            self.whole,
+            *(
+                now + np.bincount(where, amount, len(now)).astype(np.int64)
+                for now, amount in zip((self.cores, self.memory, self.gpus), freed, strict=True)
+            ),
         )
 
     def update(self, where: Counts, one: Nodes, other: Nodes) -> None:
@@ -149,6 +166,8 @@ class Availability:
         self.misfits: list[Misfit] = []
         self.running: dict[int, Running] = {}
         """Running workflows by number; those of fixed workflows are negative."""
+        self._ending: list[list[Running]] = [[] for _ in cluster.partitions]
+        """Those of each partition, the first to end first."""
         for number, begun in enumerate(instance.begun, 1):
             if begun.finish > instance.start:
                 names = self._names[begun.partition].tolist()
@@ -162,6 +181,9 @@ class Availability:
         self.misfits.clear()
         if self._shadow is not None and self._shadow.time <= now:
             self._shadow = None
+        for ending in self._ending:
+            while ending and ending[0].finish <= now:
+                del ending[0]
 
     def fit(self, modes: Sequence[IndexedMode], k: int) -> tuple[IndexedMode, Running] | None:
         """Return the mode that fits now and ends first, with its nodes; of equals the smallest QOS.
@@ -230,44 +252,29 @@ class Availability:
 
     def _reservation(self, mode: IndexedMode, k: int) -> Shadow | None:
         """Find when a mode will fit, and what it then leaves to others."""
-        ending = sorted(
-            (job for job in self.running.values() if job.partition == mode.partition),
-            key=lambda job: job.finish,
-        )
+        ending, now = self._ending[mode.partition], self._nodes[mode.partition]
         if not ending:
             return None
-        ends = np.cumsum([len(job.nodes) for job in ending])
-        nodes = np.concatenate([job.nodes for job in ending])
-        mine = self._nodes[mode.partition]
-        gains = [
-            np.concatenate([getattr(job, what) for job in ending])
-            for what in ("cores", "memory", "gpus")
-        ]
 
-        def after(count: int) -> Nodes:
-            """What is free once the first `count` of them have ended."""
-            end = ends[count - 1]
-            return Nodes(
-                mine.whole,
-                *(
-                    now + np.bincount(nodes[:end], gain[:end], len(now)).astype(np.int64)
-                    for now, gain in zip((mine.cores, mine.memory, mine.gpus), gains, strict=True)
-                ),
-            )
+        def fits_after(count: int) -> bool:
+            return bool(now.after(ending[:count]).fitting(mode)[1].sum() >= mode.demand.ranks)
 
-        too_few, enough = 0, len(ending)
+        # The first few that end often suffice, so the search begins there.
+        too_few, enough = 0, 1
+        while enough < len(ending) and not fits_after(enough):
+            too_few, enough = enough, min(2 * enough, len(ending))
         while enough - too_few > 1:
             count = (too_few + enough) // 2
-            if after(count).fitting(mode)[1].sum() >= mode.demand.ranks:
+            if fits_after(count):
                 enough = count
             else:
                 too_few = count
-        spare = after(enough)
+        spare = now.after(ending[:enough])
         placed = _filled(*spare.fitting(mode), mode.demand.ranks)
         if placed is None:
             return None
         spare.change(self._job(mode, 0, *placed), -1)
-        return Shadow(k, mode.partition, ending[enough - 1].finish, spare, mine.least(spare))
+        return Shadow(k, mode.partition, ending[enough - 1].finish, spare, now.least(spare))
 
     def _job(self, mode: IndexedMode | Begun, finish: int, nodes: Counts, ranks: Counts) -> Running:
         demand, whole = mode.demand, self._nodes[mode.partition].whole
@@ -282,6 +289,7 @@ class Availability:
     def allocate(self, k: int, job: Running) -> None:
         """Allocate nodes and limits to a workflow."""
         self.running[k] = job
+        insort(self._ending[job.partition], job, key=lambda other: other.finish)
         shadow = self._shadow
         if shadow is not None and shadow.workflow == k:
             self._shadow = None
