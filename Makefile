@@ -11,7 +11,7 @@ SIMD := import numpy; print(*numpy.show_config(mode="dicts")["SIMD Extensions"].
 UNIT := $(BIN)/pytest -n auto --dist worksteal -m "not slurm and not browser and not sotodlib"
 
 .DEFAULT_GOAL := help
-.PHONY: help simulate test lint lint-js types layers unit nosimd coverage torture slurm browser sotodlib docs bench peers fuzz clean
+.PHONY: help simulate test lint lint-js types layers unit nosimd coverage torture chaos slurm browser sotodlib docs bench peers fuzz clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,10 @@ coverage: $(VENV)/dev  ## Run the tests, and say which lines of the source none 
 
 torture: $(VENV)/dev  ## Run 20,000 random campaigns in worlds full of faults (SEEDS=0:1000000 for more)
 	$(BIN)/socm torture --seeds $(SEEDS)
+
+chaos: $(VENV)/dev  ## Kill socm 3,000 times on this machine and 1,000 times on a SLURM (hours; make slurm installs it)
+	$(BIN)/python -m benchmarks.chaos --kills 3000
+	$(BIN)/python -m benchmarks.chaos --kills 1000 --executor slurm
 
 slurm: $(VENV)/dev  ## Run the tests against a real SLURM, started here
 	.ci/slurm
