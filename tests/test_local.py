@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -12,9 +14,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 import pytest
+from test_cli import Done
+from test_cli import socm as socm_here
 
 from socm.engine.journal import read_journal
 from socm.engine.run import Run
@@ -45,17 +50,14 @@ def write(folder: Path, *stages: str, head: str = "") -> Path:
     return path
 
 
-def socm(folder: Path, *arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*SOCM, *map(str, arguments)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=100,
-        check=False,
-    )
+def socm(folder: Path, *arguments: str | Path, **env: str) -> Done:
+    """Run the command line here, in a folder: a process of its own takes a second to begin."""
+    with (
+        contextlib.chdir(folder),
+        mock.patch.dict(os.environ, env),
+        mock.patch.object(sys, "stdin", io.StringIO()),
+    ):
+        return socm_here(*arguments)
 
 
 def start(folder: Path, *arguments: str | Path) -> subprocess.Popen[str]:
