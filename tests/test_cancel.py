@@ -59,7 +59,7 @@ class Cluster(Scripted):
 @pytest.fixture
 def cluster(run: Run, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     cluster = Cluster(run)
-    monkeypatch.setattr(socm.executor, "open_executor", lambda run: cluster)
+    monkeypatch.setattr(socm.executor, "open_executor", lambda run, not_before: cluster)
     monkeypatch.setattr(socm.cli.cancel, "PATIENCE", 0.2)
     monkeypatch.setattr(socm.cli.cancel, "LOOK", 0.01)
     return cluster

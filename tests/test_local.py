@@ -21,6 +21,7 @@ import pytest
 from test_cli import Done
 from test_cli import socm as socm_here
 
+from socm.engine.events import Ended, Started
 from socm.engine.journal import read_journal
 from socm.engine.run import Run
 from socm.engine.state import CampaignState
@@ -452,6 +453,28 @@ def test_an_edit_is_taken_wholly_or_not_at_all(tmp_path: Path) -> None:
     done = socm(tmp_path, "resume", "--accept-changes")
     assert done.returncode == 2
     assert "but it is completed already" in done.stderr
+
+
+def test_a_clock_that_is_set_back_between_two_processes_does_not_set_back_a_run(
+    tmp_path: Path,
+) -> None:
+    script = f"touch {tmp_path}/a; {until(tmp_path / 'go')}"
+    path = write(tmp_path, stage("a", script), stage("b", "true", "a"))
+    process = start(tmp_path, "run", path, "--yes")
+    wait_for((tmp_path / "a").exists)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    identity = tmp_path / "socm-runs" / "campaign-1" / "run.json"
+    document = json.loads(identity.read_text())
+    document["epoch"] += 7200  # it began two hours from now
+    identity.write_text(json.dumps(document))
+    (tmp_path / "go").touch()
+    done = socm(tmp_path, "resume")
+    assert done.returncode == 0, done.stdout + done.stderr
+    events = read_journal(tmp_path / "socm-runs" / "campaign-1" / "journal.jsonl")
+    started = {e.workflow: e.time for e in events if isinstance(e, Started)}
+    ended = {e.workflow: e.time for e in events if isinstance(e, Ended)}
+    assert 0 <= started["a"] <= ended["a"] <= started["b"] <= ended["b"] < 3600
 
 
 def test_plans_for_elsewhere_and_schemas_that_are_not_there_are_refused(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def _cancelled_here(run: Run, names: Sequence[str], until: float) -> CampaignSta
     with run.lock(), FileJournal(run.journal) as journal:
         return run_plan(
             run.plan,
-            open_executor(run),
+            open_executor(run, not_before=max((e.time for e in journal.events), default=0.0)),
             journal,
             job_prefix=run.id,
             events=[*journal.events],

@@ -7,6 +7,7 @@ Those of other packages register under the entry point ``socm.executors``.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -106,11 +107,16 @@ def executor_type(name: str) -> type[Executor]:
     raise ConfigError(Problem(message=f"unknown executor {name!r}", hint=hint))
 
 
-def open_executor(run: Run, *, poll_interval: float | None = None) -> Executor:
+def open_executor(
+    run: Run, *, poll_interval: float | None = None, not_before: float = 0.0
+) -> Executor:
     """Return the executor of a run.
 
     Parameters
     ----------
+    not_before
+        The latest time in the journal, in seconds since the campaign's start: the executor's time
+        goes on from there, also where the clock of the machine was set back.
     poll_interval
         Seconds between two questions to the cluster, instead of what the run was started with.
 
@@ -122,7 +128,8 @@ def open_executor(run: Run, *, poll_interval: float | None = None) -> Executor:
     settings = run.settings
     kind = executor_type(settings.executor)
     interval = poll_interval or settings.poll_interval
-    return kind(run.path, run.plan.cluster, run.epoch, poll_interval=interval)
+    epoch = min(run.epoch, time.time() - not_before)
+    return kind(run.path, run.plan.cluster, epoch, poll_interval=interval)
 
 
 def choose_executor(schema: str | None, cluster: str) -> tuple[str, str]:
