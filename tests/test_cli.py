@@ -311,13 +311,13 @@ def test_an_unknown_cluster_is_refused_with_a_suggestion() -> None:
 
 
 def test_no_colour_codes_where_output_is_piped(campaign: Path) -> None:
-    assert "\x1b" not in socm_process("simulate", campaign).stdout
+    assert "\x1b" not in socm_process("simulate", campaign, "-n", "5").stdout
 
 
 def test_colour_can_be_forced_and_no_color_wins(campaign: Path) -> None:
-    coloured = socm_process("simulate", campaign, FORCE_COLOR="1").stdout
+    coloured = socm_process("simulate", campaign, "-n", "5", FORCE_COLOR="1").stdout
     assert "\x1b[" in coloured
-    plain = socm_process("simulate", campaign, FORCE_COLOR="1", NO_COLOR="1").stdout
+    plain = socm_process("simulate", campaign, "-n", "5", FORCE_COLOR="1", NO_COLOR="1").stdout
     assert "\x1b[3" not in plain.replace("\x1b[3m", "")
 
 
@@ -531,7 +531,7 @@ def test_an_output_that_takes_nothing_is_told(campaign: Path) -> None:
 
 
 def test_what_a_terminal_cannot_show_is_left_out(campaign: Path) -> None:
-    done = socm_process("simulate", campaign, PYTHONIOENCODING="ascii")
+    done = socm_process("simulate", campaign, "-n", "5", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
     assert "In time" in done.stdout
 

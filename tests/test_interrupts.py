@@ -147,7 +147,7 @@ def test_a_command_is_interrupted_wherever_it_is(
 
 def test_a_process_that_ignores_interrupts_still_does(campaign: Path) -> None:
     ignoring = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n{WATCHED}"
-    done = ended(ignoring, "any", 10_000, "simulate", campaign)
+    done = ended(ignoring, "any", 10_000, "simulate", campaign, "-n", "5")
     assert done.returncode == 0
 
 
