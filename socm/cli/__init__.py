@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from socm.cli.interrupts import INTERRUPTED, Interrupts
+from socm.threads import do_without
 
 
 def main() -> None:
@@ -12,6 +13,7 @@ def main() -> None:
 
     Whenever an interrupt comes, the process ends with code 130.
     """
+    do_without()
     interrupts = Interrupts()
     code = INTERRUPTED
     try:

@@ -6,6 +6,7 @@ Heavy libraries are imported by the commands that need them, inside their functi
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -34,7 +35,7 @@ from socm.cli import (
     workflows,
 )
 from socm.cli.interrupts import INTERRUPTED
-from socm.errors import ConfigError, Problem, SocmError
+from socm.errors import ConfigError, Problem, RunError, SocmError
 from socm.words import reason_of
 
 # What typer raises for a wrong command line; newer versions carry a click of their own, so that
@@ -163,11 +164,34 @@ def command_line(arguments: Sequence[str]) -> int:
         code = _tell_usage(error, as_json=as_json)
     except typer.Abort:
         code = INTERRUPTED
-    except OSError as error:
+    except (MemoryError, OSError, RuntimeError) as error:
+        if refusal := _refusal(error):
+            if "--debug" in arguments:
+                raise
+            return _tell(refusal, as_json=as_json)
+        if not isinstance(error, OSError):
+            raise
         # Of standard output: files that are read or written tell their own errors.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         code = 0 if isinstance(error, BrokenPipeError) else _tell_output(reason_of(error))
     return code if isinstance(code, int) else 0
+
+
+def _refusal(error: Exception) -> RunError | None:
+    """Return what is to be told if the machine allows no more; `None` if it is something else."""
+    code = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError):
+        what, limit = "memory", "v"
+    elif "can't start new thread" in str(error):
+        what, limit = "threads", "u"
+    elif code in (errno.EAGAIN, errno.ENOMEM):
+        what, limit = "processes", "u"
+    elif code in (errno.EMFILE, errno.ENFILE):
+        what, limit = "open files", "n"
+    else:
+        return None
+    hint = f"`ulimit -{limit}` says how much is allowed"
+    return RunError(f"this machine allows no more {what}", hint=hint)
 
 
 def _tell_output(reason: str) -> int:

@@ -46,7 +46,8 @@ class Interrupts:
         heard, told = os.pipe()
         os.set_blocking(told, False)
         signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-        _thread.start_new_thread(self._insist, (heard, _thread.get_ident()))
+        with suppress(RuntimeError):  # no thread can be started: it is raised only once
+            _thread.start_new_thread(self._insist, (heard, _thread.get_ident()))
         # What is swallowed is raised again: there is nothing to report.
         report = sys.unraisablehook
         sys.unraisablehook = lambda lost: (

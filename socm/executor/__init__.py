@@ -18,6 +18,7 @@ from socm.executor.machine import LOCAL
 from socm.model.cluster import Cluster
 from socm.model.plan import Plan
 from socm.registry import Registry
+from socm.threads import restore_environment
 
 if TYPE_CHECKING:
     from socm.engine.run import Run
@@ -126,6 +127,7 @@ def open_executor(
         If the executor of the run is not known here.
     """
     settings = run.settings
+    restore_environment()  # it is that of the jobs
     kind = executor_type(settings.executor)
     interval = poll_interval or settings.poll_interval
     epoch = min(run.epoch, time.time() - not_before)

@@ -10,7 +10,7 @@ socm_count() {
     socm_begun=0 socm_well=0 socm_peak=0 socm_kills=0
     for note in ranks/*; do
         [ -f "$note" ] && socm_begun=$((socm_begun + 1))
-        { read -r && read -r code kb killed; } < "$note" 2> /dev/null || continue
+        { read -r && read -r code kb killed; } 2> /dev/null < "$note" || continue
         case "$code.$kb.$killed" in *[!0-9.]* | .* | *. | *..*) continue ;; esac
         [ "$code" = 0 ] && socm_well=$((socm_well + 1))
         socm_peak=$((socm_peak + kb)) socm_kills=$((socm_kills + killed))

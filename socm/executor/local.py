@@ -30,6 +30,8 @@ ALIVE = 1.0
 """Seconds between two looks at which processes are alive."""
 LEAST, BESIDE = 30, 8
 """MB that any job may use, as in SLURM's cgroups; MB for what runs beside each of its ranks."""
+PATIENCE = 30.0
+"""Seconds that are waited where no process can be started and none of this run is alive."""
 GRACE = 5.0
 """Seconds that the processes of a job without a supervisor have between SIGTERM and SIGKILL."""
 
@@ -52,7 +54,7 @@ class LocalExecutor(Tracker):
         self._queue: list[Tracked] = []
         self._allocated: dict[str, tuple[Placement, ...]] = {}
         self._children: set[int] = set()
-        self._next_look = 0.0
+        self._next_look = self._refused_since = 0.0
 
     @classmethod
     def cluster_for(cls, named: str | None) -> str | None:
@@ -142,12 +144,31 @@ class LocalExecutor(Tracker):
             except OSError as error:
                 tracked.reason = f"it cannot be started: {reason_of(error)}"
                 if error.errno in (errno.EAGAIN, errno.ENOMEM):
-                    return  # too many processes just now
+                    self._wait_for_processes(reason_of(error))
+                    return
                 self._queue.remove(tracked)
                 yield from self.end(tracked, JobState.FAILED, tracked.reason)
             else:
+                self.outage = None
                 self._queue.remove(tracked)
                 self._allocate(tracked, placements)
+
+    def _wait_for_processes(self, reason: str) -> None:
+        """Note that the machine allows no more processes just now.
+
+        Raises
+        ------
+        RunError
+            If that has lasted, and no job is running whose end might change it.
+        """
+        if self.outage is None:
+            self._refused_since = self.now()
+        self.outage = f"no process can be started: {reason}"
+        if not self._allocated and self.now() - self._refused_since > PATIENCE:
+            raise RunError(
+                f"no process can be started on this machine: {reason}",
+                hint="`ulimit -u` says how many processes are allowed; `socm resume` continues",
+            )
 
     def _launch(self, tracked: Tracked) -> None:
         folder = tracked.folder

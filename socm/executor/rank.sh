@@ -9,7 +9,9 @@ if ! echo > "$note"; then
 fi
 exec 3>> "$note"
 if "$python" -I -S -c '' 2> /dev/null; then
-    exec "$python" -I -S -c "$program" "$@"
+    # Not among the arguments, which everybody sees in the list of processes.
+    export SOCM_RANK="$program"
+    exec "$python" -I -S -c 'import os; exec(os.environ.pop("SOCM_RANK"))' "$@"
 fi
 # Without Python there is no peak of memory. A signal is for the command, not for this shell.
 trap : HUP INT TERM USR1 USR2

@@ -1,0 +1,141 @@
+"""What the machine refuses is told in one sentence, and nothing is half done."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_local import ROOT, SOCM, socm, stage, states, write
+
+REFUSED = "clone,clone3,fork,vfork"
+"""The system calls by which processes and threads are started."""
+
+
+def refusing(calls: str) -> list[str]:
+    """Return the beginning of a command line under which the system refuses some calls."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace makes the system refuse what it would allow")
+    command = ["strace", "-f", "-o", os.devnull, "-e", f"trace={REFUSED}"]
+    command += ["-e", f"inject={REFUSED}:error=EAGAIN:{calls}"]
+    if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("strace may not trace here")
+    return command
+
+
+def run(
+    folder: Path,
+    path: Path,
+    *before: str,
+    limit: Callable[[], object] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*before, *SOCM, "run", str(path), "--yes", "--run-dir", str(folder / "run")],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=limit,
+        timeout=120,
+        check=False,
+    )
+
+
+def campaign(folder: Path) -> Path:
+    line = f"echo $SOCM_WORKFLOW >> {folder}/ran"
+    return write(folder, stage("a", line), stage("b", line, "a"))
+
+
+def ran_once_in_the_end(folder: Path) -> bool:
+    """Resume what was begun, if it was."""
+    if (folder / "run" / "run.json").exists():
+        done = socm(folder, "resume", folder / "run")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return (folder / "ran").read_text().split() == ["a", "b"]
+    return not (folder / "ran").exists()
+
+
+def test_a_machine_that_allows_no_more_processes_is_told(tmp_path: Path) -> None:
+    """Nor threads: none is started that is not needed, and what cannot be started is waited for."""
+    done = run(tmp_path, campaign(tmp_path), *refusing("when=1+"))
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert "no process can be started on this machine: resource temporarily" in done.stderr
+    assert "`ulimit -u`" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (tmp_path / "ran").exists()
+    assert ran_once_in_the_end(tmp_path)
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_a_process_that_cannot_be_started_once_is_started_later(
+    tmp_path: Path, number: int
+) -> None:
+    """Whichever it is: of socm, of a supervisor, of a script or of a rank."""
+    done = run(tmp_path, campaign(tmp_path), *refusing(f"when={number}"))
+    out = done.stdout + done.stderr
+    assert "Traceback" not in out
+    assert done.returncode in (0, 1), out
+    if done.returncode == 1:  # a shell may give up, and says so
+        assert "a failed" in out or "b failed" in out
+        assert socm(tmp_path, "resume", tmp_path / "run", "--retry-failed").returncode == 0
+    assert (tmp_path / "ran").read_text().split() == ["a", "b"]
+
+
+@pytest.mark.parametrize("files", range(6, 20, 2))
+def test_a_machine_that_allows_few_open_files_is_told(tmp_path: Path, files: int) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+
+    done = run(tmp_path, campaign(tmp_path), limit=limit)
+    out = done.stdout + done.stderr
+    assert "Traceback" not in out
+    assert done.returncode in (0, 1, 5), out
+    if done.returncode == 5:
+        assert "too many open files" in out or "no more open files" in out
+        assert ran_once_in_the_end(tmp_path)
+    elif done.returncode == 1:
+        done = socm(tmp_path, "resume", tmp_path / "run", "--retry-failed")
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "ran").read_text().split() == ["a", "b"]
+
+
+@pytest.mark.parametrize("folder", ["missing", "not a folder", "read-only"])
+@pytest.mark.parametrize("variable", ["HOME", "TMPDIR"])
+def test_home_and_the_folder_for_temporary_files_are_not_needed(
+    tmp_path: Path, variable: str, folder: str
+) -> None:
+    place = tmp_path / folder
+    if folder == "not a folder":
+        place.touch()
+    elif folder == "read-only":
+        place.mkdir(mode=0o500)
+    line = f"echo $SOCM_WORKFLOW >> {tmp_path}/ran"
+    path = write(tmp_path, stage("a", line), stage("b", line, "a"))
+    done = socm(tmp_path, "run", path, "--yes", **{variable: str(place)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert states(tmp_path) == {"a": "completed", "b": "completed"}
+
+
+def test_threads_that_socm_does_without_are_not_taken_from_its_jobs(tmp_path: Path) -> None:
+    """It has one thread, whatever the cores; the environment of a job is the user's."""
+    path = write(tmp_path, stage("a", f"env | grep OPENBLAS > {tmp_path}/seen; true"))
+    environment = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    code = (
+        "import os, subprocess, sys; from socm.threads import *; do_without(); import numpy; "
+        "print(len(os.listdir('/proc/self/task'))); restore_environment(); sys.stdout.flush(); "
+        "subprocess.run(['sh', '-c', 'echo ${OPENBLAS_NUM_THREADS-as it was}'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["1", "as it was"]
+    done = socm(tmp_path, "run", path, "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ("OPENBLAS" in (tmp_path / "seen").read_text()) == ("OPENBLAS_NUM_THREADS" in os.environ)
