@@ -153,8 +153,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     --------
     >>> did_you_mean("tigre3", ["tiger3", "perlmutter"])
     "did you mean 'tiger3'?"
+    >>> did_you_mean("cores", ["nodes", "cores-per-node"])
+    "did you mean 'cores-per-node'?"
     >>> did_you_mean("xyz", ["tiger3"]) is None
     True
     """
-    close = difflib.get_close_matches(word, [*islice(known, MOST_COMPARED)], n=1)
+    known = [*islice(known, MOST_COMPARED)]
+    longer = [other for other in known if len(word) > 2 and other.startswith(word)]
+    close = longer or difflib.get_close_matches(word, known, n=1)
     return f"did you mean {close[0]!r}?" if close else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import pytest
+import typer.main
 from hypothesis import HealthCheck, settings
 
 from socm.planner import effort
@@ -26,6 +28,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 # documentation shows is made with what users have.
 _USERS_WORK = effort.USUAL_WORK
 effort.USUAL_WORK = 10_000
+
+# Typer makes all commands anew for each command line, which takes ten times as long as a small one.
+typer.main.get_command = functools.cache(typer.main.get_command)
 
 # The plain schemes are the ones to test; `test_compiled` holds the others to them.
 os.environ["SOCM_COMPILED"] = "0"

@@ -17,6 +17,7 @@ from socm.cli.requests import UserRequests, request_cancellation
 from socm.engine.attempts import job_of
 from socm.engine.events import CampaignStarted, JobState, Started, Submitted, Submitting
 from socm.engine.journal import FileJournal
+from socm.engine.life import Life
 from socm.engine.run import Run, RunSettings
 from socm.engine.state import CampaignState
 from socm.errors import BackendUnavailable, RunError
@@ -105,7 +106,7 @@ def test_what_the_cluster_has_not_confirmed_is_an_error_with_the_next_command(
 def active(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Have the run carried on; a lock holds only other processes off."""
     with run.lock() as life, monkeypatch.context() as patch:
-        patch.setattr(Run, "life", lambda self: life)
+        patch.setattr(Run, "life", lambda self: Life(life, "process 1 on this machine"))
         yield life
 
 
@@ -124,7 +125,7 @@ def test_a_request_that_the_active_process_does_not_confirm_is_an_error(
 def test_where_the_active_process_dies_the_cancellation_goes_on_here(
     run: Run, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lives = iter(["one", "one"])
+    lives = iter([Life("one", "process 1 on this machine")] * 2)
     monkeypatch.setattr(Run, "life", lambda self: next(lives, None))
     assert cancel(str(run.path)) == 0
     assert states(run) == {"a": "cancelled", "b": "cancelled", "c": "cancelled"}

@@ -63,6 +63,28 @@ def test_a_cluster_is_shown_with_and_without_the_verb(tmp_path: Path) -> None:
     assert document["cluster"]["partitions"][0]["nodes"] == 28
 
 
+@pytest.mark.parametrize(
+    ("partitions", "complaints"),
+    [
+        ("partitions = []", ["partitions: needs at least one"]),
+        (
+            "[[partitions]]\nname = 'cpu'\nnodes = 2\ncores = 16\nmemory-per-node = '64G'",
+            ["partitions[0] lacks 'cores-per-node'", "unknown key 'cores' in partitions[0]"],
+        ),
+    ],
+)
+def test_a_mistake_in_a_partition_is_told_once_and_has_no_other_in_its_wake(
+    tmp_path: Path, partitions: str, complaints: list[str]
+) -> None:
+    path = tmp_path / "cluster.toml"
+    path.write_text(f"name = 'mini'\n{partitions}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_cluster(str(path))
+    assert [problem.message for problem in caught.value.problems] == complaints
+    hints = {problem.hint for problem in caught.value.problems} - {None}
+    assert hints <= {"did you mean 'cores-per-node'?"}
+
+
 def test_the_help_of_the_group_names_the_verbs() -> None:
     done = socm("clusters", "--help")
     assert done.returncode == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,6 +33,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "reason": st.text(),
     "retry_failed": st.booleans(),
     "because": st.text(),
+    "plan": st.text(),
+    "edited": st.lists(st.text(), max_size=3).map(tuple),
     "attempt": st.integers(1, 99),
     "walltime": st.integers(1, 10**9),
     "memory": st.integers(0, 10**9),
@@ -41,7 +45,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
 }
 EVENTS: st.SearchStrategy[Event] = st.sampled_from([*EVENT_TYPES.values()]).flatmap(
     lambda kind: st.fixed_dictionaries(
-        {name: FIELDS[name] for name in kind.__dataclass_fields__}
+        {field.name: FIELDS[field.name] for field in fields(kind)}
     ).map(lambda values: kind(**values))
 )
 
@@ -91,6 +95,82 @@ def test_a_journal_is_read_as_it_grows_and_each_line_once_it_is_whole(
             path.write_bytes(whole[:cut])
             found += reader.read()
             assert found == events[: whole[:cut].count(b"\n")]
+
+
+WRITTEN = [
+    Started(time=1.0, workflow="a}", attempt=1),
+    Ended(time=2.0, workflow='b"}', attempt=1, state=JobState.FAILED, reason="a\\ {}"),
+]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\0", "\0\0\n", "\n\0\0", "\0" * 5000])
+def test_what_a_loss_of_power_leaves_of_the_last_line_is_removed(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "journal.jsonl"
+    with FileJournal(path) as journal:
+        for event in WRITTEN:
+            journal.write(event)
+        assert not journal.mended
+    first, last = path.read_bytes().splitlines(keepends=True)
+    for cut in range(len(last) - 1):
+        torn = first + last[:cut] + end.encode()
+        path.write_bytes(torn)
+        assert read_journal(path) == WRITTEN[:1]
+        assert path.read_bytes() == torn, "reading changes nothing"
+        with FileJournal(path) as journal:
+            assert journal.events == WRITTEN[:1]
+            assert journal.mended == (torn != first)
+            journal.write(WRITTEN[1])
+        assert read_journal(path) == WRITTEN
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: [lines[0][:-1] + lines[1], lines[2]],
+        lambda lines: [lines[0], lines[1][:20] + b"\n", lines[2]],
+        lambda lines: [lines[0], lines[1], lines[2][:-1] + lines[0]],
+        lambda lines: [*lines, b"a note\n"],
+        lambda lines: [*lines[:2], b"\0\0\n", lines[2]],
+        lambda lines: [*lines[:2], lines[2].replace(b"time", b"tyme")],
+        lambda lines: [*lines[:2], lines[2].replace(b"2.5", b'"2.5"')],
+        lambda lines: [*lines[:2], lines[2].replace(b"2.5", b"NaN")],
+        lambda lines: [*lines[:2], lines[2].replace(b"}", b', "more": 1}')],
+        lambda lines: [*lines[:2], lines[2].replace(b"CampaignEnded", b"\xff")],
+        lambda lines: [*lines[:2], b'{"event": ["Started"]}\n'],
+        lambda lines: [*lines[:2], b"[" * 100_000 + b"\n"],
+        lambda lines: [*lines[:2], b"x" * 3_000_000],
+        lambda lines: [*lines[:2], lines[2].replace(b"\n", b"\x0b")],
+        lambda lines: [*lines[:1], lines[1].replace(b"\n", b"\x0b"), lines[2][:-1]],
+        lambda lines: [*lines[:2], b"\0" * 3_000_000 + b"\n"],
+    ],
+)
+def test_what_was_torn_or_changed_anywhere_else_is_refused_and_kept(
+    tmp_path: Path, change: Callable[[list[bytes]], list[bytes]]
+) -> None:
+    path = tmp_path / "journal.jsonl"
+    with FileJournal(path) as journal:
+        for event in (*WRITTEN, CampaignEnded(time=2.5)):
+            journal.write(event)
+    changed = b"".join(change(path.read_bytes().splitlines(keepends=True)))
+    path.write_bytes(changed)
+    for read in (read_journal, FileJournal):
+        with pytest.raises(RunError, match="this is not an event of a run") as caught:
+            read(path)
+        assert "put back a copy" in str(caught.value.hint)
+        assert len(str(caught.value)) < 400
+    assert path.read_bytes() == changed
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [(Path.mkdir, "is a directory"), (os.mkfifo, "it is not a regular file")],
+)
+def test_a_journal_is_a_file(tmp_path: Path, make: Callable[[Path], None], told: str) -> None:
+    path = tmp_path / "journal.jsonl"
+    make(path)
+    for read in (read_journal, FileJournal):
+        with pytest.raises(RunError, match=told):
+            read(path)
 
 
 def test_a_line_that_is_not_an_event_is_named(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ RUN_ALL = """
 import io, json, sys
 from contextlib import redirect_stdout, redirect_stderr
 from socm.cli import main
+from socm.planner import effort
 
+effort.USUAL_WORK = 10_000
 for arguments in json.loads(sys.argv[1]):
     sys.argv = ["socm", *arguments]
     out, err = io.StringIO(), io.StringIO()

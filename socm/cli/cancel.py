@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from socm.cli.common import JsonOption, console, print_json
+from socm.cli.common import JsonOption, console, print_json, warn_of
 from socm.cli.run import RunArgument
 from socm.errors import BackendUnavailable, ConfigError, Problem, RunError, did_you_mean
 from socm.words import count, listed, reason_of
@@ -50,7 +50,7 @@ def cancel(
     from socm.engine.run import Run
     from socm.report.status import status_document
 
-    run = Run.find(name)
+    run = Run.find(name, tell=warn_of)
     known = run.plan.campaign.workflows
     if problems := [
         Problem(message=f"there is no workflow {w!r}", hint=did_you_mean(w, known))
@@ -68,8 +68,7 @@ def cancel(
             hint=f"`socm status {run.name}` shows what runs; `socm cancel {names}` tries again",
         )
     if json:
-        running = run.life() is not None
-        print_json(status_document(run.name, run.plan, state, run.epoch, running=running))
+        print_json(status_document(run.name, run.plan, state, run.epoch, life=run.life()))
     elif concerned:
         console().print(_summary(run, state, concerned))
     else:
@@ -97,23 +96,20 @@ def _cancelled(run: Run, names: Sequence[str]) -> CampaignState:
         When they are over, or patience is.
     """
     from socm.cli.requests import request_cancellation
-    from socm.engine.journal import JournalReader
-    from socm.engine.state import CampaignState, apply
 
-    reader, state = JournalReader(run.journal), CampaignState.of(run.plan)
+    history = run.history()
     until, asked = time.monotonic() + PATIENCE, ""
     while True:
         life = run.life()
         if life is None:
             return _cancelled_here(run, names, until)
-        if life and life != asked:
+        if life.id not in ("", asked):
             try:
-                request_cancellation(run.path, life, names)
+                request_cancellation(run.path, life.id, names)
             except OSError as error:
                 raise RunError(f"{run.path} cannot be written: {reason_of(error)}") from error
-            asked = life
-        for event in reader.read():
-            apply(state, event)
+            asked = life.id
+        state = history.state()
         if not _open(state, names) or time.monotonic() > until:
             return state
         time.sleep(LOOK)
@@ -122,7 +118,7 @@ def _cancelled(run: Run, names: Sequence[str]) -> CampaignState:
 def _cancelled_here(run: Run, names: Sequence[str], until: float) -> CampaignState:
     """Resume a run just to cancel workflows; nothing is submitted."""
     from socm.engine.driver import run_plan
-    from socm.engine.journal import FileJournal
+    from socm.engine.journal import MENDED, FileJournal
     from socm.engine.requests import Requests
     from socm.executor import open_executor
 
@@ -131,6 +127,8 @@ def _cancelled_here(run: Run, names: Sequence[str], until: float) -> CampaignSta
         return Requests(stop=stop, pause=True, cancel=frozenset(names))
 
     with run.lock(), FileJournal(run.journal) as journal:
+        if journal.mended:
+            warn_of(MENDED)
         return run_plan(
             run.plan,
             open_executor(run, not_before=max((e.time for e in journal.events), default=0.0)),

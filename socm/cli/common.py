@@ -101,6 +101,11 @@ def warn(warnings: Iterable[str]) -> None:
         errors.print(Text.assemble(("warning: ", "bold yellow"), warning))
 
 
+def warn_of(what: str) -> None:
+    """Print one warning to standard error."""
+    warn([what])
+
+
 def waiting(what: str) -> AbstractContextManager[object]:
     """Show on a terminal what is going on, within a ``with`` block."""
     from socm.report.terminal import Terminal

@@ -13,8 +13,9 @@ from secrets import token_hex
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Self
 
+from socm.engine.life import SIGN
 from socm.engine.requests import Requests
-from socm.files import write_whole
+from socm.files import read_whole, write_whole
 
 if TYPE_CHECKING:
     from socm.engine.run import Run
@@ -26,6 +27,8 @@ GRACE = 3.0
 
 class UserRequests:
     """Collects the requests of the user while a run is active; the driver polls it.
+
+    As it is polled all the time, it shows the signs of life, too.
 
     Parameters
     ----------
@@ -44,6 +47,7 @@ class UserRequests:
         self._say = say
         self._answered = 0  # interrupts
         self._stop_at = math.inf
+        self._next_sign = 0.0
         self._cancel: frozenset[str] = frozenset()
         self._taken: list[Path] = []
         self._handlers: dict[int, Any] = {}
@@ -73,6 +77,9 @@ class UserRequests:
             self._say("interrupted again: all jobs of this run are cancelled")
             self._cancel = frozenset(state.workflows)
         self._answered = self.interrupts
+        if time.monotonic() > self._next_sign:
+            self._next_sign = time.monotonic() + SIGN
+            self._run.show_sign()
         self._cancel |= self._take_requests() & state.workflows.keys()
         return Requests(
             stop=time.monotonic() >= self._stop_at,
@@ -85,16 +92,16 @@ class UserRequests:
 
         A request is removed at the next call: by then the driver has it in the journal.
         """
-        names: set[str] = set()
-        with contextlib.suppress(OSError):
-            for path in self._taken:
+        for path in self._taken:
+            with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-            self._taken = [*_folder(self._run.path).glob("*.json")]
-            for path in self._taken:
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    request = json.loads(path.read_text())
-                    if request["life"] == self._life:
-                        names |= {*map(str, request["cancel"])}
+        self._taken = [*_folder(self._run.path).glob("*.json")]
+        names: set[str] = set()
+        for path in self._taken:
+            with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+                request = json.loads(read_whole(path, most=1))
+                if request["life"] == self._life:
+                    names |= {*map(str, request["cancel"])}
         return frozenset(names)
 
 

@@ -16,6 +16,7 @@ from socm.cli.common import (
     finite,
     print_json,
     warn,
+    warn_of,
 )
 from socm.cli.intake import Intake, refuse_unready, take_in
 from socm.cli.interrupts import INTERRUPTED
@@ -167,7 +168,7 @@ def resume(
     """
     from socm.engine.run import Run
 
-    found = Run.find(name)
+    found = Run.find(name, tell=warn_of)
     return _carry_out(
         found,
         retry_failed=retry_failed,
@@ -251,12 +252,12 @@ def _carry_out(
     from socm.cli.progress import Reporter
     from socm.cli.requests import UserRequests
     from socm.engine.driver import run_plan
-    from socm.engine.journal import FileJournal
+    from socm.engine.journal import MENDED, FileJournal
     from socm.executor import open_executor
     from socm.executor.folder import make_run_folder, reusable
 
     fail_fast = run.settings.fail_fast
-    if not accept_changes and run.events():
+    if not accept_changes and run.journal.exists():
         take_in_changes(run)
         state = run.state()
         if state.is_finished(run.plan, retry_failed=retry_failed, fail_fast=fail_fast):
@@ -271,6 +272,8 @@ def _carry_out(
             Reporter(run, executor, quiet=json) as reporter,
             UserRequests(run, life, reporter.say) as requests,
         ):
+            if journal.mended:
+                reporter.say(MENDED)
             state = run_plan(
                 run.plan,
                 executor,
@@ -294,7 +297,7 @@ def _ending(run: Run, state: CampaignState, *, json: bool) -> int:
     from socm.report.status import status_document
 
     if json:
-        print_json(status_document(run.name, run.plan, state, run.epoch, running=False))
+        print_json(status_document(run.name, run.plan, state, run.epoch, life=None))
     else:
         out = console()
         for part in ending(run, run.plan, state):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from socm.cli.common import JsonOption, console, print_json
+from socm.cli.common import JsonOption, console, print_json, warn_of
 from socm.cli.run import RunArgument
 from socm.errors import ConfigError, Problem, SocmError, did_you_mean
+from socm.files import open_regular
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -39,6 +41,8 @@ LOGS_EXAMPLES = """
 """
 FOLLOW = 0.5
 WATCH = 5.0
+PIECE = 1024**2
+"""Bytes of a log that are printed at once: it may be larger than the memory."""
 
 
 def status(
@@ -52,7 +56,8 @@ def status(
     from socm.engine.run import Run
     from socm.report.status import status_document
 
-    run = Run.find(name)
+    run = Run.find(name, tell=warn_of)
+    view = _View(run)
     if json:
         state = run.state()
         print_json(
@@ -61,7 +66,7 @@ def status(
                 run.plan,
                 state,
                 run.epoch,
-                running=run.is_running(),
+                life=run.life(),
                 reasons=_reasons(run, state),
             )
         )
@@ -72,47 +77,62 @@ def status(
 
         with Live(console=out, screen=False, auto_refresh=False) as live:
             while True:
-                live.update(_view(run, out.width), refresh=True)
-                if run.state().ended is not None or not run.is_running():
+                live.update(view.look(out.width), refresh=True)
+                if view.over:
                     return 0
                 time.sleep(WATCH)
-    out.print(_view(run, out.width))
-    while watch and run.is_running():
+    out.print(view.look(out.width))
+    while watch and not view.over:
         time.sleep(WATCH)
-        out.print(_view(run, out.width))
+        out.print(view.look(out.width))
     return 0
 
 
-def _view(run: Run, width: int) -> Group:
-    """Return the state of a run, as far as it fits on a screen."""
-    from rich.console import Group
-    from rich.text import Text
+class _View:
+    """A run as it is seen again and again: of its journal only what is new is read.
 
-    from socm.executor.folder import JobFolder
-    from socm.report.status import campaign_status, failures, progress_line, status_table, tail
+    Attributes
+    ----------
+    over
+        Whether nothing more will be seen.
+    """
 
-    state = run.state()
-    now = state.ended if state.ended is not None else time.time() - run.epoch
-    word = campaign_status(state, running=run.is_running())
-    parts: list[Any] = [
-        Text.assemble((run.name, "bold"), f" ({word}): {progress_line(run.plan, state, now)}"),
-        status_table(state, _reasons(run, state), now=now, width=width),
-    ]
-    for failed, progress in failures(state):
-        folder = JobFolder(run.path, failed, progress.attempt)
-        if lines := tail(folder.stderr, 3):
-            parts.append(Text(f"{failed}, last lines of its stderr:", style="bold"))
-            parts += [Text(f"  {line}", style="dim") for line in lines]
-    if word == "stopped":
-        parts.append(
-            Text(
-                f"No socm process is running it; `socm resume {run.name}` continues.",
-                style="yellow",
-            )
-        )
-    elif word == "failed":
-        parts.append(Text(f"`socm resume {run.name} --retry-failed` retries what failed."))
-    return Group(*parts)
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._history = run.history()
+        self.over = False
+
+    def look(self, width: int) -> Group:
+        """Return the state of the run, as far as it fits on a screen."""
+        from rich.console import Group
+        from rich.text import Text
+
+        from socm.executor.folder import JobFolder
+        from socm.report.status import campaign_status, failures, progress_line, status_table, tail
+
+        run, life = self._run, self._run.life()
+        state = self._history.state()
+        self.over = state.ended is not None or life is None
+        now = state.ended if state.ended is not None else time.time() - run.epoch
+        word = campaign_status(state, running=life is not None)
+        parts: list[Any] = [
+            Text.assemble((run.name, "bold"), f" ({word}): {progress_line(run.plan, state, now)}"),
+            status_table(state, _reasons(run, state), now=now, width=width),
+        ]
+        for failed, progress in failures(state):
+            folder = JobFolder(run.path, failed, progress.attempt)
+            if lines := tail(folder.stderr, 3):
+                parts.append(Text(f"{failed}, last lines of its stderr:", style="bold"))
+                parts += [Text(f"  {line}", style="dim") for line in lines]
+        if life is not None and life.doubt is not None:
+            said = f"Carried on by {life.owner}, which cannot be verified from here: {life.doubt}."
+            parts.append(Text(said, style="yellow"))
+        if word == "stopped":
+            said = f"No socm process is running it; `socm resume {run.name}` continues."
+            parts.append(Text(said, style="yellow"))
+        elif word == "failed":
+            parts.append(Text(f"`socm resume {run.name} --retry-failed` retries what failed."))
+        return Group(*parts)
 
 
 def _reasons(run: Run, state: CampaignState) -> Mapping[str, str]:
@@ -152,7 +172,7 @@ def logs(
     from socm.engine.run import Run
     from socm.executor.folder import JobFolder
 
-    run = Run.find(run_name)
+    run = Run.find(run_name, tell=warn_of)
     progress = run.state().workflows.get(workflow)
     if progress is None:
         hint = did_you_mean(workflow, run.plan.campaign.workflows) or (
@@ -162,7 +182,7 @@ def logs(
     folder = JobFolder(run.path, workflow, attempt or progress.attempt)
     if not follow:
         for path in (folder.stdout, folder.stderr):
-            typer.echo(_read(path, 0).decode(errors="replace"), nl=False)
+            _print_from(path, 0)
         if not folder.path.exists():
             typer.echo(f"{workflow} has not been submitted yet", err=True)
         return 0
@@ -171,22 +191,29 @@ def logs(
 
 
 def _follow(run: Run, workflow: str, folder: JobFolder) -> None:
+    history = run.history()
     read = {folder.stdout: 0, folder.stderr: 0}
     while True:
-        over = run.state().workflows[workflow].status.final or folder.result.exists()
+        over = history.state().workflows[workflow].status.final or folder.result.exists()
         for path, place in read.items():
-            more = _read(path, place)
-            read[path] += len(more)
-            typer.echo(more.decode(errors="replace"), nl=False)
+            read[path] += _print_from(path, place)
         if over:
             return
         time.sleep(FOLLOW)
 
 
-def _read(path: Path, place: int) -> bytes:
+def _print_from(path: Path, place: int) -> int:
+    """Print a file from a place on, if it can be read; return how many bytes that were."""
+    from socm.report.terminal import printable
+
     try:
-        with open(path, "rb") as file:
-            file.seek(place)
-            return file.read()
+        file = open_regular(path)
     except OSError:
-        return b""
+        return 0
+    with file:
+        file.seek(place)
+        while piece := file.read(PIECE):
+            text = piece.decode(errors="replace")
+            sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+        sys.stdout.flush()
+        return file.tell() - place

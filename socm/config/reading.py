@@ -52,9 +52,13 @@ def read_section(
 
 def _without_branches(error: ValidationError) -> Iterator[dict[str, Any]]:
     """Yield what pydantic found; one error only for a value that may be of several types."""
-    seen = set()
-    for details in error.errors():
+    seen, errors = set(), error.errors()
+    for details in errors:
         found: dict[str, Any] = {**details}
+        if found["type"] == "too_short":
+            within = [e for e in errors if e["loc"][: len(found["loc"])] == found["loc"]]
+            if len(within) > 1:
+                continue  # its entries are there, and have problems of their own
         if found["loc"] and found["loc"][-1] in _KINDS:
             found |= {"loc": found["loc"][:-1], "msg": "Input should be text or a number"}
             if found["loc"] in seen:
@@ -82,6 +86,8 @@ def in_words(
         case "missing":
             name = kebab(last) if issubclass(model, Section) else last
             return f"{table} lacks {name!r}", None
+        case "too_short":
+            return f"{_dotted(where)}: needs at least one", None
         case _:
             message = details["msg"].removeprefix("Value error, ")
             message = message.replace("Input should", "should").replace("String should", "should")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import ClassVar
 
 
 class JobState(Enum):
@@ -45,6 +46,8 @@ class JobState(Enum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that happened at a time, in seconds since the campaign's start."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
     time: float
 

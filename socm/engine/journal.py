@@ -5,18 +5,28 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+from collections.abc import Callable
 from dataclasses import fields
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
-from socm.engine.events import EVENT_TYPES, Event
+from socm.engine.events import EVENT_TYPES, Event, Replanned
 from socm.errors import RunError
+from socm.files import open_regular
+from socm.garbage import no_collection
 from socm.words import reason_of
 
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+LONGEST = 1024**2
+"""Most bytes of a line; events have a few hundred."""
+_PLAN = re.compile(r"plan-[0-9]+\.json")
+_RESTORE = "something else has changed the file: put back a copy, or begin a new run"
+MENDED = (
+    "the last line of the journal was not written whole, as after a loss of power: it was removed, "
+    "and what it said is found out anew"
+)
 
 
 class Journal(Protocol):
@@ -50,14 +60,19 @@ class MemoryJournal:
 class FileJournal:
     """A journal in a file, with one event in each line; `events` has all of them.
 
-    An event counts once the end of its line is on the disk. A last line that a crash left
-    incomplete is removed: its event was never acted on.
+    An event counts once the end of its line is on the disk. A last line that a crash or a loss of
+    power left incomplete is removed: its event was never acted on.
 
     Parameters
     ----------
     path
         Path of the file, which is made if it does not exist. The process that opens it holds the
         lock of the run.
+
+    Attributes
+    ----------
+    mended
+        Whether such a line was removed.
 
     Raises
     ------
@@ -80,12 +95,13 @@ class FileJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.events = read_journal(path)
+        reader = JournalReader(path)
+        self.events = reader.read()
+        self.mended = reader.torn
+        self._size = reader.offset
         try:
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed with the journal
-            content = path.read_bytes()
-            self._size = content.rfind(b"\n") + 1
-            if self._size < len(content):
+            if self.mended:
                 os.truncate(path, self._size)
         except OSError as error:
             raise _cannot_write(path, error) from error
@@ -130,11 +146,19 @@ class JournalReader:
     ----------
     path
         Path of the file; one that does not exist has no events.
+
+    Attributes
+    ----------
+    offset, lines
+        Bytes and lines that were read so far.
+    torn
+        Whether something follows: a line that was not written whole, or is not yet.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._offset = self._lines = 0
+        self.offset = self.lines = 0
+        self.torn = False
 
     def read(self) -> list[Event]:
         """Return the events since the last call; a line that is not complete is left out.
@@ -144,31 +168,62 @@ class JournalReader:
         RunError
             If the file cannot be read, or has a line that is not an event.
         """
+        events: list[Event] = []
         try:
-            with open(self._path, "rb") as file:
-                file.seek(self._offset)
-                content = file.read()
+            with open_regular(self._path) as file, no_collection():  # it may have a million
+                file.seek(self.offset)
+                while (line := file.readline(LONGEST)).endswith(b"\n"):
+                    event = _event(line)
+                    if event is None:
+                        break
+                    events.append(event)
+                    self.offset += len(line)
+                    self.lines += 1
+                tail = line + file.read(LONGEST)
         except FileNotFoundError:
             return []
         except OSError as error:
             raise RunError(f"{self._path} cannot be read: {reason_of(error)}") from error
-        *lines, rest = content.split(b"\n")
-        self._offset += len(content) - len(rest)
-        events = []
-        for line in lines:
-            self._lines += 1
-            try:
-                events.append(event_from_json(json.loads(line)))
-            except (ValueError, KeyError, TypeError) as error:
-                where = f"{self._path}:{self._lines}"
-                message = f"{where}: this is not an event of a run: {line[:60]!r}"
-                raise RunError(message, hint="something else has changed the journal") from error
+        self.torn = bool(tail)
+        if tail and not _is_torn(tail):
+            raise self._not_an_event(line)
         return events
+
+    def _not_an_event(self, line: bytes) -> RunError:
+        shown = line[:60].decode(errors="replace")
+        return RunError(
+            f"{self._path}:{self.lines + 1}: this is not an event of a run: {shown!r}",
+            hint=_RESTORE,
+        )
 
 
 def read_journal(path: Path) -> list[Event]:
     """Return the events of a journal; see `JournalReader.read`."""
     return JournalReader(path).read()
+
+
+def last_plan(path: Path) -> str | None:
+    """Return the name of the last plan that a journal names; `None` if it names none.
+
+    Raises
+    ------
+    RunError
+        If it cannot be read, or names what is no plan of a run.
+    """
+    name = None
+    try:
+        with open_regular(path) as file:
+            while line := file.readline(LONGEST):
+                if line.startswith(_BEGIN + b"Replanned"):
+                    event = _event(line)
+                    name = event.plan if isinstance(event, Replanned) else name
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {reason_of(error)}") from error
+    if name is not None and not _PLAN.fullmatch(name):
+        raise RunError(f"{path}: no run has a plan {name[:60]!r}", hint=_RESTORE)
+    return name
 
 
 def event_to_json(event: Event) -> dict[str, Any]:
@@ -189,11 +244,48 @@ def event_from_json(data: Any) -> Event:
         If it is not an event.
     """
     values = dict(data)
-    return _adapter(values.pop("event")).validate_python(values)
+    return _reader(values.pop("event").encode())(json.dumps(values))
+
+
+_BEGIN = b'{"event": "'
+"""How each line begins."""
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|$)')
+
+
+def _event(line: bytes) -> Event | None:
+    """Return the event of a line; `None` if it is none."""
+    try:
+        if line.startswith(_BEGIN) and (end := line.find(b'", ', len(_BEGIN))) > 0:
+            return _reader(line[len(_BEGIN) : end])(b"{" + line[end + 3 :])
+        return event_from_json(json.loads(line))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 @cache
-def _adapter(name: str) -> TypeAdapter[Event]:
+def _reader(name: bytes) -> Callable[[str | bytes], Event]:
+    """Return what reads the JSON of a type of event without its name; it looks at each value."""
     from pydantic import TypeAdapter  # a tenth of a second: not for simulations
 
-    return TypeAdapter(EVENT_TYPES[name])
+    adapter: TypeAdapter[Event] = TypeAdapter(EVENT_TYPES[name.decode()])
+    return adapter.validator.validate_json
+
+
+def _is_torn(tail: bytes) -> bool:
+    r"""Whether the end of a journal is one line that was not written whole.
+
+    A loss of power may leave a file that has grown, with zeros in place of what was written; and
+    an end of line after the rest. A whole line ends with its only brace.
+
+    Examples
+    --------
+    >>> _is_torn(b'{"event": "Started", "ti\n'), _is_torn(b"\0\0\0\n")
+    (True, True)
+    >>> _is_torn(b'{"event": "Started"}{"event": "CampaignEnded"}\n'), _is_torn(b"mine\n")
+    (False, False)
+    """
+    text = tail.rstrip(b"\0\r\n")
+    if len(tail) > LONGEST or b"\n" in text or not _BEGIN.startswith(text[: len(_BEGIN)]):
+        return False
+    braces = _STRING.sub(b"", text)
+    return b"\0" in tail or b"}" not in braces.removesuffix(b"" if b"\n" in tail else b"}")

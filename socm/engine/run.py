@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import secrets
-import socket
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from socm.engine.events import Event, Replanned
-from socm.engine.journal import FileJournal, read_journal
+from pydantic import Field, TypeAdapter, ValidationError
+
+from socm.engine.events import Replanned
+from socm.engine.history import History
+from socm.engine.journal import FileJournal, last_plan
+from socm.engine.life import Life, life_at, lock, show_sign
 from socm.engine.state import CampaignState
 from socm.errors import ConfigError, Problem, RunError, did_you_mean
-from socm.files import write_whole
+from socm.files import read_whole, write_whole
 from socm.model.allocation import of_jobs
 from socm.model.document import plan_document, read_plan
 from socm.model.plan import Plan
-from socm.words import reason_of
+from socm.words import listed, reason_of
 
 RUNS = "socm-runs"
 PLAN = "plan.json"
 """The first plan of a run; those that replace it after an edit have numbers."""
 RUN_SCHEMA = "socm.run/1"
+_RESTORE = "put back a copy of the file, or begin a new run with `socm run FILE`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +53,24 @@ class RunSettings:
 
     executor: str
     file: str
-    poll_interval: float | None = None
+    poll_interval: Annotated[float, Field(ge=0.1, allow_inf_nan=False)] | None = None
     fail_fast: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity(RunSettings):
+    """What is in ``run.json``.
+
+    Parameters
+    ----------
+    id
+        The prefix of the names of its jobs.
+    epoch
+        When it was started, in seconds since 1970 (UTC).
+    """
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,80}$")]
+    epoch: Annotated[float, Field(ge=0, le=1e11)]
 
 
 @dataclass(frozen=True)
@@ -92,13 +111,12 @@ class Run:
                 raise ConfigError(Problem(file=str(path), message=message, hint=hint))
             run = cls(folder)
             _write(folder / PLAN, plan_document(plan))
-            identity = {
-                "schema": RUN_SCHEMA,
-                "id": f"{slug(plan.campaign.name)[:40]}-{secrets.token_hex(4)}",
-                "epoch": time.time(),
+            identity = Identity(
+                id=f"{slug(plan.campaign.name)[:40]}-{secrets.token_hex(4)}",
+                epoch=time.time(),
                 **asdict(settings),
-            }
-            _write(folder / "run.json", identity)
+            )
+            _write(folder / "run.json", {"schema": RUN_SCHEMA, **asdict(identity)})
         except OSError as error:
             raise RunError(
                 f"{path or Path(RUNS)} cannot be written: {reason_of(error)}",
@@ -107,48 +125,77 @@ class Run:
         return run
 
     @classmethod
-    def find(cls, name: str | None, runs: Path = Path(RUNS)) -> Run:
+    def find(
+        cls,
+        name: str | None,
+        runs: Path = Path(RUNS),
+        *,
+        tell: Callable[[str], None] = lambda sentence: None,
+    ) -> Run:
         """Return a run by its folder or its name, or else the run that was started last.
+
+        Parameters
+        ----------
+        tell
+            Is told of each folder that is passed over, because its ``run.json`` cannot be used.
 
         Raises
         ------
         ConfigError
             If there is none.
+        RunError
+            If there is one by this name, and its ``run.json`` cannot be used.
         """
-        known = {p.parent.name: p.parent.absolute() for p in runs.glob("*/run.json")}
+        known = {p.parent.name: p.parent.absolute() for p in sorted(runs.glob("*/run.json"))}
         if name is not None:
             for path in (Path(name), runs / name):
-                if (path / "run.json").exists():
-                    return cls(path.absolute())
+                if os.path.exists(path / "run.json"):
+                    run = cls(path.absolute())
+                    _ = run.settings  # or what is wrong with them
+                    return run
             hint = did_you_mean(name, known) or (
-                f"known are {', '.join(sorted(known))}" if known else "`socm run FILE` starts one"
+                f"known are {listed(known, most=20)}" if known else "`socm run FILE` starts one"
             )
             raise ConfigError(Problem(message=f"there is no run {name!r}", hint=hint))
-        if not known:
+        found = []
+        for path in known.values():
+            try:
+                found.append((cls(path).epoch, path))
+            except RunError as error:
+                tell(f"passed over: {error.message}")
+        if not found:
             hint = "name its folder, or start one with `socm run FILE`"
             raise ConfigError(Problem(message=f"there is no run in {runs}", hint=hint))
-        return max((cls(path) for path in known.values()), key=lambda run: run.epoch)
+        return cls(max(found)[1])
 
     @cached_property
-    def _identity(self) -> dict[str, Any]:
+    def _identity(self) -> Identity:
         path = self.path / "run.json"
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path} cannot be read: {error}") from error
-        if not isinstance(data, dict) or data.get("schema") != RUN_SCHEMA:
+            data = json.loads(read_whole(path, most=1))
+        except OSError as error:
+            raise RunError(f"{path} cannot be read: {reason_of(error)}", hint=_RESTORE) from error
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"{path} is not JSON: {error}", hint=_RESTORE) from error
+        if not isinstance(data, dict) or data.pop("schema", None) != RUN_SCHEMA:
             raise RunError(f"{path} does not belong to a run of this version of socm")
-        return data
+        try:
+            return TypeAdapter(Identity).validate_python(data)
+        except ValidationError as error:
+            [first, *_] = error.errors()
+            where = ".".join(map(str, first["loc"]))
+            message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
+            raise RunError(f"{path}: {where}: {message}", hint=_RESTORE) from error
 
     @property
     def id(self) -> str:
         """The prefix of the names of its jobs, unique to this run."""
-        return str(self._identity["id"])
+        return self._identity.id
 
     @property
     def epoch(self) -> float:
         """When its campaign started, in seconds since 1970 (UTC)."""
-        return float(self._identity["epoch"])
+        return self._identity.epoch
 
     @property
     def name(self) -> str:
@@ -156,32 +203,32 @@ class Run:
         inside = self.path.parent == Path(RUNS).absolute()
         return self.path.name if inside else os.path.relpath(self.path)
 
-    @cached_property
+    @property
     def settings(self) -> RunSettings:
         """What was set when it was started."""
-        return RunSettings(**{f.name: self._identity[f.name] for f in fields(RunSettings)})
+        return self._identity
 
     @cached_property
     def plan(self) -> Plan:
         """The plan that is carried out: its first, or the last that its journal names."""
-        return of_jobs(read_plan(self.path / self._plan_name()))
-
-    def _plan_name(self) -> str:
-        replanned = [e for e in self.events() if isinstance(e, Replanned)]
-        return replanned[-1].plan if replanned else PLAN
+        return of_jobs(read_plan(self.path / (last_plan(self.journal) or PLAN)))
 
     @property
     def journal(self) -> Path:
         """Path of its journal."""
         return self.path / "journal.jsonl"
 
-    def events(self) -> list[Event]:
-        """Return what has happened so far."""
-        return read_journal(self.journal)
-
     def state(self) -> CampaignState:
-        """Return the state that its events amount to."""
-        return CampaignState.of(self.plan, self.events())
+        """Return the state that its events up to now amount to."""
+        return self.history().state()
+
+    def history(self) -> History:
+        """Return what has happened in it, to be read on as more happens."""
+        return History(self._plan_now, self.journal)
+
+    def _plan_now(self) -> Plan:
+        self.__dict__.pop("plan", None)
+        return self.plan
 
     def replan(self, plan: Plan, journal: FileJournal, edited: Iterable[str], time: float) -> None:
         """Carry the run on by another plan: from the line in the journal on, and not before.
@@ -207,60 +254,17 @@ class Run:
         )
         self.__dict__.pop("plan", None)
 
-    @contextmanager
-    def lock(self) -> Iterator[str]:
-        """Be the only process that carries this run on: a new *life* of the run.
+    def lock(self) -> AbstractContextManager[str]:
+        """Be the only process that carries this run on; see `socm.engine.life.lock`."""
+        return lock(self._lock_path, self.name)
 
-        Yields
-        ------
-        str
-            What no other life of the run has.
+    def life(self) -> Life | None:
+        """Return the process that carries this run on; `None` if there is none."""
+        return life_at(self._lock_path)
 
-        Raises
-        ------
-        RunError
-            If another process carries it on, or the folder cannot be written.
-        """
-        path = self._lock_path
-        try:
-            file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed with the lock
-        except OSError as error:
-            raise RunError(f"{path} cannot be written: {reason_of(error)}") from error
-        with file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.seek(0)
-                owner = file.readline().strip() or "another process"
-                raise RunError(
-                    f"{self.name} is active: {owner} carries it on",
-                    hint=f"`socm status {self.name}` shows its progress",
-                ) from error
-            life = secrets.token_hex(8)
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}\n{life}\n")
-            file.flush()
-            yield life
-            file.truncate(0)
-
-    def life(self) -> str | None:
-        """Return the life of the process that carries this run on; `None` if there is none.
-
-        Empty while that process is starting.
-        """
-        try:
-            with open(self._lock_path, encoding="utf-8") as file:
-                try:
-                    fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return "".join(file.read().split("\n")[1:2])
-        except OSError:
-            return None
-        return None
-
-    def is_running(self) -> bool:
-        """Whether a process carries it on just now."""
-        return self.life() is not None
+    def show_sign(self) -> None:
+        """Show that this process, which holds the lock, is alive."""
+        show_sign(self._lock_path)
 
     @property
     def _lock_path(self) -> Path:

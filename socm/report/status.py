@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from socm.engine.events import JobState
+from socm.engine.life import Life
 from socm.engine.state import CampaignState, Progress, Status
 from socm.model.plan import Plan
 from socm.units import format_duration
@@ -51,13 +52,15 @@ def status_document(
     state: CampaignState,
     epoch: float,
     *,
-    running: bool,
+    life: Life | None,
     reasons: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the progress of a run as JSON data.
 
     Parameters
     ----------
+    life
+        The process that carries the run on.
     reasons
         Why submitted workflows wait, by name.
     """
@@ -65,7 +68,8 @@ def status_document(
         "schema": STATUS_SCHEMA,
         "run": name,
         "campaign": plan.campaign.name,
-        "state": campaign_status(state, running=running),
+        "state": campaign_status(state, running=life is not None),
+        "process": life and {"owner": life.owner, "verified": life.doubt is None},
         "start": _moment(epoch, state.started),
         "end": _moment(epoch, state.ended),
         "deadline": _moment(epoch, plan.campaign.deadline),
