@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from socm.cli.interrupts import INTERRUPTED, Interrupts
+from socm.cli.streams import open_all
 from socm.threads import do_without
 
 
@@ -14,6 +15,7 @@ def main() -> None:
     Whenever an interrupt comes, the process ends with code 130.
     """
     do_without()
+    open_all()
     interrupts = Interrupts()
     code = INTERRUPTED
     try:

@@ -11,6 +11,7 @@ import typer
 
 from socm.cli.common import JsonOption, console, print_json, warn_of
 from socm.cli.run import RunArgument
+from socm.cli.streams import telling_kills_nothing
 from socm.errors import BackendUnavailable, ConfigError, Problem, RunError, did_you_mean
 from socm.words import count, listed, reason_of
 
@@ -31,6 +32,7 @@ LOOK = 0.5
 """Seconds between two looks at a run that another process carries on."""
 
 
+@telling_kills_nothing()
 def cancel(
     name: RunArgument = None,
     workflows: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
@@ -11,7 +12,7 @@ from socm.engine.events import CampaignStarted, Event
 from socm.engine.state import CampaignState
 from socm.report.run import beginnings, event_line
 from socm.report.status import progress_line
-from socm.report.terminal import Terminal
+from socm.report.terminal import Terminal, printable
 
 if TYPE_CHECKING:
     from socm.engine.run import Run
@@ -45,7 +46,10 @@ class Reporter:
         self._next_refresh = 0.0
 
     def __enter__(self) -> Self:
-        self._log = open(self._folder / "log.txt", "a", encoding="utf-8")
+        try:
+            self._log = open(self._folder / "log.txt", "a", encoding="utf-8")
+        except OSError:
+            self._log = open(os.devnull, "a", encoding="utf-8")
         if self._status is not None:
             self._status.start()
         return self
@@ -53,7 +57,8 @@ class Reporter:
     def __exit__(self, *_: object) -> None:
         if self._status is not None:
             self._status.stop()
-        self._log.close()
+        with contextlib.suppress(OSError):
+            self._log.close()
 
     def report(self, event: Event, state: CampaignState) -> None:
         """Print an event."""
@@ -90,5 +95,5 @@ class Reporter:
         text = f"{datetime.fromtimestamp(moment).astimezone():%H:%M:%S}  {line}"
         self._console.print(text, soft_wrap=True)
         with contextlib.suppress(OSError):  # the journal reports a full disk
-            self._log.write(text + "\n")
+            self._log.write(printable(text) + "\n")
             self._log.flush()

@@ -46,6 +46,7 @@ class UserRequests:
         self._life = life
         self._say = say
         self._answered = 0  # interrupts
+        self._hung_up = False
         self._stop_at = math.inf
         self._next_sign = 0.0
         self._cancel: frozenset[str] = frozenset()
@@ -53,8 +54,9 @@ class UserRequests:
         self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._interrupt)
+        self._handlers[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hang_up)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,8 +68,16 @@ class UserRequests:
         grace = GRACE if number == signal.SIGINT else 0.0
         self._stop_at = time.monotonic() + grace if self.interrupts == 1 else math.inf
 
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        self._hung_up = True
+
     def __call__(self, state: CampaignState) -> Requests:
         """Return what the user asks now."""
+        if self._hung_up:
+            self._hung_up = False
+            self._say(
+                f"the terminal is gone: the run goes on; `socm cancel {self._run.name}` ends it"
+            )
         if self.interrupts and not self._answered:
             self._say(
                 "interrupted: nothing more is submitted, jobs keep running; "

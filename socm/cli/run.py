@@ -20,6 +20,7 @@ from socm.cli.common import (
 )
 from socm.cli.intake import Intake, refuse_unready, take_in
 from socm.cli.interrupts import INTERRUPTED
+from socm.cli.streams import telling_kills_nothing
 from socm.errors import ConfigError, Problem
 from socm.words import count
 
@@ -86,6 +87,7 @@ _FailFast = Annotated[
 ]
 
 
+@telling_kills_nothing()
 def run(
     file: CampaignOrPlan,
     cluster: ClusterOption = None,
@@ -142,6 +144,7 @@ def run(
     return _carry_out(Run.create(plan, settings, run_dir), json=json)
 
 
+@telling_kills_nothing()
 def resume(
     name: RunArgument = None,
     retry_failed: Annotated[
