@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +19,13 @@ from socm.engine.backend import Job, JobUpdate
 from socm.engine.driver import _Driver
 from socm.engine.events import CancelRequested, Event, JobState, Skipped, Submitting
 from socm.engine.gates import Gates
+from socm.engine.journal import FileJournal, event_to_json
 from socm.engine.limits import InUse
 from socm.engine.state import Status, apply
 from socm.testing import Watched
 from socm.testing.torture import Choices, Process, Story, World, shorten, shortest, tell, torture
 from socm.testing.torture import story as story_module
+from socm.testing.torture.process import Killed
 from socm.testing.torture.world import FAULTS
 
 
@@ -175,6 +178,57 @@ def test_the_world_keeps_the_contract_of_a_backend(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(FAULTS, "told twice", 0.0)
     for seed in range(200):
         assert not tell(seed).broken, seed
+
+
+class Disk:
+    """A journal in a file, which the end of a process or of the power leaves torn."""
+
+    def __init__(self, world: World, path: Path) -> None:
+        self._world, self._path = world, path
+        self._file = FileJournal(path)
+
+    @property
+    def events(self) -> list[Event]:
+        return self._file.events
+
+    def write(self, event: Event) -> None:
+        world = self._world
+        if world.happens("killed before a line") or world.happens("disk full"):
+            line = json.dumps(event_to_json(event)).encode()
+            kept = line[: world.choices.number(len(line) - 1)]
+            tail = world.choices.pick([b"", b"\0" * 7, b"\n", b"\0\n"]) if kept else b""
+            with self._path.open("ab") as file:
+                file.write(kept + tail)
+            self._open_again()
+            raise Killed
+        self._file.write(event)
+        world.hear(event)
+        if world.happens("killed after a line"):
+            self._open_again()
+            raise Killed
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _open_again(self) -> None:
+        self._file.close()
+        self._file = FileJournal(self._path)
+
+
+def test_the_journal_on_the_disk_keeps_the_promises_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    disks: list[Disk] = []
+
+    def disk(world: World) -> Disk:
+        disks.append(Disk(world, tmp_path / f"journal-{len(disks)}"))
+        return disks[-1]
+
+    monkeypatch.setattr(story_module, "Notebook", disk)
+    monkeypatch.setattr("os.fsync", do_nothing)  # nobody takes the power away
+    for seed in range(150):
+        assert not tell(seed).broken, seed
+        disks[-1].close()
 
 
 def test_the_command_says_how_many_passed(capsys: pytest.CaptureFixture[str]) -> None:
