@@ -657,11 +657,11 @@ def test_a_late_campaign_is_told_why_and_what_next(
     assert socm(verb, PISO).returncode == 0
 
 
-@pytest.mark.parametrize("verb", ["plan", "simulate"])
-def test_the_documents_say_why_not(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert json.loads(socm(verb, PISO, "--json").stdout)["why_not"] is None
+@pytest.mark.parametrize("command", ["plan", "simulate -n 5"])
+def test_the_documents_say_why_not(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert json.loads(socm(*command.split(), PISO, "--json").stdout)["why_not"] is None
     monkeypatch.setenv("SOCM_DEADLINE", "2h")
-    told = json.loads(socm(verb, PISO, "--json").stdout)["why_not"]
+    told = json.loads(socm(*command.split(), PISO, "--json").stdout)["why_not"]
     assert set(told) == {"binding", "remedies", "futile", "plans", "complete"}
     assert told["binding"][0]["kind"] == "critical-path"
     assert told["binding"][0]["at_least_s"] == 9000
