@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 from test_cli import socm
 
+from socm import files
 from socm.cli.changes import take_in_changes
 from socm.cli.intake import take_in
 from socm.config import load_campaign
+from socm.engine.journal import MemoryJournal
 from socm.errors import ConfigError
 from socm.model.document import read_plan
 
@@ -98,9 +101,10 @@ def test_a_changed_campaign_is_not_taken_in_while_a_variable_is_not_set(tmp_path
     plan = take_in(campaign).plan()
     _written(tmp_path, "yaml", {}, {"script-args": ["$NOPE"]})
     run: Any = SimpleNamespace(name="r", plan=plan, settings=SimpleNamespace(file=str(campaign)))
-    for accept in (False, True):
+    accepted: Any = MemoryJournal()
+    for journal in (None, accepted):
         with pytest.raises(ConfigError, match="NOPE is not set in the environment; work needs it"):
-            take_in_changes(run, accept=accept)
+            take_in_changes(run, journal)
 
 
 def test_each_variable_is_told_with_the_workflows_that_need_it(tmp_path: Path) -> None:
@@ -169,18 +173,17 @@ def test_a_file_is_read_once(
         socm("plan", file, "--output", tmp_path / "plan.json")
         file = tmp_path / "plan.json"
     reads: list[Path] = []
-    real = Path.read_bytes, Path.read_text
 
-    def counted(kind: int) -> Any:
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
         def read(path: Path, *arguments: Any, **keywords: Any) -> Any:
             if path.name == file.name:
                 reads.append(path)
-            return real[kind](path, *arguments, **keywords)
+            return real(path, *arguments, **keywords)
 
         return read
 
-    monkeypatch.setattr(Path, "read_bytes", counted(0))
-    monkeypatch.setattr(Path, "read_text", counted(1))
+    for owner, name in ((files, "open_regular"), (Path, "read_bytes"), (Path, "read_text")):
+        monkeypatch.setattr(owner, name, counted(getattr(owner, name)))
     more = {"run": ["--dry-run"], "simulate": ["-n", "0"], "diff": [file]}.get(verb, [])
     done = socm(*verb.split(), file, *more)
     assert done.returncode == 0, done.stderr
