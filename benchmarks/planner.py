@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from typing import NamedTuple
 
 from benchmarks.instances import cluster_of, layered_campaign, random_campaign, so_campaign
@@ -22,29 +20,22 @@ from socm.planner.effort import NONE
 
 NODES = 492
 SIZES, LARGE = (1_000, 5_000, 10_000), 100_000
-TARGETS = {
-    "plain": {1_000: 0.3, 10_000: 5.0, 100_000: 60.0},
-    "compiled": {1_000: 0.03, 10_000: 1.0, 100_000: 20.0},
-}
-"""Seconds within which a campaign of so many workflows is to be planned, by variant."""
+TARGETS = {1_000: 0.3, 10_000: 5.0, 100_000: 60.0}
+"""Seconds within which a campaign is to be planned, by number of workflows."""
 MOST_MEMORY = 2_000
 """MB that a process may take for that."""
 HEFT_UP_TO, MOST_OVER_HEFT = 5_000, 1.05
 """HEFT with insertion is run up to so many workflows; a plan may be so much longer than its."""
-VARIANTS: dict[str, dict[str, str]] = {
-    "plain": {"SOCM_COMPILED": "0"},
-    "compiled": {"SOCM_COMPILED": "1"},
-}
-"""Environment variables of each way to run the same code."""
 
-WORKLOADS: dict[str, Callable[[int], Campaign]] = {
+WORKLOADS: dict[str, Callable[[int, int], Campaign]] = {
     # Jobs of the log have nine cores on average: the cluster is never full of them.
-    "layered, real sizes": lambda n: layered_campaign(n, seed=1),
+    "layered, real sizes": layered_campaign,
     # Sixty-four times the ranks: they queue for nodes, and share them.
-    "layered, ranks × 64": lambda n: layered_campaign(n, seed=1, scale=64),
-    "so, six shapes": lambda n: so_campaign(n, seed=1),
-    "random shapes": lambda n: random_campaign(n, seed=1),
+    "layered, ranks × 64": lambda n, seed: layered_campaign(n, seed, scale=64),
+    "so, six shapes": so_campaign,
+    "random shapes": random_campaign,
 }
+"""By name, of a number of workflows and a seed."""
 
 
 class Measured(NamedTuple):
@@ -65,19 +56,14 @@ def main(arguments: Sequence[str] = ()) -> list[Figure]:
     given = parser.parse_args(arguments)
     if given.measure:
         workload, n = given.measure
-        print(json.dumps(measure(WORKLOADS[workload](int(n)))))
+        print(json.dumps(measure(WORKLOADS[workload](int(n), 1))))
         return []
     rows, figures = [], []
-    for variant, environment in VARIANTS.items():
-        if variant == "compiled" and not find_spec("numba"):
-            print("Numba is not installed: the compiled variant is left out")
-            continue
-        for n in (*SIZES, LARGE) if given.large else SIZES:
-            target = TARGETS[variant].get(n)
-            found = {name: _in_process(name, n, environment) for name in WORKLOADS}
-            rows += [_row(name, n, variant, target, m) for name, m in found.items()]
-            figures += _figures(n, variant, target, [*found.values()])
-    header = ("workload", "n", "variant", "seconds", "target", "MB", "cores in use")
+    for n in (*SIZES, LARGE) if given.large else SIZES:
+        found = {name: _in_process(name, n) for name in WORKLOADS}
+        rows += [_row(name, n, m) for name, m in found.items()]
+        figures += _figures(n, [*found.values()])
+    header = ("workload", "n", "seconds", "target", "MB", "cores in use")
     header += ("/ bound", "/ HEFT")
     show(f"Planning on {NODES} nodes in one pass, bound and check included", header, rows)
     return figures
@@ -106,21 +92,18 @@ def measure(campaign: Campaign) -> Measured:
     )
 
 
-def _in_process(workload: str, n: int, environment: dict[str, str]) -> Measured:
+def _in_process(workload: str, n: int) -> Measured:
     command = [sys.executable, "-m", "benchmarks.planner", "--measure", workload, str(n)]
-    done = subprocess.run(
-        command, env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True
-    )
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return Measured(*json.loads(done.stdout))
 
 
-def _row(workload: str, n: int, variant: str, target: float | None, m: Measured) -> list[object]:
+def _row(workload: str, n: int, m: Measured) -> list[object]:
     return [
         workload,
         f"{n:,}",
-        variant,
         f"{m.seconds:.2f}",
-        "" if target is None else f"{target:g}",
+        f"{TARGETS[n]:g}" if n in TARGETS else "",
         f"{m.megabytes:.0f}",
         f"{m.load:.0%}",
         m.over_bound,
@@ -128,10 +111,11 @@ def _row(workload: str, n: int, variant: str, target: float | None, m: Measured)
     ]
 
 
-def _figures(n: int, variant: str, target: float | None, found: Sequence[Measured]) -> list[Figure]:
+def _figures(n: int, found: Sequence[Measured]) -> list[Figure]:
     """Return the worst of all workloads."""
     seconds, megabytes = max(m.seconds for m in found), max(m.megabytes for m in found)
-    name = f"planning {n:,}, {variant}, slowest of {len(found)}"
+    target = TARGETS.get(n)
+    name = f"planning {n:,}, slowest of {len(found)}"
     figures = []
     if target is not None:
         met = seconds <= target
@@ -142,7 +126,7 @@ def _figures(n: int, variant: str, target: float | None, found: Sequence[Measure
     over_heft = [m.over_heft for m in found if m.over_heft is not None]
     if over_heft:
         worst = max(over_heft)
-        what = f"makespan / HEFT with insertion, {n:,}, {variant}"
+        what = f"makespan / HEFT with insertion, {n:,}"
         figures.append(
             Figure(what, f"{worst:.3f}", "1", f"{MOST_OVER_HEFT}", worst <= MOST_OVER_HEFT)
         )

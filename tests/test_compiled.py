@@ -1,4 +1,4 @@
-"""Compiled schedules are those of the plain schemes, to the second, the node and the count."""
+"""Compiled schedules are those of the plain scheme, to the second, the node and the count."""
 
 from __future__ import annotations
 
@@ -24,12 +24,10 @@ from socm.model.cluster import LARGEST, Cluster, Partition
 from socm.model.placement import Reservation
 from socm.planner import Effort, admitted, improve, plan_campaign
 from socm.planner.compiled import entry
-from socm.planner.compiled import parallel as compiled_parallel
 from socm.planner.compiled import serial as compiled_serial
 from socm.planner.compiled.arrays import arrays_of
-from socm.planner.effort import PACE
+from socm.planner.compiled.kernel import kernel
 from socm.planner.instance import Instance, instance_of
-from socm.planner.plain import parallel as plain_parallel
 from socm.planner.plain import serial as plain_serial
 from socm.planner.ranking import PRIORITIES, Priority, by_rank, upward_rank
 from socm.planner.schedule import Schedule
@@ -69,10 +67,6 @@ def assert_same(here: Instance, priority: Priority) -> None:
         assert not len(here) or (several and here.campaign.budget.nodes is not None)
         return
     assert_equal(compiled_serial.schedule(arrays, priority), plain_serial.schedule(here, priority))
-    if not here.reservations:
-        assert_equal(
-            compiled_parallel.schedule(arrays, priority), plain_parallel.schedule(here, priority)
-        )
 
 
 @given(pairs() | ONE_PARTITION, st.sampled_from(PRIORITIES), st.data())
@@ -115,7 +109,7 @@ def test_they_are_where_nodes_change_often() -> None:
 def test_a_search_makes_the_same_plan(
     pair: tuple[Campaign, Cluster], seed: int, small: int
 ) -> None:
-    """By either scheme."""
+    """Also one that begins with the parallel scheme, which is never compiled."""
     effort = Effort(iterations=50, seed=seed)
     with mock.patch.object(improve, "SMALL", small):
         with switched("1"):
@@ -180,32 +174,33 @@ def test_so_are_times_that_could_overflow() -> None:
 
 # When it is loaded
 
-SMALL = """
+PLAN = """
 import sys
-from socm.model.campaign import *
-from socm.model.cluster import *
-from socm.planner import plan_campaign
+from dataclasses import replace
+from benchmarks.instances import cluster_of, so_campaign
+from socm.model.campaign import Budget
+from socm.planner import Effort, plan_campaign
+from socm.planner.effort import USUAL
 
-def plan():
-    request = ResourceRequest(runtime=60)
-    campaign = Campaign.of("w", [Workflow(name=f"w{k}", request=request) for k in range(300)])
-    node = Partition(name="p", nodes=2, cores=8, memory=100)
-    return plan_campaign(campaign, Cluster(name="small", partitions=(node,)))
+def plan(effort=USUAL):
+    campaign = replace(so_campaign(100, seed=1), budget=Budget(nodes=40))
+    return plan_campaign(campaign, cluster_of(500), effort=effort)
 """
 
 
 def run(code: str, **environment: str) -> None:
     inherited = {key: value for key, value in os.environ.items() if key != SWITCH}
     subprocess.run(
-        [sys.executable, "-c", SMALL + code],
+        [sys.executable, "-c", PLAN + code],
         env={**inherited, **environment},
         cwd=Path(__file__).parents[1],
         check=True,
     )
 
 
-def test_a_small_plan_does_not_wait_for_numba() -> None:
-    run("plan(); assert 'numba' not in sys.modules")
+def test_a_usual_search_does_not_wait_for_numba() -> None:
+    """Not even one that spends all of its effort, within a budget of a few nodes of many."""
+    run("made = plan(); assert not made.optimal; assert 'numba' not in sys.modules")
 
 
 def test_without_numba_the_plain_schemes_are_used() -> None:
@@ -226,22 +221,22 @@ def test_where_nothing_can_be_kept_the_plain_schemes_are_used() -> None:
 
 
 def test_it_is_loaded_once_that_pays_and_never_if_it_is_switched_off() -> None:
-    here = instance(Campaign.of("w", [Workflow(name="w", request=MINUTE)]), one_node())
-    priority = by_rank(here)
     loader = Loader()
     with switched(None):
-        assert loader.schedule("serial", here, priority, LOADING // 2) is None
-        assert loader.schedule("serial", here, priority, LOADING // 2) is not None
-        loader = Loader()
-        assert loader.schedule("serial", here, priority, 1) is None
-        assert loader.pace(here, 0.1) == PACE
-        assert loader.pace(here, LOADING / PACE) > PACE
-        assert loader.schedule("serial", here, priority, 1) is not None
+        assert loader.compiled(LOADING - 1) is None
+        assert loader.compiled(LOADING) is compiled_serial
+        loader.spend(LOADING // 2)
+        assert loader.compiled(1) is None
+        loader.spend(LOADING // 2)
+        assert loader.compiled(1) is compiled_serial
     with switched("0"):
-        assert loader.schedule("serial", here, priority, LOADING) is None
-        assert loader.pace(here, LOADING) == PACE
+        assert loader.compiled(LOADING) is None
     with switched("1"):
-        assert Loader().schedule("serial", here, priority, 0) is not None
+        assert Loader().compiled(0) is compiled_serial
+
+
+def test_a_search_of_seconds_is_compiled_from_its_begin() -> None:
+    run("plan(effort=Effort(seconds=1)); assert 'socm.planner.compiled.serial' in sys.modules")
 
 
 def twice(number: int) -> int:
@@ -264,6 +259,5 @@ def test_a_function_without_a_place_to_be_kept_is_refused() -> None:
 
 def test_what_other_arguments_would_need_is_not_compiled() -> None:
     """It would take as long again."""
-    for module, arguments in ((compiled_serial, 11), (compiled_parallel, 11)):
-        with pytest.raises(TypeError):
-            module.kernel(*[None] * arguments)
+    with pytest.raises(TypeError):
+        kernel(*[None] * 11)

@@ -22,6 +22,7 @@ from socm.planner.schedule import Schedule
 from socm.planner.schemes import parallel, serial
 
 FEW = Effort(iterations=4)
+MINUTE = ResourceRequest(runtime=60)
 
 
 def instance(campaign: Campaign, cluster: Cluster) -> Instance:
@@ -174,6 +175,20 @@ def test_what_waits_first_is_not_overtaken_by_what_would_delay_it() -> None:
     here = instance(campaign, cluster)
     schedule = parallel(here, [(k,) for k in range(len(here))])
     assert dict(zip(here.names, schedule.start, strict=True))["wide"] == 130
+
+
+@pytest.mark.parametrize("cores", range(1, 8))
+def test_what_waits_first_starts_when_enough_workflows_have_ended(cores: int) -> None:
+    """One core is free after each 100 s; what runs for long must not take it."""
+    short = [Workflow(name=f"s{k}", request=replace(MINUTE, runtime=100 * k)) for k in range(1, 8)]
+    wide = Workflow(name="wide", request=replace(MINUTE, threads=cores))
+    long = [Workflow(name=f"l{k}", request=replace(MINUTE, runtime=10_000)) for k in range(7)]
+    node = Partition(name="p", nodes=1, cores=7, memory=1)
+    here = instance(
+        Campaign.of("queue", [*short, wide, *long]), Cluster(name="one", partitions=(node,))
+    )
+    schedule = parallel(here, [(k,) for k in range(len(here))])
+    assert schedule.start[here.names.index("wide")] == 100 * cores
 
 
 def test_a_large_campaign_is_planned_by_the_parallel_scheme(

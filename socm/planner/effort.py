@@ -67,11 +67,6 @@ class Effort:
 class Meter:
     """The work that was spent of an effort.
 
-    Parameters
-    ----------
-    pace
-        Nodes looked at in a second, at the least.
-
     Examples
     --------
     >>> meter = Meter(Effort(part=0.5))
@@ -82,8 +77,8 @@ class Meter:
     False
     """
 
-    def __init__(self, effort: Effort, pace: int = PACE) -> None:
-        self._effort, self._pace = effort, pace
+    def __init__(self, effort: Effort) -> None:
+        self._effort = effort
         self._work = 0
         self._begun = perf_counter()
 
@@ -92,15 +87,16 @@ class Meter:
         self._work += work
 
     def allows(self, work: int) -> bool:
-        """Whether `work` more is within the effort."""
+        """Whether `work` more is within the effort, at the pace so far."""
         seconds, iterations = self._effort.seconds, self._effort.iterations
         if seconds is not None:
-            return perf_counter() - self._begun + work / self._pace <= seconds
+            elapsed = perf_counter() - self._begun
+            return elapsed + work * elapsed / max(self._work, 1) <= seconds
         return iterations is not None or self._work + work <= USUAL_WORK * self._effort.part
 
 
 USUAL = Effort()
 LITTLE = Effort(part=0.1)
-"""A tenth of the default, for plans of which many are made and compared."""
+"""A tenth of the default, for many plans that are compared."""
 NONE = Effort(iterations=0)
 """One pass."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from socm.planner.effort import Effort, Meter
+from socm.planner.effort import PACE, Effort, Meter
 from socm.planner.instance import Instance
 from socm.planner.ranking import PRIORITIES, Priority, by_rank, by_rank_and_width
 from socm.planner.schedule import Schedule
@@ -43,7 +43,9 @@ class _Search:
 
     def __init__(self, instance: Instance, effort: Effort) -> None:
         self._instance, self._effort = instance, effort
-        self._meter = Meter(effort, LOADER.pace(instance, effort.seconds or 0))
+        # If the seconds are many enough for compiled code to pay, it is loaded before they count.
+        LOADER.compiled(round((effort.seconds or 0) * PACE))
+        self._meter = Meter(effort)
         nodes = sum(p.nodes for p in instance.cluster.partitions)
         if instance.campaign.budget.nodes is not None:
             nodes = min(nodes, instance.campaign.budget.nodes)

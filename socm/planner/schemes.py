@@ -1,32 +1,29 @@
 """The schedule generation schemes, by compiled code where that pays.
 
-Every policy makes its schedules by these two. With Numba (``pip install 'socm[fast]'``) the same
-schedules are made by compiled code. Importing it takes about a second, and some twenty the first
-time on a machine, so that is done once the schedules of a process take longer than that.
+Every policy makes its schedules by these two. With Numba (``pip install 'socm[fast]'``) compiled
+code makes the same serial schedules. Loading it takes as long as a usual search, and some twenty
+seconds the first time on a machine, so a single plan does without it.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
+from functools import cache
+from importlib import import_module
 from types import ModuleType
 
 from socm.planner.compiled.arrays import arrays_of
-from socm.planner.effort import PACE, WORK_OF_PLACING, WORK_OF_STARTING
+from socm.planner.effort import USUAL_WORK, WORK_OF_PLACING
 from socm.planner.instance import Instance
 from socm.planner.plain import parallel as plain_parallel
 from socm.planner.plain import serial as plain_serial
 from socm.planner.ranking import Priority
 from socm.planner.schedule import Schedule
 
-COMPILED = ("serial", "parallel")
-"""Schemes that can be compiled: modules of `socm.planner.compiled`."""
 SWITCH = "SOCM_COMPILED"
 """Environment variable: 0 is never to use compiled code, 1 is to load it at once."""
-LOADING = PACE
-"""Work that takes as long as loading compiled code: about a second."""
-SPEED = 5
-"""How many times faster compiled schedules are made, at the least."""
+LOADING = USUAL_WORK * 5 // 4
+"""Work from which on compiled code is loaded: a bit more than that of a usual search."""
 
 
 def serial(instance: Instance, priority: Priority) -> Schedule:
@@ -45,9 +42,14 @@ def serial(instance: Instance, priority: Priority) -> Schedule:
     R. Kolisch, Eur. J. Oper. Res. 90 (1996) 320, https://doi.org/10.1016/0377-2217(95)00357-6
     """
     nodes = sum(p.nodes for p in instance.cluster.partitions)
-    work = len(instance) * (nodes + WORK_OF_PLACING)
-    compiled = LOADER.schedule("serial", instance, priority, work)
-    return compiled or plain_serial.schedule(instance, priority)
+    compiled = LOADER.compiled(len(instance) * (nodes + WORK_OF_PLACING))
+    arrays = arrays_of(instance) if compiled is not None else None
+    if compiled is None or arrays is None:
+        schedule = plain_serial.schedule(instance, priority)
+        LOADER.spend(schedule.work)
+    else:
+        schedule = compiled.schedule(arrays, priority)
+    return schedule
 
 
 def parallel(instance: Instance, priority: Priority) -> Schedule:
@@ -71,67 +73,39 @@ def parallel(instance: Instance, priority: Priority) -> Schedule:
     https://doi.org/10.1109/71.932708
     """
     assert not instance.reservations
-    work = WORK_OF_STARTING * len(instance)
-    compiled = LOADER.schedule("parallel", instance, priority, work)
-    return compiled or plain_parallel.schedule(instance, priority)
+    return plain_parallel.schedule(instance, priority)
 
 
 class Loader:
-    """Loads the compiled schemes once in a process, and not before that pays.
+    """Loads compiled code once a process does more work than that of a usual search."""
 
-    It pays once the schedules made without them took as long as loading does.
+    def __init__(self) -> None:
+        self._spent = 0
 
-    Parameters
-    ----------
-    work
-        Work of the schedules made so far.
-    """
+    def spend(self, work: int) -> None:
+        """Count work that was done without compiled code."""
+        self._spent += work
 
-    def __init__(self, work: int = 0) -> None:
-        self._work = work
-        self._modules: dict[str, ModuleType | None] = {}
-
-    def pace(self, instance: Instance, seconds: float) -> int:
-        """Return how many nodes a search looks at in a second, at the least.
-
-        If the search is so long that compiled code pays, it is loaded now.
-        """
-        self._work += round(seconds * PACE)
-        compiled = self._pays() and all(map(self._module, COMPILED)) and arrays_of(instance)
-        return SPEED * PACE if compiled else PACE
-
-    def schedule(
-        self, scheme: str, instance: Instance, priority: Priority, work: int
-    ) -> Schedule | None:
-        """Make a schedule by compiled code; `None` leaves it to the plain scheme.
+    def compiled(self, ahead: int) -> ModuleType | None:
+        """Return the compiled scheme; `None` if it does not pay yet, or cannot be loaded.
 
         Parameters
         ----------
-        work
-            Work of the plain scheme for it, roughly.
+        ahead
+            About how much work comes next, by the plain scheme.
         """
-        self._work += work
-        module = self._module(scheme) if self._pays() else None
-        arrays = arrays_of(instance) if module is not None else None
-        if module is None or arrays is None:
-            return None
-        schedule: Schedule = module.schedule(arrays, priority)
-        return schedule
-
-    def _pays(self) -> bool:
         switch = os.environ.get(SWITCH)
-        return switch == "1" or (switch != "0" and self._work >= LOADING)
+        pays = switch == "1" or (switch != "0" and self._spent + ahead >= LOADING)
+        return _compiled() if pays else None
 
-    def _module(self, scheme: str) -> ModuleType | None:
-        """Load a scheme; `None` where Numba is missing, or cannot keep what it compiles."""
-        if scheme not in self._modules:
-            try:
-                module = importlib.import_module(f"socm.planner.compiled.{scheme}")
-            except (ImportError, RuntimeError):
-                self._modules[scheme] = None
-            else:
-                self._modules[scheme] = module
-        return self._modules[scheme]
+
+@cache
+def _compiled() -> ModuleType | None:
+    """Load the compiled scheme; `None` if Numba is missing, or cannot keep what it compiles."""
+    try:
+        return import_module("socm.planner.compiled.serial")
+    except (ImportError, RuntimeError):
+        return None
 
 
 LOADER = Loader()

@@ -1,4 +1,4 @@
-"""The schemes in code that Numba compiles, and what compiles it."""
+"""The serial scheme in code that Numba compiles, and the decorators that compile it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def entry(*arguments: object) -> Callable[[Function], Function]:
     """Compile a function now, or load it if it was compiled on this machine before.
 
     Numba keeps it beside the source if that is writable, else in the user's cache;
-    ``NUMBA_CACHE_DIR`` names another place. It is compiled again when its own module changes, so
-    constants of other modules have to be arguments.
+    ``NUMBA_CACHE_DIR`` names another place. It is compiled again only when its own module changes,
+    so values of other modules that may change have to be arguments.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def entry(*arguments: object) -> Callable[[Function], Function]:
     Raises
     ------
     RuntimeError
-        If there is no place to keep it.
+        If it cannot be kept anywhere.
     """
     import numba
 
@@ -50,7 +50,7 @@ def entry(*arguments: object) -> Callable[[Function], Function]:
         try:
             dispatcher.compile(signature)
         except OSError:
-            # It is compiled, but not kept: the disk is full, or somebody else owns the cache.
+            # It is compiled, but not kept: the disk is full, or the cache belongs to another user.
             dispatcher.compile(signature)
         dispatcher.disable_compile()
         return cast(Function, dispatcher)

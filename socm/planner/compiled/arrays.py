@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from socm.planner.instance import IndexedMode, Instance, NodeRanks, groups, usable_nodes
-from socm.planner.ranking import Priority
+from socm.planner.instance import IndexedMode, Instance, usable_nodes
 
 Ints = NDArray[np.int64]
 Record = Any
@@ -30,19 +29,13 @@ def record(*names: str) -> np.dtype[np.void]:
     return np.dtype([(name, np.int64) for name in names])
 
 
-WORKFLOW = record(
-    "waits", "release", "first_child", "last_child", "first_mode", "last_mode", "group"
-)  # fmt: skip
-"""Number of parents, and where the children and the modes begin and end in their arrays.
-
-Workflows of one group share a queue of the parallel scheme.
-"""
+WORKFLOW = record("waits", "release", "first_child", "last_child", "first_mode", "last_mode")
+"""Number of parents, and where the children and the modes begin and end in their arrays."""
 MODE = record(
     "partition", "qos", "duration", "shortest", "counted", "ranks", "threads", "memory", "gpus",
-    "exclusive", "most_nodes", "ranks_per_node", "family", "same_nodes", "memory_order",
+    "exclusive", "most_nodes", "ranks_per_node", "family", "same_nodes",
 )  # fmt: skip
-"""An `IndexedMode`. Modes with equal `same_nodes` may use the same nodes; `memory_order` sorts by
-the memory of a rank."""
+"""An `IndexedMode`. Modes with equal `same_nodes` may use the same nodes."""
 PARTITION = record("first_node", "last_node", "cores", "memory", "gpus")
 """Its nodes, which are numbered through all partitions, and what each of them has."""
 RESERVED = record("node", "cores", "memory", "gpus", "start", "finish")
@@ -79,33 +72,6 @@ class Arrays:
     start: int
     all_modes: list[IndexedMode]
     names: Ints
-
-
-class FlatPlacements(Sequence[NodeRanks]):
-    """Placements of all workflows in one array; objects are made when they are asked for.
-
-    Examples
-    --------
-    >>> flat = np.array([(4, 1), (5, 2), (6, 3)], dtype=NODE_RANKS)
-    >>> [*FlatPlacements(first=np.array([2, 0]), last=np.array([3, 2]), flat=flat)]
-    [[(6, 3)], [(4, 1), (5, 2)]]
-    """
-
-    def __init__(self, *, first: Ints, last: Ints, flat: Records) -> None:
-        self._first, self._last, self._flat = first, last, flat
-
-    def __len__(self) -> int:
-        return len(self._first)
-
-    @overload
-    def __getitem__(self, index: int) -> NodeRanks: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[NodeRanks]: ...
-    def __getitem__(self, index: int | slice) -> NodeRanks | Sequence[NodeRanks]:
-        if isinstance(index, slice):
-            return [self[k] for k in range(*index.indices(len(self)))]
-        placements: NodeRanks = self._flat[self._first[index] : self._last[index]].tolist()
-        return placements
 
 
 def arrays_of(instance: Instance) -> Arrays | None:
@@ -181,7 +147,6 @@ def _workflows(instance: Instance) -> Records:
         if id(mine) not in first_mode:
             first_mode[id(mine)] = modes
             modes += len(mine)
-    queue: dict[object, int] = {}
     workflows = np.empty(len(instance), dtype=WORKFLOW)
     ends = _ints(accumulate(map(len, instance.children), initial=0))
     workflows["waits"] = [*map(len, instance.parents)]
@@ -189,7 +154,6 @@ def _workflows(instance: Instance) -> Records:
     workflows["first_child"], workflows["last_child"] = ends[:-1], ends[1:]
     workflows["first_mode"] = [first_mode[id(mine)] for mine in instance.modes]
     workflows["last_mode"] = workflows["first_mode"] + _ints(map(len, instance.modes))
-    workflows["group"] = [queue.setdefault(group, len(queue)) for group in groups(instance)]
     return workflows
 
 
@@ -198,17 +162,16 @@ def _modes(instance: Instance, modes: Sequence[IndexedMode]) -> Records:
     same_nodes = [
         nodes.setdefault((m.partition, m.demand.exclusive, m.most_nodes), len(nodes)) for m in modes
     ]
-    of_rank = np.unique([m.demand.memory / m.demand.ranks for m in modes], return_inverse=True)[1]
     rows = [
         (
             m.partition, m.qos, m.duration, m.shortest, m.cores, *m.demand,
             NONE if m.most_nodes is None else m.most_nodes, m.ranks_per_node, m.family,
-            same, order,
+            same,
         )
-        for m, same, order in zip(modes, same_nodes, of_rank.tolist(), strict=True)
+        for m, same in zip(modes, same_nodes, strict=True)
     ]  # fmt: skip
     rows += [
-        (b.partition, b.qos, b.finish - b.start, 0, b.cores, *b.demand, NONE, 0, 0, 0, 0)
+        (b.partition, b.qos, b.finish - b.start, 0, b.cores, *b.demand, NONE, 0, 0, 0)
         for b in instance.begun
     ]
     return np.array(rows, dtype=MODE)
@@ -232,14 +195,6 @@ def _too_large(instance: Instance) -> bool:
     most_ranks = max(mode.demand.ranks for modes in instance.modes for mode in modes)
     most_ranks = max(most_ranks, *(b.demand.ranks for b in begun), 1)
     return max(latest, amounts * most_ranks) >= LARGEST
-
-
-def order_and_position(priority: Priority) -> tuple[Ints, Ints]:
-    """Return the workflows, the least priority value first; and the position of each."""
-    order = _ints(sorted(range(len(priority)), key=priority.__getitem__))
-    position = np.empty_like(order)
-    position[order] = np.arange(len(order))
-    return order, position
 
 
 def _ints(numbers: Iterable[int]) -> Ints:

@@ -1,1 +1,1 @@
-"""The schemes in Python and NumPy. They say what a schedule is; compiled ones must be equal."""
+"""The schemes in Python and NumPy; compiled schedules must be equal to those of the serial one."""
