@@ -604,7 +604,7 @@ def test_each_shorter_time_and_other_qos_makes_it_fit(pair: tuple[Campaign, Clus
     campaign, cluster = pair
     request = campaign.workflows["w"].request
     [text] = fitting(campaign, cluster, ["w"]) or [""]
-    if match := re.search(r"a (walltime|runtime) of (\S+) at the most", text):
+    if match := re.search(r"a (walltime|runtime) of at most ([^\s,]+)", text):
         changed = replace(request, **{match[1]: parse_duration(match[2])})  # type: ignore[arg-type]
         assert cluster.admit(changed, campaign.budget)[0]
     told = re.search(r"QOS ([\w ]+)$", text)

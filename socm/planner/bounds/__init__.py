@@ -22,7 +22,7 @@ from socm.planner.chains import longest_before
 from socm.planner.instance import Modes
 
 _LEVELS = 64
-"""How many heads, and how many tails, the head-tail bound tries at the most."""
+"""The most heads, and the most tails, that the head-tail bound tries."""
 _FEW_LEVELS, _FEWEST_LEVELS = 12, 4
 """The same for the bound by pigeonholes, for up to 128 workflows and for more."""
 
@@ -175,7 +175,7 @@ def heads_and_tails(
     duration: Mapping[str, int],
     fixed: Mapping[str, int] | None = None,
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Return how long after the start each workflow must begin, and before the end it must end.
+    """Return for each workflow its head, the least time before it, and its tail, that after it.
 
     Parameters
     ----------
@@ -202,11 +202,11 @@ def heads_and_tails(
 
 
 def head_tail_bound(head: Floats, tail: Floats, time: Floats) -> int:
-    """Return the longest that any set of workflows takes between its least head and least tail.
+    """Return a bound from the work between heads and tails, for one resource.
 
     Workflows with a head of at least h and a tail of at least t all run between h and the end
-    less t; so the end is no sooner than h + (their time on the whole machine) + t. Taking h = t =
-    0 gives the plain area bound.
+    less t. So the end is at least h + (their time on the whole machine) + t. With h = t = 0 this
+    is the plain area bound.
 
     Examples
     --------

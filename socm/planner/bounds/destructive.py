@@ -16,7 +16,7 @@ MOST = 300
 _LEVELS = 16
 """The most begins, and the most ends, of intervals that are tried."""
 _ROUNDS = 20
-"""How often windows are narrowed at the most; stopping early makes the bound weaker, not wrong."""
+"""The most times that windows are narrowed; stopping early makes the bound weaker, not wrong."""
 _TOLERANCE = 1e-9
 
 Windows = tuple[Floats, Floats]

@@ -83,13 +83,13 @@ def _shorter(
     if request.walltime is not None:
         for time in longest:
             if request.runtime <= time < request.walltime and fits(replace(request, walltime=time)):
-                yield f"a walltime of {duration_text(time)} at the most"
+                yield f"a walltime of at most {duration_text(time)}"
                 return
     else:
         times = {math.floor(time * p.speed) for time in longest for p in cluster.partitions}
         for time in sorted(times, reverse=True):
             if 1 <= time < request.runtime and fits(replace(request, runtime=time)):
-                yield f"a runtime of {duration_text(time)} at the most"
+                yield f"a runtime of at most {duration_text(time)}"
                 return
 
 

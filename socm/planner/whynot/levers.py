@@ -12,7 +12,7 @@ from socm.model.plan import Plan
 from socm.planner.whynot.changes import Change, Limit, MoreNodes, RaisedBudget, RaisedLimit
 
 MOST_GROWTH = 10
-"""A partition grows to at most this many times its nodes, where there is no budget to raise."""
+"""A partition grows to at most this many times its nodes, if no budget can be raised."""
 
 
 @dataclass(frozen=True, kw_only=True)
