@@ -145,6 +145,9 @@ def test_what_cannot_run_is_refused_before_it_is_handed_in(tmp_path: Path) -> No
         (a(directory=str(tmp_path / "nowhere")), "there is no folder"),
         (a(environment={"A B": "c"}), "is not a valid name of a variable"),
         (a("echo", "a\0b"), "NUL"),
+        (a(setup=("echo a\0b",)), "NUL"),
+        (a("echo", "a\ud800b"), "has half a character"),
+        (a(environment={"A": "\ud800"}), "has half a character"),
     ):
         with pytest.raises(SubmitError, match=why) as raised:
             refuse_what_cannot_run(job_for(workflow))

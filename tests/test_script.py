@@ -234,6 +234,32 @@ def test_a_job_needs_no_file_but_its_script(tmp_path: Path) -> None:
     assert judged(place, job).state is JobState.COMPLETED
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a 'b' \"c\"",
+        "$HOME `id`",
+        "new\nline",
+        "back\\slash",
+        "*?[x]{a,b}",
+        "größe",
+        "\udcff",
+        "-a",
+        "~",
+    ],
+)
+def test_a_run_may_be_kept_in_any_folder(tmp_path: Path, name: str) -> None:
+    run = tmp_path / name
+    run.mkdir()
+    job = job_for(a("sh", "-c", "touch ran", request={"ranks": 2}))
+    place = attempt(run, job)
+    done = carried_out(place)
+    assert done.returncode == 0, done.stderr
+    assert (place.path / "ran").exists()
+    assert judged(place, job).state is JobState.COMPLETED
+    assert place.origin() is None
+
+
 @pytest.fixture(params=["python", "no python", "broken python", "python that cannot be run"])
 def python(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """What the node of a rank has in the place of the Python that socm runs on."""

@@ -128,7 +128,8 @@ class JobFolder:
         try:
             (self.path / "ranks").mkdir(parents=True, exist_ok=True)
             self.result.parent.mkdir(exist_ok=True)
-            write_whole(path, script)
+            # A path may hold bytes that are no text; they are written as they are.
+            write_whole(path, script.encode(errors="surrogateescape"))
             for name, text in files.items():
                 path = Path(name)
                 _write(path, text)

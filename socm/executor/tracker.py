@@ -141,6 +141,26 @@ class Tracker(ABC):
             )
         return self.tracked.setdefault(native_id, Tracked(job, native_id, folder))
 
+    def track_queued(self, job: Job, native_id: str) -> Tracked:
+        """Follow a job that may wait in the queue of a cluster, which has its script.
+
+        Raises
+        ------
+        RunError
+            If it would not find its files when it begins, or belongs to another run.
+        """
+        tracked = self.track(job, native_id)
+        folder = tracked.folder
+        origin = folder.origin()
+        if origin is not None and not folder.started.exists() and not folder.result.exists():
+            raise RunError(
+                f"{job.workflow.name} waits in the queue and will need the folder of the run, "
+                f"{self.run}, under its former name {origin}",
+                hint=f"move it back, or `ln -s {quote(str(self.run))} {quote(str(origin))}`; "
+                "then resume",
+            )
+        return tracked
+
     def now(self) -> float:
         """Seconds since the campaign's start: a clock that is set back does not set this back."""
         return time.monotonic() + self._before
@@ -267,6 +287,12 @@ def refuse_what_cannot_run(job: Job) -> None:
     for name in workflow.environment:
         if not name.isidentifier() or not name.isascii():
             raise SubmitError(f"{name!r} is not a valid name of a variable", transient=False)
-    text = (*workflow.command, *workflow.environment.values())
-    if any("\0" in part for part in text):
-        raise SubmitError("no argument or value can hold a NUL character", transient=False)
+    for part in (*workflow.command, *workflow.environment.values(), *workflow.setup):
+        if "\0" in part:
+            raise SubmitError(
+                "no argument, value or setup can hold a NUL character", transient=False
+            )
+        try:
+            part.encode(errors="surrogateescape")
+        except UnicodeEncodeError:
+            raise SubmitError(f"{part!r} has half a character", transient=False) from None

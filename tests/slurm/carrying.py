@@ -28,6 +28,12 @@ from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
 
+MPIRUN = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_hwloc_base_binding_policy": "none",
+}
+"""What Open MPI needs where everything is run by root, on nodes that claim more than there is."""
 SOCM = [sys.executable, "-m", "socm"]
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from carrying import ROOT, World, kinds, shell, statuses
+from carrying import MPIRUN, ROOT, World, kinds, shell, statuses
 
 from socm.config import load_campaign
 from socm.engine import refused
@@ -69,12 +69,11 @@ def test_mpirun_starts_the_ranks_where_it_is_asked_to(world: World) -> None:
     if shutil.which("mpirun") is None:
         assert os.environ.get("SOCM_REQUIRE_SLURM") != "1", ".ci/slurm installs mpirun"
         pytest.skip("there is no mpirun (.ci/slurm installs it)")
-    as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     ranks = shell(
         "ranks",
         "echo $OMPI_COMM_WORLD_RANK",
         launcher="mpirun",
-        environment={**as_root, "OMPI_MCA_hwloc_base_binding_policy": "none"},
+        environment=MPIRUN,
         request={"ranks": 4},
     )
     fails = replace(ranks, name="fails", command=("sh", "-c", "exit 6"))

@@ -112,7 +112,7 @@ class SlurmExecutor(Tracker):
 
     def attach(self, job: Job, native_id: str) -> None:
         """Follow a job; see `Backend.attach`."""
-        self.track(job, native_id)
+        self.track_queued(job, native_id)
 
     def find(self, job: Job) -> str | None:
         """Return a job's id by its name; see `Backend.find`."""
