@@ -70,8 +70,8 @@ bench: $(VENV)/dev  ## Run the benchmarks (BENCH="--effort 10 --large" for more)
 peers:  ## Compare with planners of others, installed here (0.8 GB); from then on bench does, too
 	.ci/peers
 
-fuzz: $(VENV)/dev  ## Load 20,000 campaign files with mistakes
-	$(BIN)/python -m benchmarks.fuzz
+fuzz: $(VENV)/dev  ## Read 20,000 files with mistakes, of every kind (FUZZ="100000 --seed 1" for others)
+	$(BIN)/python -m benchmarks.fuzz $(FUZZ)
 
 clean:  ## Remove all that was built
 	rm -rf $(VENV) $(VENV)-sotodlib $(VENV)-peers build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

@@ -572,3 +572,9 @@ def test_a_command_that_hangs_is_given_up(commands: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(client, "PATIENCE", 0.2)
     with pytest.raises(BackendUnavailable, match="gave no answer in 0"):
         slurm.ask()
+
+
+def test_a_qos_without_a_name_is_told() -> None:
+    answers = recorded()
+    with pytest.raises(BackendError, match="sacctmgr tells of a QOS without a name"):
+        imported(replace(answers, qos=str(answers.qos).replace("Name|", "Nome|", 1)))

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.fuzz import answer, mutants
 from socm.config import builtin_clusters, load_campaign, load_cluster
 from socm.config.campaign import LoadedCampaign
 from socm.errors import ConfigError
@@ -363,12 +362,6 @@ def test_a_key_in_two_spellings_is_given_twice(
         assert told.startswith("campaign.toml:")
         assert any(f"key {key.split()[0]!r} is given twice" in told for key in keys)
         assert told.split(":")[1].isdigit()
-
-
-def test_files_with_mistakes_are_read_or_refused_with_a_position() -> None:
-    """As many more as one likes: python -m benchmarks.fuzz."""
-    outcomes = {answer(text, suffix) for text, suffix in mutants(300, seed=1)}
-    assert outcomes == {"read", "refused"}
 
 
 def test_a_file_that_is_not_utf8_is_told(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def ask() -> Answers:
     settings = read_settings(config)
     if not settings.get("AccountingStorageType", "").endswith("/slurmdbd"):
         return answers
-    user = f"user={pwd.getpwuid(os.getuid()).pw_name}"
+    user = f"user={_user()}"
     cluster = f"cluster={settings.get('ClusterName', '')}"
     try:
         return replace(
@@ -80,6 +80,14 @@ def ask() -> Answers:
         )
     except BackendError as error:
         return replace(answers, no_qos=error.message)
+
+
+def _user() -> str:
+    """Return the name of the user, or the number where the machine knows no name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def imported_cluster(
@@ -115,6 +123,8 @@ def _cluster(
     settings = read_settings(answers.config)
     nodes = [read_node(record) for record in read_records(answers.nodes)]
     rows = read_table(answers.qos or "")
+    if any(not row.get("Name") for row in rows):
+        raise ValueError("sacctmgr tells of a QOS without a name")
     warnings: list[str] = []
     slots = _slots(answers, settings, nodes, rows, only, warnings)
     qos: tuple[Qos, ...] = ()

@@ -1,0 +1,85 @@
+"""What comes of files with mistakes: each is answered, soon and within bounds."""
+
+from __future__ import annotations
+
+import random
+import resource
+import signal
+import tempfile
+import time
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.fuzz.kinds import KINDS, Kind
+from socm.errors import SocmError
+
+SLOW = 10
+"""Seconds of work after which an answer is too late; six times that on a busy machine."""
+MEMORY = 4
+"""GB that a process may have."""
+
+
+@dataclass
+class Outcome:
+    """What came of the files of a kind."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    faults: dict[str, str] = field(default_factory=dict)
+    slowest: float = 0.0
+    memory: float = 0.0
+
+
+def run(kind: str, count: int, seed: int) -> Outcome:
+    """Read some files of a kind, in a process of its own."""
+    limit = MEMORY * 1024**3
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    for number in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(number, _too_slow)
+    outcome = Outcome()
+    for number in range(count):
+        signal.setitimer(signal.ITIMER_PROF, SLOW)
+        signal.alarm(6 * SLOW)
+        what, seconds = answer(KINDS[kind], random.Random(f"{seed} {kind} {number}"))
+        outcome.slowest = max(outcome.slowest, seconds)
+        outcome.counts[what if what in ("read", "refused") else "fault"] += 1
+        if what not in ("read", "refused"):
+            ending = "".join(what.splitlines()[-4:])  # the same fault is told once
+            outcome.faults.setdefault(ending, f"{kind} {number} of seed {seed}: {what}")
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.alarm(0)
+    outcome.memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return outcome
+
+
+def answer(kind: Kind, rng: random.Random) -> tuple[str, float]:
+    """Write a file with mistakes and read it; say what came of it, and how many seconds it took."""
+    with tempfile.TemporaryDirectory(prefix="socm-fuzz-") as name:
+        inner = Path(name, "inner")
+        inner.mkdir()
+        kind.write(rng, inner)
+        before = _content(Path(name))
+        begin = time.process_time()
+        try:
+            kind.read(inner)
+            what = "read"
+        except SocmError as error:
+            what = "refused" if str(error) else "nothing is said"
+        except (Exception, _TooSlow):
+            what = traceback.format_exc()
+        if _content(Path(name)) != before:
+            what = "something was written"
+    return what, time.process_time() - begin
+
+
+def _content(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+class _TooSlow(BaseException):
+    """Nobody catches it on the way."""
+
+
+def _too_slow(number: int, frame: object) -> None:
+    raise _TooSlow
