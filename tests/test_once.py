@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import psutil
 import pytest
 from test_local import socm, stage, start, until, wait_for, write
 
+from socm.engine.life import SILENCE
 from socm.executor.processes import supervised_job
 
 
@@ -139,6 +141,8 @@ def test_a_job_that_lives_on_another_machine_is_not_started_here(tmp_path: Path)
     scene = Scene(tmp_path)
     scene.start()
     scene.kill_socm()
+    long_ago = time.time() - 2 * SILENCE
+    os.utime(scene.run / "lock", (long_ago, long_ago))  # the process shows no sign of life
     there = ["unshare", "--uts", "--pid", "--fork", "--mount-proc", "sh", "-c"]
     line = f"hostname login2 && exec {sys.executable} -m socm resume {scene.run}"
     done = subprocess.run([*there, line], capture_output=True, text=True, timeout=90, check=False)
