@@ -90,8 +90,10 @@ def lock(path: Path, run: str) -> Iterator[str]:
         file.truncate(0)
         file.write(f"{_this_process()}\n{life}\n")
         file.flush()
-        yield life
-        file.truncate(0)
+        try:
+            yield life
+        finally:
+            file.truncate(0)  # it is known to have ended, however it did
 
 
 def show_sign(path: Path) -> None:
