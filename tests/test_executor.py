@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import gc
 import json
 import os
-import re
 import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -28,18 +25,14 @@ from socm.config.cluster import load_cluster
 from socm.engine.driver import job_of, run_plan
 from socm.engine.events import JobState
 from socm.engine.state import CampaignState
-from socm.errors import BackendUnavailable, SubmitError
+from socm.errors import SubmitError
 from socm.executor.folder import JobFolder, make_run_folder, reusable
 from socm.executor.local import LocalExecutor
 from socm.executor.machine import this_machine
 from socm.executor.processes import ARGUMENTS, PYTHON, SUPERVISOR, supervised_job
 from socm.executor.psij import psij_type
 from socm.executor.script import job_script, option_lines, sbatch_options
-from socm.executor.slurm import client, jobs
-from socm.executor.slurm.answers import named_ids, parse_sacct, parse_squeue, submitted_id
-from socm.executor.slurm.client import slurm_environment
 from socm.executor.slurm.executor import SlurmExecutor
-from socm.executor.slurm.jobs import Slurm
 from socm.executor.tracker import refuse_what_cannot_run
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition
@@ -154,275 +147,6 @@ def test_what_cannot_run_is_refused_before_it_is_handed_in(tmp_path: Path) -> No
         assert not raised.value.transient
 
 
-def test_squeue_is_read_whatever_its_reasons_hold() -> None:
-    seen = parse_squeue(
-        "1|PENDING|ReqNodeNotAvail, Reserved for maintenance|x\n"
-        "2|RUNNING|None\n"
-        "a line of something else\n"
-        "3|TIMEOUT|TimeLimit\n"
-        "4|SOMETHING_NEW|None\n"
-    )
-    assert [(s.state, s.reason) for s in seen.values()] == [
-        (JobState.QUEUED, "ReqNodeNotAvail, Reserved for maintenance|x"),
-        (JobState.RUNNING, ""),
-        (JobState.TIMEOUT, "TimeLimit"),
-        (JobState.RUNNING, ""),  # what is not known ends nothing
-    ]
-
-
-def test_sacct_is_read_with_its_steps() -> None:
-    seen = parse_sacct(
-        "1|FAILED|7:0||2026-11-24T12:00:00\n"
-        "1.batch|FAILED|7:0|3000K|2026-11-24T12:00:00\n"
-        "1.0|FAILED|7:0|2.50G|2026-11-24T12:00:00\n"
-        "2|CANCELLED by 0|0:0||Unknown\n"
-        "3|COMPLETED|0:0||Unknown\n"
-        "3.0|OUT_OF_MEMORY|0:125||Unknown\n"
-        "4|RUNNING|0:0||Unknown\n"
-        "4.0|OUT_OF_MEMORY|0:125||Unknown\n"
-        "5|FAILED|0:9||Unknown\n"
-    )
-    assert seen["1"].exit_code == 7
-    assert seen["1"].peak_memory == 2560
-    assert seen["1"].end is not None
-    assert (seen["2"].state, seen["2"].reason) == (JobState.CANCELLED, "CANCELLED by root")
-    assert seen["3"].state is JobState.OUT_OF_MEMORY
-    assert seen["4"].state is JobState.RUNNING
-    assert seen["5"].exit_code is None
-
-
-def test_an_id_is_digits_and_nothing_else() -> None:
-    assert submitted_id("4711\n") == "4711"
-    assert submitted_id("4711;tiger3\n") == "4711"
-    with pytest.raises(BackendUnavailable):
-        submitted_id("Submitted batch job\n")
-
-
-def test_what_is_said_to_any_command_of_slurm_is_taken_out_of_the_environment() -> None:
-    """A user's SINFO_PARTITION hides the other partitions, a job's SLURM_* ask for its nodes."""
-    ours = {"SBATCH_QOS": "x", "SLURM_MEM_PER_CPU": "1", "SINFO_PARTITION": "gpu", "SQUEUE_ALL": ""}
-    ours |= {"SCONTROL_ALL": "1", "SACCT_FORMAT": "jobid", "SCANCEL_STATE": "PENDING"}
-    kept = {"SLURM_CONF": "c", "SLURM_JWT": "j", "PATH": "p", "SLURMISH": "s", "SINFONIA": "5"}
-    assert slurm_environment(ours | kept) == kept
-
-
-@pytest.fixture
-def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Write commands that stand for SLURM's; what they are given is in the file ``given``."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-
-    def write(**scripts: str) -> None:
-        for name, script in scripts.items():
-            path = folder / name
-            path.write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/given\n{script}\n')
-            path.chmod(0o755)
-
-    return write
-
-
-Commands = Callable[..., None]
-BANNER = "echo 'Welcome to tiger3'; echo; echo '2 | nodes are down'; echo 12;"
-"""What a site's wrapper prints around the answers of SLURM."""
-
-
-def test_a_banner_is_not_a_job_whichever_command_prints_it(
-    commands: Commands, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jobs, "SECOND_LOOK", 0.0)
-    commands(squeue=BANNER, sacct=BANNER, sinfo=BANNER, sbatch="echo Welcome; echo 17; echo bye")
-    slurm = Slurm()
-    assert slurm.find("a-1", time.time()) is None
-    assert slurm.listed() == slurm.accounted(["17", "Welcome"]) == {}
-    assert submitted_id(slurm.sbatch("script")) == "17"
-    commands(squeue=f"{BANNER} echo '17|a-1'; {BANNER}", sbatch=BANNER)
-    assert slurm.find("a-1", time.time()) == "17"
-    commands(squeue=BANNER, sacct=f"{BANNER} echo '18|a-1'; {BANNER}")
-    assert slurm.find("a-1", time.time()) == "18"
-
-
-@given(st.text(), st.lists(st.text(alphabet="0123456789|;\n ab²٣", max_size=20)))
-def test_ids_are_digits_whatever_is_printed(name: str, lines: list[str]) -> None:
-    text = "\n".join(lines)
-    for native_id in [*parse_squeue(text), *parse_sacct(text), *named_ids(text, name)]:
-        assert re.fullmatch("[0-9]+", native_id)
-    with contextlib.suppress(BackendUnavailable):
-        assert re.fullmatch("[0-9]+", submitted_id(text))
-
-
-def test_no_command_is_told_of_an_id_that_is_not_one(commands: Commands, tmp_path: Path) -> None:
-    """As a journal may have it from an earlier version: sacct would refuse all of them."""
-    commands(sacct="", scancel="")
-    slurm = Slurm()
-    slurm.accounted(["17", "Welcome"])
-    slurm.accounted(["Welcome"])
-    slurm.cancel("Welcome")
-    assert (tmp_path / "given").read_text().splitlines() == [
-        "sacct -n -P -o JobIDRaw,State,ExitCode,MaxRSS,End -j 17"
-    ]
-
-
-@pytest.mark.parametrize(
-    "silence",
-    [
-        "echo 'error: Unable to contact slurm controller' >&2; exit 1",
-        "echo 'Socket timed out on send/recv operation' >&2; exit 1",
-        "echo 'error: something new' >&2; exit 1",
-        "kill -9 $$",
-        "exec sleep 600",
-    ],
-)
-def test_no_answer_is_no_conclusion_whatever_was_asked(
-    commands: Commands, monkeypatch: pytest.MonkeyPatch, silence: str
-) -> None:
-    monkeypatch.setattr(client, "PATIENCE", 0.5)
-    commands(**dict.fromkeys(("squeue", "sacct", "scancel", "sinfo"), silence))
-    slurm = Slurm()
-    for ask in (
-        slurm.listed,
-        slurm.partitions,
-        lambda: slurm.accounted(["17"]),
-        lambda: slurm.find("a", time.time()),
-        lambda: slurm.cancel("17"),
-    ):
-        with pytest.raises(BackendUnavailable):
-            ask()
-    commands(sbatch=silence)
-    with pytest.raises(BackendUnavailable):
-        slurm.sbatch("script")
-
-
-POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
-FAILED = "sbatch: error: Batch job submission failed: "
-HELP = 'Try "sbatch --help" for more information'
-IMPOSSIBLE = (
-    FAILED + "Requested time limit is invalid (missing or exceeds some limit)",
-    FAILED + "Node count specification invalid",
-    FAILED + "More processors requested than permitted",
-    FAILED + "Invalid feature specification",
-    FAILED + "Invalid license specification",
-    "sbatch: error: Memory specification can not be satisfied\n"
-    f"{FAILED}Requested node configuration is not available",
-    "sbatch: error: CPU count per node can not be satisfied\n"
-    f"{FAILED}Requested node configuration is not available",
-    f"sbatch: error: QOSMaxWallDurationPerJobLimit\n{FAILED}{POLICY}",
-    f"sbatch: error: QOSMaxCpuPerUserLimit\n{FAILED}{POLICY}",
-    f"sbatch: error: AssocGrpMemLimit\n{FAILED}{POLICY}",
-    f"sbatch: error: MaxGRESPerAccount\n{FAILED}{POLICY}",
-    f"sbatch: unrecognized option '--nonsense'\n{HELP}",
-    "sbatch: error: Invalid --time specification",
-    'sbatch: error: "x" is not a valid node count',
-    "sbatch: error: Invalid generic resource (gres) specification",
-    "sbatch: error: This does not look like a batch script.  The first\n"
-    "sbatch: error: line must start with #! followed by the path to an interpreter.",
-    "sbatch: error: Batch script contains DOS line breaks (\\r\\n)",
-)
-DENIED = (
-    FAILED + "Invalid account or account/partition combination specified",
-    f"sbatch: error: invalid partition specified: zz\n{FAILED}Invalid partition name specified",
-    FAILED + "Invalid qos specification",
-    FAILED + "User's group not permitted to use this partition",
-    FAILED + "Access/permission denied",
-    FAILED + "Requested reservation is invalid",
-    FAILED + "Requested node configuration is not available",
-)
-LATER = (
-    f"sbatch: error: AssocMaxSubmitJobLimit\n{FAILED}{POLICY}",
-    f"sbatch: error: QOSMaxSubmitJobPerUserLimit\n{FAILED}{POLICY}",
-    f"sbatch: error: QOSGrpSubmitJobsLimit\n{FAILED}{POLICY}",
-    f"sbatch: error: MaxSubmitJobsPerAccount\n{FAILED}{POLICY}",
-    FAILED + POLICY,
-    FAILED + "Slurm backup controller in standby mode",
-    FAILED + "Required partition not available (inactive or drain)",
-    FAILED + "Requested nodes are busy",
-    FAILED + "Job/step submission currently disabled",
-    "sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying",
-    "sbatch: error: RPC rate limit exceeded 30 times with rl_bucket_size\n"
-    f"{FAILED}Resource temporarily unavailable",
-)
-UNKNOWN = (
-    FAILED + "Socket timed out on send/recv operation",
-    FAILED + "Unable to contact slurm controller (connect failure)",
-    FAILED + "Zero Bytes were transmitted or received",
-    FAILED + "I/O error writing script/environment to file",
-    FAILED + "Unspecified error",
-    FAILED + "Slurm database connection failure",
-    FAILED + "Stale file handle",
-    FAILED + "Job credential revoked",
-    FAILED + "Address already in use",
-    FAILED + "Invalid user id",
-    "sbatch: error: Invalid user for SlurmUser slurm, ignored\n"
-    "sbatch: fatal: Unable to process configuration file",
-    "sbatch: error: If munged is up, restart with --num-threads=10\n"
-    'sbatch: error: Munge encode failed: Failed to access "/run/munge/munge.socket.2"\n'
-    f"{FAILED}Protocol authentication error",
-    "sbatch: error: resolve_ctls_from_dns_srv: res_nsearch error: Host name lookup failure\n"
-    "sbatch: fatal: Could not establish a configuration source",
-    "sbatch: error: Unable to open file /runs/jobs/a/1/script.sh",
-    "sbatch: error: lua: ask for the architecture",
-    f"sbatch: error: invalid account 'x', yours is used instead\n{FAILED}Zero Bytes were received",
-    "sbatch: warning: Access/permission denied to a burst buffer",
-    "Welcome! --qos=long is not a valid choice on Tuesdays",
-    "",
-)
-
-
-@pytest.mark.parametrize("said", IMPOSSIBLE)
-def test_what_slurm_never_accepts_is_refused_for_good(commands: Commands, said: str) -> None:
-    commands(sbatch=f"cat >&2 << 'END'\n{said}\nEND\nexit 1")
-    with pytest.raises(SubmitError) as raised:
-        Slurm().sbatch("script")
-    assert not raised.value.transient
-    assert "sbatch: error:" not in raised.value.message
-
-
-@pytest.mark.parametrize("said", DENIED)
-def test_what_a_controller_may_not_know_yet_is_tried_a_few_times(
-    commands: Commands, said: str
-) -> None:
-    """Just started, it has neither the accounts of slurmdbd nor all nodes."""
-    commands(sbatch=f"cat >&2 << 'END'\n{said}\nEND\nexit 1")
-    slurm = Slurm()
-    for again in (True, True, False):
-        with pytest.raises(SubmitError) as raised:
-            slurm.sbatch("script")
-        assert raised.value.transient is again
-    with pytest.raises(SubmitError) as raised:
-        slurm.sbatch("of another job")
-    assert raised.value.transient
-
-
-@pytest.mark.parametrize("said", LATER)
-def test_what_passes_is_never_refused_for_good(commands: Commands, said: str) -> None:
-    commands(sbatch=f"cat >&2 << 'END'\n{said}\nEND\nexit 1")
-    slurm = Slurm()
-    for _ in range(5):
-        with pytest.raises(SubmitError) as raised:
-            slurm.sbatch("script")
-        assert raised.value.transient
-
-
-@pytest.mark.parametrize("code", [1, 137, 255])
-@pytest.mark.parametrize("said", UNKNOWN)
-def test_whatever_else_sbatch_says_there_may_be_a_job(
-    commands: Commands, said: str, code: int
-) -> None:
-    """Also where it was killed after SLURM had taken the job, and a wrapper reports that."""
-    commands(sbatch=f"cat >&2 << 'END'\n{said}\nEND\nexit {code}")
-    with pytest.raises(BackendUnavailable):
-        Slurm().sbatch("script")
-
-
-def test_what_is_over_is_left_alone_by_a_cancellation(commands: Commands) -> None:
-    for said in ("error on job id 17: Invalid job id", "Job/step already completing or completed"):
-        commands(scancel=f"echo 'scancel: error: {said}' >&2; exit 1")
-        Slurm().cancel("17")
-    commands(scancel="echo 'Access/permission denied' >&2; exit 1")
-    with pytest.raises(BackendUnavailable, match="`scancel 17` failed: Access/permission denied"):
-        Slurm().cancel("17")
-
-
 def test_an_end_is_not_before_its_start_though_clocks_differ(tmp_path: Path) -> None:
     """SLURM counts whole seconds, and a node's clock may be ahead or behind."""
     make_run_folder(tmp_path)
@@ -488,21 +212,6 @@ def test_a_job_that_cannot_be_started_just_now_is_started_later(
     left.append(errno.ENOENT)
     executor.submit(replace(job_for(a(), this_machine()), attempt=2, name="test-a-2"))
     assert [u.state for u in executor.wait()] == [JobState.FAILED]
-
-
-def test_without_slurm_no_conclusion_is_drawn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BackendUnavailable, match="there is no sbatch here"):
-        Slurm().sbatch("script")
-    backend = SlurmExecutor(tmp_path, load_cluster("tiger3"), 0.0, poll_interval=0.01)
-    job = job_for(a())
-    backend.attach(job, "17")
-    assert list(backend.wait(backend.now() + 0.1)) == []
-    assert backend.outage is not None
-    with pytest.raises(BackendUnavailable):
-        backend.find(job)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -301,7 +301,7 @@ def test_what_nobody_knows_has_not_completed(world: World, monkeypatch: pytest.M
     backend.attach(job_of(plan, "a", progress, world.run_id, 0), "999999")
     began = time.monotonic()
     updates = [u for u in backend.wait(30.0) if u.state.final]
-    assert [u.state for u in updates] == [JobState.FAILED]
+    assert [u.state for u in updates] == [JobState.NODE_FAILED]
     assert time.monotonic() - began >= 3.0
 
 

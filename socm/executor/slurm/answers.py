@@ -1,9 +1,9 @@
-"""What SLURM's commands print about jobs, read."""
+"""What is asked of SLURM's commands about jobs, and what they print, read."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from socm.engine.events import JobState
@@ -27,7 +27,19 @@ _STATES = {
     "RESV_DEL_HOLD": JobState.QUEUED,
     "SPECIAL_EXIT": JobState.QUEUED,
 }
+_WORDS = {
+    "JobHeldAdmin": "held by an administrator (JobHeldAdmin)",
+    "JobHeldUser": "held by its user (JobHeldUser)",
+    "SUSPENDED": "suspended",
+    "STOPPED": "stopped",
+}
 _SUFFIXES = {"K": 2**-10, "M": 1.0, "G": 2.0**10, "T": 2.0**20}
+
+
+SEPARATOR = "\x1f"
+"""Between the columns of what is asked for: names, paths and reasons may hold anything else."""
+SQUEUE_COLUMNS = SEPARATOR.join(("%A", "%T", "%V", "%j", "%o", "%r"))
+SACCT_COLUMNS = "JobIDRaw,State,ExitCode,MaxRSS,End,Submit,JobName"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +50,10 @@ class Seen:
     ----------
     state
         Its state.
+    name, script
+        What it is called, and the path of its script.
+    submitted
+        When it was submitted, as SLURM writes it.
     reason
         Why it waits, or how it ended, in SLURM's words.
     exit_code
@@ -49,6 +65,9 @@ class Seen:
     """
 
     state: JobState
+    name: str = ""
+    script: str = ""
+    submitted: str = ""
     reason: str = ""
     exit_code: int | None = None
     peak_memory: int | None = None
@@ -67,67 +86,86 @@ def is_id(text: str) -> bool:
 
 
 def parse_squeue(text: str) -> dict[str, Seen]:
-    """Read lines of id, state and reason; a reason may hold anything.
+    r"""Read lines of `SQUEUE_COLUMNS`; whatever else is printed is no job.
 
     Examples
     --------
-    >>> parse_squeue("7|PENDING|ReqNodeNotAvail, UnavailableNodes:n[1-2]")["7"].reason
-    'ReqNodeNotAvail, UnavailableNodes:n[1-2]'
+    >>> line = SEPARATOR.join(("7", "PENDING", "2026-11-24T12:00:00", "a|b", "/a.sh", "Priority"))
+    >>> [*parse_squeue(f"Welcome | to tiger3\n{line}")]
+    ['7']
     """
     found = {}
     for line in text.splitlines():
-        parts = line.split("|", 2)
-        if len(parts) == 3 and is_id(parts[0]):
-            native_id, state, reason = parts
-            known = _state(state)
-            words = "" if reason == "None" else reason
-            found[native_id] = Seen(state=known, reason=words or (state if known.final else ""))
+        parts = line.split(SEPARATOR)
+        if len(parts) == 6 and is_id(parts[0]):
+            native_id, word, submitted, name, script, reason = parts
+            state = _state(word)
+            if reason == "None":
+                reason = word if state.final else _WORDS.get(word, "")
+            found[native_id] = Seen(
+                state=state,
+                name=name,
+                script=script,
+                submitted=submitted,
+                reason=_WORDS.get(reason, reason),
+            )
     return found
 
 
-def parse_sacct(text: str) -> dict[str, Seen]:
-    r"""Read lines of id, state, exit code, peak memory and end; steps have a dot in their id.
+def parse_sacct(text: str) -> dict[str, list[Seen]]:
+    r"""Read lines of `SACCT_COLUMNS`: of each id its records, the last submitted one last.
 
-    A job of which a step ran out of memory has run out of memory, whatever its script made of it.
+    An id has several records if its job was requeued, or if SLURM has used it again. Those of
+    steps, which have a dot in their id, follow that of their job. A job of which a step ran out of
+    memory has run out of memory, whatever its script made of it.
 
     Examples
     --------
-    >>> parse_sacct("7|COMPLETED|0:0||Unknown\n7.0|OUT_OF_MEMORY|0:125|2048K|Unknown")["7"].state
+    >>> lines = "7|COMPLETED|0:0||||a\n7.0|OUT_OF_MEMORY|0:125|2048K|||sh"
+    >>> parse_sacct(lines.replace("|", SEPARATOR))["7"][0].state
     <JobState.OUT_OF_MEMORY: 'out of memory'>
     """
-    jobs: dict[str, Seen] = {}
-    short: set[str] = set()
-    peaks: dict[str, int] = {}
+    found: dict[str, list[Seen]] = {}
     for line in text.splitlines():
-        parts = line.split("|")
-        if len(parts) != 5:
-            continue
+        parts = line.split(SEPARATOR)
         native_id, _, step = parts[0].partition(".")
-        if parts[1].startswith("OUT_OF_MEMORY"):
-            short.add(native_id)
-        if match := re.fullmatch(r"([\d.]+)([KMGT])", parts[3]):
-            mb = round(float(match[1]) * _SUFFIXES[match[2]])
-            peaks[native_id] = max(peaks.get(native_id, 0), mb)
-        if not step and is_id(native_id):
-            state = _state(parts[1])
-            code, _, signal = parts[2].partition(":")
-            killed = signal not in ("", "0") or state in (JobState.TIMEOUT, JobState.CANCELLED)
-            jobs[native_id] = Seen(
-                state=state,
-                reason=_in_words(parts[1]) if state.final else "",
-                exit_code=int(code) if code.isdigit() and not killed else None,
-                end=_epoch(parts[4]),
-            )
-    for native_id, seen in jobs.items():
-        oom = native_id in short and seen.state.final
-        jobs[native_id] = Seen(
-            state=JobState.OUT_OF_MEMORY if oom else seen.state,
-            reason="OUT_OF_MEMORY" if oom else seen.reason,
-            exit_code=seen.exit_code,
-            peak_memory=peaks.get(native_id),
-            end=seen.end,
-        )
-    return jobs
+        if len(parts) != 7 or not is_id(native_id):
+            continue
+        records = found.setdefault(native_id, [])
+        if not step:
+            records.append(_record(*parts[1:]))
+        elif records:
+            records[-1] = _with_step(records[-1], parts[1], parts[3])
+    for records in found.values():
+        records.sort(key=lambda record: record.submitted)
+    return found
+
+
+def _record(state: str, code: str, peak: str, end: str, submitted: str, name: str) -> Seen:
+    known = _state(state)
+    number, _, by_signal = code.partition(":")
+    killed = by_signal not in ("", "0") or known in (JobState.TIMEOUT, JobState.CANCELLED)
+    return Seen(
+        state=known,
+        name=name,
+        submitted=submitted,
+        reason=_in_words(state) if known.final else "",
+        exit_code=int(number) if re.fullmatch(r"[0-9]{1,3}", number) and not killed else None,
+        peak_memory=_megabytes(peak),
+        end=epoch(end),
+    )
+
+
+def _with_step(job: Seen, state: str, peak: str) -> Seen:
+    most = max(job.peak_memory or 0, _megabytes(peak) or 0) or None
+    if job.state.final and state.startswith("OUT_OF_MEMORY"):
+        job = replace(job, state=JobState.OUT_OF_MEMORY, reason="OUT_OF_MEMORY")
+    return replace(job, peak_memory=most)
+
+
+def _megabytes(text: str) -> int | None:
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)([KMGT])", text, re.ASCII)
+    return round(float(match[1]) * _SUFFIXES[match[2]]) if match else None
 
 
 def _state(word: str) -> JobState:
@@ -148,7 +186,8 @@ def _in_words(state: str) -> str:
     return state
 
 
-def _epoch(text: str) -> float | None:
+def epoch(text: str) -> float | None:
+    """Return a time as SLURM writes it in seconds of the epoch; `None` if it is none."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
@@ -168,15 +207,3 @@ def submitted_id(text: str) -> str:
     if len(ids) != 1:
         raise BackendUnavailable(f"sbatch printed {text.strip()[:80]!r} instead of a job's id")
     return ids[0]
-
-
-def named_ids(text: str, name: str) -> list[str]:
-    r"""Return the ids in lines of id and name.
-
-    Examples
-    --------
-    >>> named_ids("Welcome | to tiger3\n17|maps-f090-1\n18|maps-f150-1", "maps-f090-1")
-    ['17']
-    """
-    rows = (line.strip().partition("|") for line in text.splitlines())
-    return [native_id for native_id, _, known in rows if known == name and is_id(native_id)]

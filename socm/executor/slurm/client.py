@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
 
 from socm.errors import BackendUnavailable
 from socm.words import reason_of
@@ -58,17 +63,7 @@ class Client:
         """
         self.asked[command[0]] += 1
         try:
-            done = subprocess.run(
-                command,
-                env=slurm_environment(os.environ),
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=PATIENCE,
-                check=False,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # a Ctrl-C is for socm, which knows what to do with it
-            )
+            answer = execute(command, slurm_environment(os.environ, command[0]))
         except FileNotFoundError as error:
             hint = "SLURM's commands are on the login nodes of a cluster"
             raise BackendUnavailable(f"there is no {command[0]} here", hint=hint) from error
@@ -76,7 +71,6 @@ class Client:
             raise _unavailable(command, f"gave no answer in {PATIENCE:g} s") from error
         except OSError as error:
             raise _unavailable(command, f"cannot be run: {reason_of(error)}") from error
-        answer = Answer(done.returncode, done.stdout, done.stderr)
         if answer.code < 0:
             raise _unavailable(command, f"was killed by signal {-answer.code}")
         return answer
@@ -95,19 +89,58 @@ class Client:
         return answer.out
 
 
+def execute(command: Sequence[str], environment: Mapping[str, str]) -> Answer:
+    """Run a command in a session of its own, which ends with it if it takes too long."""
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # a Ctrl-C is for socm, which knows what to do with it
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=PATIENCE)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # what a wrapper has started, too
+            raise
+    return Answer(process.returncode, out, err)
+
+
+def sbatch_at_work(script: Path) -> int | None:
+    """Return the id of a process that is submitting a script; `None` if there is none here.
+
+    It outlives a socm that was killed, and SLURM may take the job any time.
+    """
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        names = [os.path.basename(word) for word in words[:3]]  # a wrapper's shell comes first
+        if "sbatch" in names and str(script) in words:
+            return int(process.pid)
+    return None
+
+
 def _unavailable(command: Sequence[str], what: str) -> BackendUnavailable:
     said = " ".join(word for word in command[:4] if not word.startswith("-"))
     return BackendUnavailable(f"`{said}` {what}")
 
 
-def slurm_environment(environment: Mapping[str, str]) -> dict[str, str]:
+def slurm_environment(environment: Mapping[str, str], command: str) -> dict[str, str]:
     """Return the environment without the variables that SLURM's commands read as options.
 
-    SLURM sets some of them within a job, where they would become options of the next one.
+    SLURM sets some of them within a job, where they would become options of the next one. Messages
+    are wanted in English; but the environment of sbatch becomes that of the job.
 
     Examples
     --------
-    >>> slurm_environment({"SLURM_JOB_ID": "7", "SLURM_CONF": "/etc/slurm.conf", "HOME": "/root"})
-    {'SLURM_CONF': '/etc/slurm.conf', 'HOME': '/root'}
+    >>> ours = {"SLURM_JOB_ID": "7", "SLURM_CONF": "/etc/slurm.conf", "LANG": "de_DE.UTF-8"}
+    >>> slurm_environment(ours, "sbatch")
+    {'SLURM_CONF': '/etc/slurm.conf', 'LANG': 'de_DE.UTF-8'}
+    >>> slurm_environment(ours, "squeue")["LC_ALL"]
+    'C'
     """
-    return {k: v for k, v in environment.items() if k in _KEPT or not k.startswith(_PREFIXES)}
+    kept = {k: v for k, v in environment.items() if k in _KEPT or not k.startswith(_PREFIXES)}
+    return kept if command == "sbatch" else {**kept, "LC_ALL": "C"}

@@ -8,12 +8,20 @@ from collections.abc import Collection
 from datetime import datetime
 
 from socm.errors import BackendUnavailable, SubmitError
-from socm.executor.slurm.answers import Seen, is_id, named_ids, parse_sacct, parse_squeue
+from socm.executor.slurm.answers import (
+    SACCT_COLUMNS,
+    SEPARATOR,
+    SQUEUE_COLUMNS,
+    Seen,
+    parse_sacct,
+    parse_squeue,
+)
 from socm.executor.slurm.client import Client
 from socm.executor.slurm.refusals import TRIES, Refusal, refusal
 
 SECOND_LOOK = 3.0
 """Seconds until a job that is not there is looked for again: it may have been on its way."""
+HOUR, DAY = 3600.0, 86400.0
 
 _OVER = ("invalid job id", "already completing or completed")
 
@@ -21,12 +29,15 @@ _OVER = ("invalid job id", "already completing or completed")
 class Slurm:
     """The jobs of this user, as SLURM knows them.
 
-    `accounting` turns false once sacct says that there is none.
+    Two know of them, each by itself: the controller, which squeue asks, and the accounting, which
+    sacct asks. `accounting` turns false once sacct says that there is none. `silent` has what there
+    was instead of an answer, by command, until there is one.
     """
 
     def __init__(self) -> None:
         self.client = Client()
         self.accounting = True
+        self.silent: dict[str, str] = {}
         self._denied = Counter[tuple[str, ...]]()
 
     def sbatch(self, *arguments: str) -> str:
@@ -53,64 +64,109 @@ class Slurm:
         again = kind is Refusal.DENIED and self._denied[arguments] < TRIES
         raise SubmitError(message, transient=again or kind is Refusal.LATER)
 
-    def cancel(self, native_id: str) -> None:
-        """Ask for the end of a job; one that is over or unknown is left alone.
+    def cancel(self, ids: Collection[str]) -> None:
+        """Ask for the end of jobs; those that are over or unknown are left alone.
 
         Raises
         ------
         BackendUnavailable
             If SLURM did not take the order.
         """
-        if not is_id(native_id):
+        if not ids:
             return
-        answer = self.client.run("scancel", native_id)
+        answer = self.client.run("scancel", *ids)
         if answer.code and not any(mark in answer.err.lower() for mark in _OVER):
-            raise BackendUnavailable(f"`scancel {native_id}` failed: {answer.last_line}")
-
-    def listed(self) -> dict[str, Seen]:
-        """Return what squeue knows of this user's jobs; those that are over stay for a while."""
-        return parse_squeue(self.client.ask("squeue", "--me", "-h", "-t", "all", "-o", "%A|%T|%r"))
+            raise BackendUnavailable(f"`scancel` failed: {answer.last_line}")
 
     def partitions(self) -> set[str]:
         """Return the names of the partitions that exist."""
         return set(self.client.ask("sinfo", "-h", "-o", "%R").split())
 
-    def accounted(self, ids: Collection[str]) -> dict[str, Seen]:
-        """Return what sacct knows of jobs; nothing where there is no accounting."""
-        wanted = ",".join(sorted(filter(is_id, ids)))
-        columns = "JobIDRaw,State,ExitCode,MaxRSS,End"
-        return parse_sacct(self._sacct("-o", columns, "-j", wanted)) if wanted else {}
+    def listed(self, *filters: str) -> dict[str, Seen]:
+        """Return what squeue knows of this user's jobs; those that are over stay for a while.
 
-    def find(self, name: str, since: float) -> str | None:
+        Raises
+        ------
+        BackendUnavailable
+            If the controller gave no answer.
+        """
+        options = ("--me", "-h", "-t", "all", "-o", SQUEUE_COLUMNS)
+        return parse_squeue(self._ask("squeue", *options, *filters))
+
+    def accounted(self, *filters: str) -> dict[str, list[Seen]]:
+        """Return what sacct knows of jobs; nothing where there is no accounting.
+
+        Raises
+        ------
+        BackendUnavailable
+            If the accounting gave no answer.
+        """
+        if not self.accounting:
+            return {}
+        # Of an id that was used again, there is more than the last record.
+        options = ("-n", "-P", "-D", "--delimiter", SEPARATOR, "-o", SACCT_COLUMNS)
+        try:
+            return parse_sacct(self._ask("sacct", *options, *filters))
+        except BackendUnavailable as error:
+            if "accounting storage is disabled" not in error.message.lower():
+                raise
+            self.silent.pop("sacct")
+            self.accounting = False
+            return {}
+
+    def _ask(self, *command: str) -> str:
+        try:
+            out = self.client.ask(*command)
+        except BackendUnavailable as error:
+            self.silent[command[0]] = error.message
+            raise
+        self.silent.pop(command[0], None)
+        return out
+
+    def find(self, name: str, submitted: float) -> str | None:
         """Return the id of the job of this name; `None` if it proves not to be there.
 
-        Looks twice: what was on its way at the first look has arrived by the second.
+        Looks twice: what was on its way at the first look has arrived by the second. Only the
+        controller can say that there is no job: where sacct does not answer, one may have ended
+        without a start, such as a job that was cancelled while it waited.
 
         Parameters
         ----------
-        since
-            When the campaign began, in seconds of the epoch.
+        submitted
+            About when, in seconds of the epoch.
+
+        Raises
+        ------
+        BackendUnavailable
+            If the controller gave no answer.
         """
-        day = datetime.fromtimestamp(since - 86400).astimezone().strftime("%Y-%m-%d")
         for look in range(2):
             if look:
                 time.sleep(SECOND_LOOK)
-            out = self.client.ask("squeue", "--me", "-h", "-t", "all", "-n", name, "-o", "%A|%j")
-            ids = named_ids(out, name) or named_ids(
-                self._sacct("-X", "--name", name, "-S", day, "-o", "JobIDRaw,JobName"), name
-            )
+            silence = None
+            try:
+                listed = self.listed("-n", name)
+            except BackendUnavailable as error:
+                silence, listed = error, {}
+            ids = [i for i, seen in listed.items() if seen.name == name]
             if ids:
-                return ids[0]
+                return min(ids, key=lambda i: (listed[i].state.final, int(i)))
+            if ids := self._recorded(name, submitted):
+                return ids[-1]
+            if silence is not None:
+                raise silence
         return None
 
-    def _sacct(self, *arguments: str) -> str:
-        """Return what sacct prints; nothing where there is no accounting."""
-        if not self.accounting:
-            return ""
-        answer = self.client.run("sacct", "-n", "-P", *arguments)
-        if "accounting storage is disabled" in (answer.err + answer.out).lower():
-            self.accounting = False
-            return ""
-        if answer.code:
-            raise BackendUnavailable(f"`sacct` failed: {answer.last_line}")
-        return answer.out
+    def _recorded(self, name: str, submitted: float) -> list[str]:
+        """Return the ids of the jobs of a name by sacct, of the days that it may be asked about."""
+        begin, end = (
+            datetime.fromtimestamp(submitted + seconds).astimezone().strftime("%Y-%m-%dT%H:%M:%S")
+            for seconds in (-HOUR, DAY)
+        )
+        span = ("-S", begin, "-E", end) if submitted + DAY < time.time() else ("-S", begin)
+        try:
+            found = self.accounted("--name", name, *span)
+        except BackendUnavailable:
+            return []
+        records = [(r.submitted, i) for i, rs in found.items() for r in rs if r.name == name]
+        return [native_id for _, native_id in sorted(records)]
