@@ -175,8 +175,8 @@ def test_a_clock_that_is_set_back_does_not_set_the_run_back(
 def test_any_process_may_be_met_and_only_supervisors_are_taken_for_such(words: list[str]) -> None:
     """An editor of the supervisor's file, a search for it, a command line that ends with it."""
     ours = len(words) == 4 + ARGUMENTS and words[1:4] == PYTHON[1:]
-    assert supervised_job(words) == (words[4] if ours else None)
-    assert supervised_job([*PYTHON, *words]) == (words[0] if len(words) == ARGUMENTS else None)
+    assert supervised_job(words) == (words[5] if ours else None)
+    assert supervised_job([*PYTHON, *words]) == (words[1] if len(words) == ARGUMENTS else None)
 
 
 def test_a_process_that_ends_with_the_path_of_the_supervisor_does_no_harm(tmp_path: Path) -> None:

@@ -15,9 +15,14 @@ from typing import Any
 
 import psutil
 import pytest
+from test_executor import a, job_for
 from test_local import socm, stage, start, until, wait_for, write
 
+from socm.engine.events import JobState
 from socm.engine.life import SILENCE
+from socm.executor.folder import make_run_folder
+from socm.executor.local import LocalExecutor
+from socm.executor.machine import this_machine
 from socm.executor.processes import supervised_job
 
 
@@ -133,6 +138,24 @@ def test_a_job_of_another_machine_is_not_started_here(tmp_path: Path) -> None:
     scene.go.touch()
     assert scene.resume().returncode == 0
     assert scene.states() == COMPLETED
+
+
+def test_what_an_earlier_start_has_left_is_no_proof(tmp_path: Path) -> None:
+    """The mark of one that had ended well was removed, as it is told; the next does nothing."""
+    make_run_folder(tmp_path)
+    job = job_for(a("true"), this_machine())
+    executor = LocalExecutor(tmp_path, this_machine(), time.time())
+    executor.submit(job)
+    assert [u.state for _ in range(2) for u in executor.wait()][-1] is JobState.COMPLETED
+    folder = executor.folder(job)
+    assert [*(folder.path / "ranks").iterdir()]
+    for path in (folder.started, folder.result):
+        path.unlink()
+    executor.submit(job)
+    folder.script.write_text("")
+    update = [u for _ in range(2) for u in executor.wait()][-1]
+    assert update.state is JobState.FAILED
+    assert update.reason == "its script left no result"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a machine within this one")

@@ -127,6 +127,8 @@ class JobFolder:
         path = self.script
         try:
             (self.path / "ranks").mkdir(parents=True, exist_ok=True)
+            for note in (self.path / "ranks").iterdir():
+                note.unlink()  # of one that was started and given up
             self.result.parent.mkdir(exist_ok=True)
             # A path may hold bytes that are no text; they are written as they are.
             write_whole(path, script.encode(errors="surrogateescape"))

@@ -174,7 +174,7 @@ class LocalExecutor(Tracker):
         folder = tracked.folder
         result = folder.from_within(folder.result)
         limits = [str(tracked.job.walltime), str(_memory_limit(tracked.job.demand))]
-        arguments = [tracked.native_id, str(folder.path), result, *limits]
+        arguments = [str(folder.path), tracked.native_id, result, *limits]
         null, copy = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0), os.POSIX_SPAWN_DUP2
         pid = os.posix_spawn(
             sys.executable,

@@ -15,7 +15,7 @@ SUPERVISOR = Path(__file__).with_name("supervisor.py")
 PYTHON = [sys.executable, "-I", "-S", str(SUPERVISOR)]
 """The beginning of a supervisor's command line; its arguments follow."""
 ARGUMENTS = 5
-"""How many they are; the first is the name of the job."""
+"""How many they are; the second is the name of the job."""
 
 
 def supervised_job(command: Sequence[str]) -> str | None:
@@ -28,14 +28,14 @@ def supervised_job(command: Sequence[str]) -> str | None:
 
     Examples
     --------
-    >>> supervised_job([*PYTHON, "maps-a-1", "/runs/jobs/a/1", "../a.1.json", "60", "50"])
+    >>> supervised_job([*PYTHON, "/runs/jobs/a/1", "maps-a-1", "../a.1.json", "60", "50"])
     'maps-a-1'
     >>> supervised_job(["vim", str(SUPERVISOR)]) is None
     True
     """
     python, arguments = command[: len(PYTHON)], command[len(PYTHON) :]
     # The same Python may have several names.
-    return arguments[0] if python[1:] == PYTHON[1:] and len(arguments) == ARGUMENTS else None
+    return arguments[1] if python[1:] == PYTHON[1:] and len(arguments) == ARGUMENTS else None
 
 
 def supervisors() -> dict[str, psutil.Process]:

@@ -1,6 +1,6 @@
 """Runs one job on this machine, within its walltime. Uses only the standard library.
 
-Called as ``supervisor.py JOB FOLDER RESULT WALLTIME MEMORY``: runs the script in FOLDER in a
+Called as ``supervisor.py FOLDER JOB RESULT WALLTIME MEMORY``: runs the script in FOLDER in a
 session of its own, for WALLTIME seconds and with MEMORY MB at the most (0: no limit), and writes
 RESULT, seen from FOLDER, once no process of it is left. It outlives the process that started it,
 and works on if the folder is renamed.
@@ -147,7 +147,7 @@ def write(path: str, text: str) -> None:
 
 def main() -> None:
     """Run the job."""
-    folder, result = sys.argv[2:4]
+    folder, _, result = sys.argv[1:4]
     walltime, memory = map(float, sys.argv[4:6])
     os.setsid()
     os.chdir(folder)
@@ -163,6 +163,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: reasons.append("cancelled"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    with contextlib.suppress(OSError):
+        os.unlink("end.json")  # of a script that was started earlier and given up
     said: dict[str, Any] = {"exit_code": 143, "start": time.time()}
     script = started(reasons)
     if script is not None:
