@@ -54,7 +54,8 @@ def world(strict: MiniSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_what_runs_out_of_memory_gets_more(world: World) -> None:
     state = world.carry_out(shell("hungry", TAKES_300_MB, request={"memory": 250}))
     again = [e for e in world.events if isinstance(e, Retrying)]
-    assert [e.memory for e in again] == [375]
+    # One and a half times what it asked for, or what it was seen to use when it was killed.
+    assert [375 <= e.memory < 450 for e in again] == [True]
     assert again[0].reason.startswith("out of memory")
     assert statuses(state) == {"hungry": "completed"}
     assert world.sacct()["hungry-1"] == ["FAILED"]  # only its step has run out of memory

@@ -101,6 +101,9 @@ def test_a_plan_for_another_cluster_is_refused(world: World, campaign: Path) -> 
 
 def test_of_two_on_one_folder_the_second_is_refused(world: World, campaign: Path) -> None:
     folder = world.folder / "run"
+    go = world.folder / "go"
+    waits = f"sh -c 'until test -e {go}; do sleep 0.1; done'"
+    campaign.write_text(CAMPAIGN.replace("sleep 0.5", waits, 1))
     process = world.start_socm("run", campaign, "--yes", "--run-dir", folder)
     world.slurm.wait_for(lambda: lines(folder) > 2, "the journal")
     again = world.socm("run", campaign, "--yes", "--run-dir", folder)
@@ -109,6 +112,7 @@ def test_of_two_on_one_folder_the_second_is_refused(world: World, campaign: Path
     resumed = world.socm("resume", folder)
     assert resumed.returncode == 5
     assert "is active: process" in resumed.stderr
+    go.touch()
     process.communicate(timeout=100)
     assert process.returncode == 1
 
