@@ -12,11 +12,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.fuzz.commands import may_write, tell
 from benchmarks.fuzz.kinds import KINDS, Kind
 from socm.errors import SocmError
 
 SLOW = 10
 """Seconds of work after which an answer is too late; six times that on a busy machine."""
+COMMANDED = 0.3
+"""Share of the files that a command line is given."""
 MEMORY = 4
 """GB that a process may have."""
 
@@ -56,25 +59,33 @@ def run(kind: str, count: int, seed: int) -> Outcome:
 def answer(kind: Kind, rng: random.Random) -> tuple[str, float]:
     """Write a file with mistakes and read it; say what came of it, and how many seconds it took."""
     with tempfile.TemporaryDirectory(prefix="socm-fuzz-") as name:
-        inner = Path(name, "inner")
-        inner.mkdir()
-        kind.write(rng, inner)
+        folder = Path(name, "inner")
+        folder.mkdir()
+        kind.write(rng, folder)
         before = _content(Path(name))
         begin = time.process_time()
+        may_change: set[str] = set()
         try:
-            kind.read(inner)
+            if kind.commands and rng.random() < COMMANDED:
+                command = rng.choice(kind.commands)
+                may_change = may_write(command)
+                tell(command, folder, kind.name or next(folder.iterdir()).name)
+            else:
+                kind.read(folder)
             what = "read"
         except SocmError as error:
             what = "refused" if str(error) else "nothing is said"
         except (Exception, _TooSlow):
             what = traceback.format_exc()
-        if _content(Path(name)) != before:
-            what = "something was written"
+        changed = {path for path, _ in before.items() ^ _content(Path(name)).items()}
+        if any(may_change.isdisjoint(path.parts[1:2]) for path in changed):
+            what = f"{changed} was written"
     return what, time.process_time() - begin
 
 
 def _content(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Return all files of a folder, by their path within it."""
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 class _TooSlow(BaseException):

@@ -7,12 +7,13 @@ import json
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from benchmarks.fuzz.commands import CAMPAIGN, CLUSTER, IMPORT, PLAN, RUN
 from benchmarks.fuzz.mutations import mutated_bytes, mutated_json, mutated_text
 from socm.config import load_campaign, load_cluster
 from socm.engine.run import Run
@@ -38,10 +39,16 @@ class Kind:
         Writes one with mistakes into a folder.
     read
         Reads it, or raises a `SocmError`.
+    commands
+        Command lines that take such a file.
+    name
+        What they are given; the only file of the folder if empty.
     """
 
     write: Callable[[random.Random, Path], None]
     read: Callable[[Path], object]
+    commands: Sequence[Sequence[str]] = ()
+    name: str = ""
 
 
 def _text(path: Path) -> str:
@@ -202,14 +209,17 @@ def _read_answers(folder: Path) -> None:
 
 
 KINDS: Mapping[str, Kind] = {
-    "campaign": Kind(_write_campaign, _read_campaign),
-    "cluster": Kind(_write_cluster, lambda folder: load_cluster(str(_only(folder)))),
-    "plan": Kind(_write_plan, lambda folder: read_plan(_only(folder))),
-    "journal": Kind(_write_journal, _read_run),
-    "run.json": Kind(_write_run, _read_run),
+    "campaign": Kind(_write_campaign, _read_campaign, CAMPAIGN),
+    "cluster": Kind(_write_cluster, lambda folder: load_cluster(str(_only(folder))), CLUSTER),
+    "plan": Kind(_write_plan, lambda folder: read_plan(_only(folder)), PLAN),
+    "journal": Kind(_write_journal, _read_run, RUN),
+    "run.json": Kind(_write_run, _read_run, RUN),
     "observations": Kind(
-        _write_observations, lambda folder: load_campaign(folder / "campaign.toml")
+        _write_observations,
+        lambda folder: load_campaign(folder / "campaign.toml"),
+        CAMPAIGN,
+        "campaign.toml",
     ),
-    "import": Kind(_write_import, lambda folder: import_file(_only(folder))),
+    "import": Kind(_write_import, lambda folder: import_file(_only(folder)), IMPORT),
     "SLURM's answers": Kind(_write_answers, _read_answers),
 }

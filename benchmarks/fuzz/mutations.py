@@ -128,6 +128,7 @@ def _places(data: Any) -> list[tuple[Any, Any]]:
 
 def mutated_json(rng: random.Random, text: str) -> str:
     """Make mistakes in the text of a JSON document, or in its data."""
-    if rng.random() < 0.3:
+    data = json.loads(text)
+    if rng.random() < 0.3 or not isinstance(data, dict | list):
         return mutated_text(rng, text)
-    return json.dumps(mutated_data(rng, json.loads(text)))
+    return json.dumps(mutated_data(rng, data))

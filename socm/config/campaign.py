@@ -13,7 +13,7 @@ from socm.config.findings import BUILT_IN, Findings, Resolved
 from socm.config.reading import read_section
 from socm.config.schema import BudgetSection, CampaignSection
 from socm.config.settings import Setting, Settings, load_settings
-from socm.config.source import read
+from socm.config.source import parse, read
 from socm.config.workflows import WorkflowReader
 from socm.errors import ConfigError, did_you_mean
 from socm.executor.machine import LOCAL
@@ -52,6 +52,7 @@ class LoadedCampaign:
 def load_campaign(
     path: Path | str,
     *,
+    text: str | None = None,
     cluster: str | None = None,
     policy: str | None = None,
     execution_schema: Schema | None = None,
@@ -66,6 +67,8 @@ def load_campaign(
     ----------
     path
         The campaign file.
+    text
+        Its content, if that is not in the file yet.
     cluster, policy
         To use instead of those that the file names: a cluster's name or file, a policy's name.
     execution_schema
@@ -85,7 +88,8 @@ def load_campaign(
     path = Path(path)
     settings = load_settings()
     with no_collection():  # a long file makes a million objects
-        findings = Findings(source=read(path), explain=explain)
+        source = read(path) if text is None else parse(path, text)
+        findings = Findings(source=source, explain=explain)
         reader = _CampaignReader(
             findings=findings,
             settings=settings,

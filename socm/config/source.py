@@ -80,6 +80,18 @@ def read(path: Path) -> Source:
         raise ConfigError(Problem(file=file, message=message)) from error
     except ValueError as error:  # a path with a null byte
         raise ConfigError(Problem(file=file, message=f"cannot be read: {error}")) from error
+    return parse(path, text)
+
+
+def parse(path: Path, text: str) -> Source:
+    """Read the text of a TOML or YAML file.
+
+    Raises
+    ------
+    ConfigError
+        If it is empty, or not in the format of its suffix.
+    """
+    file = str(path)
     if path.suffix == ".toml":
         reader = _read_toml
     elif path.suffix in (".yaml", ".yml"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from socm.config import load_campaign, load_cluster
 from socm.config.campaign import DEFAULT_CLUSTER
@@ -108,12 +107,9 @@ def recognise(document: Document) -> str:
 
 def _prove(made: CampaignFile, file: str, resource: str | None) -> None:
     """Load the campaign; its problems are problems of the file that it was made from."""
-    with TemporaryDirectory(prefix="socm-import-") as folder:
-        path = Path(folder, "campaign.yaml")
-        path.write_text(made.text, encoding="utf-8")
-        try:
-            load_campaign(path, cluster=resource or DEFAULT_CLUSTER)
-        except ConfigError as error:
-            raise ConfigError(
-                *(Problem(file=file, message=p.message, hint=p.hint) for p in error.problems)
-            ) from error
+    try:
+        load_campaign("campaign.yaml", text=made.text, cluster=resource or DEFAULT_CLUSTER)
+    except ConfigError as error:
+        raise ConfigError(
+            *(Problem(file=file, message=p.message, hint=p.hint) for p in error.problems)
+        ) from error
