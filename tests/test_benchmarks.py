@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from benchmarks import peers
+from benchmarks import compiled, peers
 from benchmarks.instances import (
     KINDS,
     HeldOut,
@@ -22,6 +23,7 @@ from benchmarks.table import MARKDOWN, Figure, show, summarize
 from socm.errors import Infeasible
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.planner import Effort, plan_campaign
+from socm.planner.schemes import SWITCH
 
 SMALL = [*held_out(sizes=(12, 30), seeds=(1,))]
 
@@ -131,6 +133,16 @@ def test_quality_is_measured_for_each_effort() -> None:
     found = [plan for plan, _ in plans(campaign, cluster, [0.0])]
     assert len(found) == 4, kind
     assert max(plan.makespan for plan in found) == found[0].makespan
+
+
+def test_plain_and_compiled_are_measured_in_processes_of_their_own() -> None:
+    plain, users = (compiled.in_process(v, compiled_code_is_off, 1) for v in compiled.VARIANTS)
+    assert (plain, users) == (1, 0)
+    assert compiled.generated(0.0, 1) >= 1
+
+
+def compiled_code_is_off(seed: int) -> float:
+    return os.environ.get(SWITCH) == "0"
 
 
 def test_tables_are_aligned_or_markdown(
