@@ -36,6 +36,8 @@ from socm.executor.slurm.executor import SlurmExecutor
 from socm.executor.tracker import refuse_what_cannot_run
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition
+from socm.model.demand import Demand
+from socm.model.placement import Placement
 from socm.planner import plan_campaign
 
 ROOT = Path(__file__).parents[1]
@@ -84,8 +86,43 @@ def test_a_partition_is_called_what_slurm_calls_it(tmp_path: Path) -> None:
     options = dict(sbatch_options(job, cluster, JobFolder(tmp_path, "a", 1)))
     assert options["partition"] == "cpu"
     assert options["cpus-per-task"] == 6  # SLURM counts hardware threads
-    assert options["mem-per-cpu"] == "2M"
+    assert options["mem"] == "10M"
     assert "qos" not in options
+
+
+@given(st.data())
+def test_what_a_node_holds_by_plan_it_holds_by_the_options(data: st.DataObject) -> None:
+    """To the MB: or a job that fills its nodes would be refused, or two would not run together."""
+    threads, on_nodes = (
+        data.draw(st.integers(1, 9)),
+        data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=4)),
+    )
+    per_core = data.draw(st.integers(1, 3))
+    ranks, memory = sum(on_nodes), data.draw(st.integers(1, 10**6))
+    demand = Demand(ranks=ranks, threads=threads, memory=memory)
+    cores = max(on_nodes) * threads
+    load = -(-max(on_nodes) * memory // ranks)
+    spare = data.draw(st.sampled_from([0, 1, 1000]))
+    node = max(load + spare, cores * per_core)
+    partition = Partition(name="cpu", nodes=9, cores=cores, memory=node, threads_per_core=per_core)
+    cluster = Cluster(name="one", partitions=(partition,))
+    placements = tuple(Placement("cpu", k, r) for k, r in enumerate(on_nodes))
+    job = replace(job_for(a(), cluster), demand=demand, placements=placements)
+    options = dict(sbatch_options(job, cluster, JobFolder(Path("/run"), "a", 1)))
+    cpus = threads * per_core
+    if "mem" in options:
+        assert len(set(on_nodes)) == 1
+        assert (
+            int(options["mem"].removesuffix("M")) == demand.load(on_nodes[0], partition.node).memory
+        )
+        if len(on_nodes) > 1:
+            assert options["ntasks-per-node"] == on_nodes[0]
+    else:
+        of_cpu = int(options["mem-per-cpu"].removesuffix("M"))
+        assert of_cpu * cpus * max(on_nodes) <= node
+        assert abs(of_cpu * cpus * ranks - memory) < cpus * ranks
+        if len(set(on_nodes)) == 1:
+            assert of_cpu * cpus * ranks == memory
 
 
 @pytest.mark.parametrize("value", ['a"b', "a'b", "a\\b", "50%", "a#b", "a\nb"])

@@ -11,7 +11,7 @@ from shlex import join, quote
 from socm.engine.backend import Job
 from socm.errors import SubmitError
 from socm.executor.folder import JobFolder
-from socm.model.cluster import Cluster
+from socm.model.cluster import Cluster, Partition
 
 PATIENCE = 60
 """Seconds that a script waits for notes of ranks, which may come late from other nodes."""
@@ -25,8 +25,7 @@ def sbatch_options(
 ) -> Iterator[tuple[str, str | int | None]]:
     """Yield the sbatch options of a job, as names and values.
 
-    Nodes are counted, not named: those of a plan are virtual. Memory is per cpu, which is right
-    however the ranks are distributed.
+    Nodes are counted, not named: those of a plan are virtual.
     """
     partition = cluster.by_partition[job.partition]
     cpus = job.demand.threads * partition.threads_per_core
@@ -44,7 +43,7 @@ def sbatch_options(
         yield "exclusive", None
         yield "mem", 0
     elif job.demand.memory:
-        yield "mem-per-cpu", f"{-(-job.demand.memory // (job.demand.ranks * cpus))}M"
+        yield from _memory_options(job, cpus, partition)
     if job.demand.gpus:
         yield "gpus-per-task", job.demand.gpus
     yield "time", slurm_time(job.walltime)
@@ -53,6 +52,30 @@ def sbatch_options(
     yield "error", str(folder.stderr)
     yield "open-mode", "append"
     yield "no-requeue", None
+
+
+def _memory_options(job: Job, cpus: int, partition: Partition) -> Iterator[tuple[str, str | int]]:
+    """Yield options that ask of each node for what the plan takes of it.
+
+    SLURM counts whole MB of each node, or of each cpu. Of each cpu is right however the ranks are
+    distributed; but what is rounded up for each of a hundred cpus may be more than the node has.
+    Then the ranks of each node are fixed, or, where they differ, each cpu gets a bit less.
+
+    Parameters
+    ----------
+    cpus
+        Number of cpus of each rank.
+    """
+    demand, ranks = job.demand, {placement.ranks for placement in job.placements}
+    per_cpu, rest = divmod(demand.memory, demand.ranks * cpus)
+    of_node = demand.load(max(ranks), partition.node).memory
+    if rest and len(ranks) == 1:
+        if len(job.placements) > 1:
+            yield "ntasks-per-node", max(ranks)
+        yield "mem", f"{of_node}M"
+        return
+    fits = max(ranks) * cpus * (per_cpu + 1) <= partition.memory
+    yield "mem-per-cpu", f"{per_cpu + (rest > 0 and (fits or per_cpu == 0))}M"
 
 
 def slurm_time(seconds: int) -> str:

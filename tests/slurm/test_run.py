@@ -22,6 +22,7 @@ from socm.engine.state import CampaignState
 from socm.executor.slurm import executor
 from socm.executor.slurm.executor import SlurmExecutor
 from socm.executor.slurm.jobs import Slurm
+from socm.model.campaign import Budget, Workflow
 from socm.planner import plan_campaign
 
 pytestmark = pytest.mark.slurm
@@ -49,6 +50,43 @@ def test_the_dag_of_piso_runs_as_it_was_planned(world: World) -> None:
         per_cpu = math.ceil(request.memory / cpus)
         megabytes = {"M": 1, "G": 1024, "T": 1024**2}
         assert float(memory[:-1]) * megabytes[memory[-1]] == pytest.approx(per_cpu * cpus, rel=0.01)
+
+
+def test_a_job_that_fills_its_nodes_by_plan_is_one_that_slurm_takes(world: World) -> None:
+    """To the MB, on one node or on several, evenly or not."""
+    node = 1_000_000
+    plan = world.plan(
+        shell("one", "true", request={"ranks": 112, "memory": node}),
+        shell("even", "true", "one", request={"ranks": 6, "threads": 37, "memory": 2 * node}),
+        shell(
+            "odd", "true", "even", request={"ranks": 130, "threads": 2, "memory": node * 130 // 56}
+        ),
+    )
+    ranks = {w.name: sorted(p.ranks for p in w.placements) for w in plan.workflows}
+    assert ranks == {"one": [112], "even": [3, 3], "odd": [18, 56, 56]}
+    assert set(statuses(world.carry_out(plan=plan)).values()) == {"completed"}
+
+
+def test_two_jobs_that_fill_a_node_by_plan_run_side_by_side(world: World) -> None:
+    """Each waits for the other one."""
+
+    def half(name: str, other: str) -> Workflow:
+        script = f"touch ../../../{name}; until [ -e ../../../{other} ]; do sleep 0.1; done"
+        return shell(name, script, request={"threads": 56, "memory": 500_000})
+
+    plan = world.plan(half("left", "right"), half("right", "left"), budget=Budget(nodes=1))
+    assert {w.start for w in plan.workflows} == {0}
+    everywhere = world.slurm.run(
+        "sbatch", "--parsable", "--output=/dev/null", "--qos=vshort", "--time=5", "--nodes=3",
+        "--exclusive", "--wrap=sleep 300",
+    ).strip()  # fmt: skip
+    try:
+        running = ("squeue", "-h", "-j", everywhere, "-o", "%T")
+        world.slurm.wait_for(lambda: world.slurm.run(*running).strip() == "RUNNING")
+        state = world.carry_out(plan=plan, retry=RetryPolicy(attempts=1))
+        assert statuses(state) == {"left": "completed", "right": "completed"}
+    finally:
+        world.slurm.run("scancel", everywhere)
 
 
 def test_ranks_on_several_nodes_each_run_once(world: World) -> None:
