@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 
 from sim.backend import SimBackend
 from sim.stochastic import runtime_factors
+from sim.workers import spread
 from socm.engine.backend import Job
 from socm.engine.driver import run_plan
 from socm.engine.events import Ended, Event, JobState, Started
@@ -26,8 +23,6 @@ PATIENCE = 2.0
 """Seconds of replications for which it is not worth starting other processes."""
 CHUNK = 4
 """Number of replications that are sent to another process at once."""
-AHEAD = 8
-"""Number of chunks that are sent ahead to each process."""
 
 
 def simulate(
@@ -188,34 +183,10 @@ def _replications(
             break
     if done == count:
         return
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_prepare,
-        initargs=(plan, gates, seed),
-    )
-    # The number of chunks sent ahead is bounded, so that a Ctrl-C ends the processes soon.
-    sent: deque[Future[list[Outcome]]] = deque()
-    try:
-        for first in range(done, count, CHUNK):
-            with _without_interrupts():
-                sent.append(pool.submit(_chunk, range(first, min(first + CHUNK, count))))
-            if len(sent) > AHEAD * workers:
-                yield from sent.popleft().result()
-        while sent:
-            yield from sent.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Delay SIGINT; processes that are started meanwhile never receive it."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    chunks = (range(first, min(first + CHUNK, count)) for first in range(done, count, CHUNK))
+    known = (plan, gates, seed)
+    for outcomes in spread(_chunk, chunks, workers, prepare=_prepare, arguments=known):
+        yield from outcomes
 
 
 _replicated: tuple[Plan, Mapping[str, Gate], int] | None = None

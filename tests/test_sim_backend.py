@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import pairs, share
 
-from sim import montecarlo
+from sim import montecarlo, workers
 from sim.backend import SimBackend
 from sim.stochastic import runtime_factors
 from socm.engine.backend import Job, JobUpdate
@@ -286,7 +286,7 @@ def test_other_processes_do_not_change_what_comes_of_it(monkeypatch: pytest.Monk
             super().__init__(*arguments, **options)
 
     monkeypatch.setattr(montecarlo, "PATIENCE", -1.0)
-    monkeypatch.setattr(montecarlo, "ProcessPoolExecutor", Counted)
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", Counted)
     together = montecarlo.simulate(plan, replications=9, seed=5, processes=2)
     assert len(pools) == 1
     assert together == alone

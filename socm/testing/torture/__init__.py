@@ -8,13 +8,11 @@ may do is what the contract of `socm.engine.backend.Backend` allows.
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
+from sim.workers import spread
 from socm.testing.torture.choices import Choices, shortest
 from socm.testing.torture.process import Process
 from socm.testing.torture.story import Story, shorten, tell
@@ -83,18 +81,8 @@ def torture(seeds: range, processes: int = 1) -> Iterator[Account]:
     chunks = [seeds[k : k + CHUNK] for k in range(0, len(seeds), CHUNK)]
     if processes == 1 or len(chunks) == 1:
         yield from map(_account, chunks)
-        return
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, mp_context=spawn, initializer=_leave_interrupts)
-    try:
-        yield from pool.map(_account, chunks)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _leave_interrupts() -> None:
-    """Leave a Ctrl-C to the process that asked for this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    else:
+        yield from spread(_account, chunks, processes)
 
 
 def _account(seeds: range) -> Account:
