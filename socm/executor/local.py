@@ -86,7 +86,7 @@ class LocalExecutor(Tracker):
         """Follow a job of an earlier process; one that never started is queued again."""
         if native_id in self.tracked:
             return
-        tracked = self.track(job, native_id)
+        tracked = self.take_over(job, native_id)
         folder = tracked.folder
         if folder.result.exists():
             return

@@ -81,7 +81,7 @@ class PsijExecutor(Tracker):
 
     def attach(self, job: Job, native_id: str) -> None:
         """Follow a job; see `Backend.attach`."""
-        self.track_queued(job, native_id)
+        self.take_over(job, native_id, queued=True)
         if native_id not in self._jobs:
             attached = psij.Job(psij.JobSpec(executable="/bin/bash"))
             try:

@@ -125,41 +125,39 @@ class Tracker(ABC):
         return JobFolder(self.run, job.workflow.name, job.attempt)
 
     def track(self, job: Job, native_id: str) -> Tracked:
-        """Follow a job from now on.
+        """Follow a job from now on."""
+        return self.tracked.setdefault(native_id, Tracked(job, native_id, self.folder(job)))
+
+    def take_over(self, job: Job, native_id: str, *, queued: bool = False) -> Tracked:
+        """Follow a job of an earlier process.
+
+        Parameters
+        ----------
+        queued
+            Whether it may wait in the queue of a cluster, which has its script.
 
         Raises
         ------
         RunError
-            If it belongs to another run, of which this one is a copy.
+            If it belongs to another run, of which this one is a copy; or would not find its files
+            when it begins.
         """
         name, folder = job.workflow.name, self.folder(job)
         origin = folder.origin()
-        if origin is not None and origin.exists() and not folder.result.exists():
-            raise RunError(
-                f"{name} belongs to the run in {origin}, of which {self.run} is a copy",
-                hint=f"`socm resume {quote(str(origin))}` continues it",
-            )
-        return self.tracked.setdefault(native_id, Tracked(job, native_id, folder))
-
-    def track_queued(self, job: Job, native_id: str) -> Tracked:
-        """Follow a job that may wait in the queue of a cluster, which has its script.
-
-        Raises
-        ------
-        RunError
-            If it would not find its files when it begins, or belongs to another run.
-        """
-        tracked = self.track(job, native_id)
-        folder = tracked.folder
-        origin = folder.origin()
-        if origin is not None and not folder.started.exists() and not folder.result.exists():
-            raise RunError(
-                f"{job.workflow.name} waits in the queue and will need the folder of the run, "
-                f"{self.run}, under its former name {origin}",
-                hint=f"move it back, or `ln -s {quote(str(self.run))} {quote(str(origin))}`; "
-                "then resume",
-            )
-        return tracked
+        if origin is not None and not folder.result.exists():
+            here, there = quote(str(self.run)), quote(str(origin))
+            if origin.exists():
+                raise RunError(
+                    f"{name} belongs to the run in {origin}, of which {self.run} is a copy",
+                    hint=f"`socm resume {there}` continues it",
+                )
+            if queued and not folder.started.exists():
+                raise RunError(
+                    f"{name} waits in the queue and will need the folder of the run, {self.run}, "
+                    f"under its former name {origin}",
+                    hint=f"move it back, or `ln -s {here} {there}`; then resume",
+                )
+        return self.track(job, native_id)
 
     def now(self) -> float:
         """Seconds since the campaign's start: a clock that is set back does not set this back."""

@@ -136,7 +136,7 @@ class SlurmExecutor(Tracker):
 
     def attach(self, job: Job, native_id: str) -> None:
         """Follow a job; see `Backend.attach`."""
-        self.track_queued(job, native_id)
+        self.take_over(job, native_id, queued=True)
 
     def track(self, job: Job, native_id: str) -> Tracked:
         """Follow a job from now on, and no other that SLURM may have under its id."""

@@ -18,10 +18,10 @@ from socm.executor.slurm.answers import (
 )
 from socm.executor.slurm.client import Client
 from socm.executor.slurm.refusals import TRIES, Refusal, refusal
+from socm.units import DAY, HOUR
 
 SECOND_LOOK = 3.0
 """Seconds until a job that is not there is looked for again: it may have been on its way."""
-HOUR, DAY = 3600.0, 86400.0
 
 _OVER = ("invalid job id", "already completing or completed")
 
