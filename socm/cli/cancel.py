@@ -133,7 +133,7 @@ def _cancelled_here(run: Run, names: Sequence[str], until: float) -> CampaignSta
             warn_of(MENDED)
         return run_plan(
             run.plan,
-            open_executor(run, not_before=max((e.time for e in journal.events), default=0.0)),
+            open_executor(run, not_before=journal.latest),
             journal,
             job_prefix=run.id,
             events=[*journal.events],

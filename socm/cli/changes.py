@@ -55,8 +55,7 @@ def take_in_changes(run: Run, journal: FileJournal | None = None) -> None:
     state = run.state()
     if problems := [*_too_late(state, differences, str(file))]:
         raise ConfigError(*problems)
-    latest = max(event.time for event in journal.events)
-    now = math.ceil(max(latest, time.time() - run.epoch))
+    now = math.ceil(max(journal.latest, time.time() - run.epoch))
     plan = plan_campaign(changed, run.plan.cluster, start=now)
     run.replan(plan, journal, {name for name, _ in differences if name}, now)
 

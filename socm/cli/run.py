@@ -269,8 +269,7 @@ def _carry_out(
         make_run_folder(run.path)
         if accept_changes and journal.events:
             take_in_changes(run, journal)
-        latest = max((event.time for event in journal.events), default=0.0)
-        executor = open_executor(run, poll_interval=poll_interval, not_before=latest)
+        executor = open_executor(run, poll_interval=poll_interval, not_before=journal.latest)
         with (
             Reporter(run, executor, quiet=json) as reporter,
             UserRequests(run, life, reporter.say) as requests,

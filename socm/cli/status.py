@@ -57,7 +57,6 @@ def status(
     from socm.report.status import status_document
 
     run = Run.find(name, tell=warn_of)
-    view = _View(run)
     if json:
         state = run.state()
         print_json(
@@ -71,7 +70,7 @@ def status(
             )
         )
         return 0
-    out = console()
+    out, view = console(), _View(run)
     if watch and out.is_terminal:
         from rich.live import Live
 

@@ -279,9 +279,9 @@ class _Driver:
         if waiting:
             self._gates.put_back(waiting)
         while not self._attempts.in_doubt and (name := self._refused.pop(now)) is not None:
-            job = self._job(name)
             if self._state.workflows[name].status is not Status.PENDING:
                 continue
+            job = self._job(name)
             if self._in_use.qos_admits(job) and self._in_use.budget_admits(job):
                 self._submit(job)
             else:

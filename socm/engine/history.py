@@ -52,11 +52,11 @@ class History:
         """
         first = self._reader.lines + 1
         events = self._reader.read()
-        if edited := any(isinstance(event, Replanned) for event in events):
+        if any(isinstance(event, Replanned) for event in events):
             if self._state is not None:
                 self._begin()
                 return self.state()
-            self._edited = edited
+            self._edited = True
         for number, event in enumerate(events, first):
             name = getattr(event, "workflow", None)
             if not self._edited and name not in self._names:

@@ -116,6 +116,11 @@ class FileJournal:
         """Close the file."""
         self._file.close()
 
+    @property
+    def latest(self) -> float:
+        """The latest time of an event, in seconds since the campaign's start."""
+        return max((event.time for event in self.events), default=0.0)
+
     def write(self, event: Event) -> None:
         """Write an event; it is on the disk when this returns."""
         line = (json.dumps(event_to_json(event)) + "\n").encode()

@@ -211,7 +211,15 @@ class Run:
     @cached_property
     def plan(self) -> Plan:
         """The plan that is carried out: its first, or the last that its journal names."""
-        return of_jobs(read_plan(self.path / (last_plan(self.journal) or PLAN)))
+        name = last_plan(self.journal) or PLAN
+        if name not in self._plans:
+            self._plans[name] = of_jobs(read_plan(self.path / name))
+        return self._plans[name]
+
+    @cached_property
+    def _plans(self) -> dict[str, Plan]:
+        """The plans that were read, by the names of their files: none is written twice."""
+        return {}
 
     @property
     def journal(self) -> Path:
