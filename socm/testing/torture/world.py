@@ -13,7 +13,6 @@ from itertools import count
 from sim.scheduler import Running, Scheduler
 from socm.engine.backend import Job
 from socm.engine.events import CampaignResumed, CancelRequested, Event, JobState
-from socm.engine.limits import InUse
 from socm.errors import SubmitError
 from socm.model.campaign import Workflow
 from socm.model.plan import Plan
@@ -263,13 +262,18 @@ class World:
         for parent in job.workflow.depends:
             if parent not in self.completed:
                 self.break_promise(f"{name} was submitted before {parent} had completed")
-        in_use = InUse(self.plan.cluster, self.plan.campaign.budget)
-        for other in live:
-            in_use.add(other)
-        if not in_use.qos_admits(job):
-            self.break_promise(f"{job.name} is over a limit of QOS {job.qos}")
-        if not in_use.budget_admits(job):
-            self.break_promise(f"{job.name} is over the budget")
+        qos, budget = self.plan.cluster.by_qos[job.qos or ""], self.plan.campaign.budget
+        together = [*live, job]
+        peers = [other for other in together if other.qos == job.qos]
+        nodes = {(p.partition, p.node) for other in together for p in other.placements}
+        for used, most, what in (
+            (len(peers), qos.running_jobs, f"jobs of QOS {job.qos}"),
+            (sum(other.cores for other in peers), qos.cores, f"cores of QOS {job.qos}"),
+            (sum(other.cores for other in together), budget.cores, "cores of the budget"),
+            (len(nodes), budget.nodes, "nodes of the budget"),
+        ):
+            if most is not None and used > most:
+                self.break_promise(f"{job.name} makes it {used} of {most} {what}")
 
     def _later(self, action: Callable[[], None]) -> None:
         self.at(self.time + 1 + self.choices.number(LATEST), action)
