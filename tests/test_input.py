@@ -37,7 +37,7 @@ def _sparse(path: Path) -> None:
         file.truncate(1024**4)
 
 
-@pytest.mark.parametrize(
+no_file_to_hold = pytest.mark.parametrize(
     ("make", "told"),
     [
         (Path.mkdir, "is a directory"),
@@ -47,6 +47,9 @@ def _sparse(path: Path) -> None:
     ],
     ids=["folder", "pipe", "device", "1 TB"],
 )
+
+
+@no_file_to_hold
 @pytest.mark.parametrize("name", READERS)
 def test_what_is_not_a_file_that_can_be_held_is_refused(
     tmp_path: Path,

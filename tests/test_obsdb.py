@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_input import no_file_to_hold
 
 from socm.errors import ConfigError
 from socm.workflows import obsdb
@@ -199,25 +200,7 @@ def test_mappings_that_merge_each_other_many_times_do_no_harm(tmp_path: Path) ->
     assert len(read_observations(path, "1")) == 1
 
 
-def _sparse(path: Path) -> None:
-    with path.open("wb") as file:
-        file.truncate(1024**4)
-
-
-def _link(path: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
-@pytest.mark.parametrize(
-    ("make", "told"),
-    [
-        (Path.mkdir, "is a directory"),
-        (os.mkfifo, "it is not a regular file"),
-        (_link, "it is not a regular file"),
-        (_sparse, "it is larger than"),
-    ],
-    ids=["folder", "pipe", "device", "1 TB"],
-)
+@no_file_to_hold
 @pytest.mark.parametrize("which", ["context", "database", "list"])
 def test_what_is_not_a_file_that_can_be_held_is_refused(
     tmp_path: Path, which: str, make: Callable[[Path], None], told: str
