@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from socm.cli.intake import refuse_unready, take_in
-from socm.errors import ConfigError, Problem
+from socm.errors import ConfigError, InvalidPlan, Problem
 
 if TYPE_CHECKING:
     from socm.engine.journal import FileJournal
@@ -56,7 +56,10 @@ def take_in_changes(run: Run, journal: FileJournal | None = None) -> None:
     if problems := [*_too_late(state, differences, str(file))]:
         raise ConfigError(*problems)
     now = math.ceil(max(journal.latest, time.time() - run.epoch))
-    plan = plan_campaign(changed, run.plan.cluster, start=now)
+    try:
+        plan = plan_campaign(changed, run.plan.cluster, start=now, fixed=state.kept(run.plan, now))
+    except InvalidPlan as error:
+        raise ConfigError(*_too_small(file, error)) from error
     run.replan(plan, journal, {name for name, _ in differences if name}, now)
 
 
@@ -87,6 +90,16 @@ def _differences(before: Campaign, after: Campaign) -> Iterator[tuple[str, str]]
             if change.key not in ("description", "priority"):
                 old, new = _short(change.before), _short(change.after)
                 yield name, f"{name}: {change.key} was {old}, and is {new}"
+
+
+def _too_small(file: Path, error: InvalidPlan) -> Iterator[Problem]:
+    """Yield why a smaller budget comes too late."""
+    for violation in error.violations:
+        yield Problem(
+            file=str(file),
+            message=f"the budget is smaller than what has jobs already: {violation}",
+            hint="change it back, or wait until less is in use",
+        )
 
 
 def _short(value: object) -> str:

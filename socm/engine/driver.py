@@ -323,6 +323,8 @@ class _Driver:
         progress = self._state.workflows[name]
         if progress.outcome is None or progress.ended is None:
             return None  # it was refused, or never tried
+        if progress.edited:
+            return None  # what led to its end is not what it asks for now
         if progress.status is Status.COMPLETED or progress.cancelling or self._halted:
             return None
         update = JobUpdate(

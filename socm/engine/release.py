@@ -169,6 +169,8 @@ def _node_groups(plan: Plan) -> dict[str, set[Owner]]:
     spells: list[tuple[int, int, list[str]]] = []  # start, finish, who
     latest: dict[tuple[str, int], int] = {}
     for w in plan.workflows:
+        if w.fixed and w.finish <= plan.start:
+            continue  # it is over, and the budget may have been another one
         for node in w.nodes:
             spell = latest.get(node)
             if spell is not None and spells[spell][1] > w.start:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from socm.engine.events import (
@@ -24,6 +24,7 @@ from socm.engine.events import (
     Submitted,
     Submitting,
 )
+from socm.model.placement import PlannedWorkflow
 from socm.model.plan import Plan
 
 
@@ -66,6 +67,8 @@ class Progress:
         How its last attempt ended.
     cancelling
         Whether the user asked for its end.
+    edited
+        Whether it was edited since its last attempt.
     """
 
     qos: str | None
@@ -82,6 +85,7 @@ class Progress:
     reason: str = ""
     peak_memory: int | None = None
     cancelling: bool = False
+    edited: bool = False
 
 
 @dataclass(slots=True)
@@ -119,7 +123,22 @@ class CampaignState:
                     planned, progress = plan.by_name[name], state.workflows[name]
                     progress.qos, progress.walltime = planned.qos, planned.walltime
                     progress.memory = memory[name]
+                    progress.edited = True
         return state
+
+    def kept(self, plan: Plan, now: int) -> list[PlannedWorkflow]:
+        """Return what no edit can change of a plan: workflows with a job, or that completed.
+
+        What has completed needs its place no longer.
+        """
+        status = {name: progress.status for name, progress in self.workflows.items()}
+        return [
+            replace(w, finish=min(w.finish, now))
+            if status[w.name] is Status.COMPLETED and w.start < now
+            else w
+            for w in plan.workflows
+            if not status[w.name].can_be_edited
+        ]
 
     def is_finished(
         self, plan: Plan, *, retry_failed: bool = False, fail_fast: bool = False
@@ -168,6 +187,7 @@ def apply(state: CampaignState, event: Event) -> None:
             progress = state.workflows[event.workflow]
             progress.status = Status.SUBMITTING
             progress.attempt = event.attempt
+            progress.edited = False
         case Submitted():
             progress = state.workflows[event.workflow]
             progress.status = Status.QUEUED

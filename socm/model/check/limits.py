@@ -16,6 +16,8 @@ def exceeded_limits(plan: Plan, workflows: Sequence[PlannedWorkflow]) -> Iterato
     workflows
         Those of the plan that are planned as the campaign and the cluster say.
     """
+    # What was over when the plan was made may have had more: the campaign was edited meanwhile.
+    workflows = [w for w in workflows if not w.fixed or w.finish > plan.start]
     for qos in plan.cluster.qos_by_size:
         mine = [w for w in workflows if (w.qos or "") == qos.name]
         most = qos.running_jobs

@@ -37,9 +37,12 @@ def bad_request(plan: Plan, w: PlannedWorkflow) -> Iterator[str]:
     for partition, node in nodes:
         if partition != w.partition or not 0 <= node < option.partition.nodes:
             yield f"{w.name}: there is no node {node} of {partition} in {w.partition}"
-    most = option.qos.nodes_per_job
-    if most is not None and len(w.placements) > most:
-        yield f"{w.name}: spans {len(w.placements)} nodes, a job of QOS {w.qos} at most {most}"
+    for most, owner in (
+        (option.qos.nodes_per_job, f"a job of QOS {w.qos} may have"),
+        (plan.campaign.budget.nodes, "the budget is"),
+    ):
+        if most is not None and len(w.placements) > most:
+            yield f"{w.name}: spans {len(w.placements)} nodes, {owner} {most}"
     if w.exclusive and w.cores != len(w.placements) * option.partition.cores:
         yield f"{w.name}: counts {w.cores} cores on {len(w.placements)} whole nodes"
     if not w.exclusive and w.cores != request.ranks * option.threads:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from socm.errors import SocmError
+from socm.errors import Infeasible, InvalidPlan
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.placement import PlannedWorkflow
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
 from socm.planner.effort import NONE
@@ -22,23 +23,27 @@ def draw_plan(choices: Choices) -> Plan:
     """
     while True:
         cluster = _cluster(choices)
-        budget = Budget(cores=choices.pick([None, 8, 12]), nodes=choices.pick([None, 1, 2]))
+        budget = _budget(choices)
         names = [f"w{k}" for k in range(1 + choices.number(MOST_WORKFLOWS - 1))]
         workflows = [_workflow(choices, name, names[:k]) for k, name in enumerate(names)]
         campaign = Campaign.of("torture", workflows, budget=budget, retries=choices.number(3))
         try:
             return plan_campaign(campaign, cluster, effort=NONE)
-        except SocmError:
+        except Infeasible:
             continue  # something in it fits nowhere
 
 
-def draw_edit(choices: Choices, plan: Plan, names: list[str], now: int) -> Plan | None:
-    """Return the plan of a campaign after an edit; `None` if something in it fits nowhere.
+def draw_edit(
+    choices: Choices, plan: Plan, names: list[str], kept: list[PlannedWorkflow], now: int
+) -> Plan | None:
+    """Return the plan of a campaign after an edit; `None` if it cannot be planned any more.
 
     Parameters
     ----------
     names
         The workflows that can be edited: taken out, changed, or made to wait for others.
+    kept
+        The others, as they were planned.
     now
         When it is planned.
     """
@@ -55,10 +60,11 @@ def draw_edit(choices: Choices, plan: Plan, names: list[str], now: int) -> Plan 
         name = f"w{choices.number(2 * MOST_WORKFLOWS)}"  # new, or one that was taken out
         if name not in workflows:
             workflows[name] = _workflow(choices, name, [w for w in workflows if w < name])
-    campaign = replace(plan.campaign, workflows=workflows)
+    budget = plan.campaign.budget if choices.chance(0.7) else _budget(choices)
+    campaign = replace(plan.campaign, workflows=workflows, budget=budget)
     try:
-        return plan_campaign(campaign, plan.cluster, start=now, effort=NONE)
-    except SocmError:
+        return plan_campaign(campaign, plan.cluster, start=now, fixed=kept, effort=NONE)
+    except (Infeasible, InvalidPlan):
         return None
 
 
@@ -77,6 +83,10 @@ def _cluster(choices: Choices) -> Cluster:
         Qos(name="long"),
     )
     return Cluster(name="torture", partitions=partitions, qos=qos[choices.number(1) :])
+
+
+def _budget(choices: Choices) -> Budget:
+    return Budget(cores=choices.pick([None, 8, 12]), nodes=choices.pick([None, 1, 2]))
 
 
 def _workflow(choices: Choices, name: str, others: list[str]) -> Workflow:

@@ -170,7 +170,7 @@ class _Run:
         state = CampaignState.of(world.plan, events)
         names = [n for n, progress in state.workflows.items() if progress.status.can_be_edited]
         now = math.ceil(max(event.time for event in events))
-        edited = draw_edit(world.choices, world.plan, names, now)
+        edited = draw_edit(world.choices, world.plan, names, state.kept(world.plan, now), now)
         if edited is None:
             return
         before, after = world.plan.campaign.workflows, edited.campaign.workflows

@@ -12,7 +12,7 @@ from itertools import count
 
 from sim.scheduler import Running, Scheduler
 from socm.engine.backend import Job
-from socm.engine.events import CampaignResumed, CancelRequested, Event, JobState
+from socm.engine.events import CampaignResumed, CancelRequested, Event, JobState, Reused
 from socm.errors import SubmitError
 from socm.model.campaign import Workflow
 from socm.model.plan import Plan
@@ -174,8 +174,6 @@ class World:
         """Whether the outputs of a workflow exist, and make it unnecessary to run it."""
         if workflow.name not in self._outputs:
             self._outputs[workflow.name] = self.happens("outputs exist")
-        if self._outputs[workflow.name]:
-            self.completed[workflow.name] = None
         return self._outputs[workflow.name]
 
     def ask(self, job: Job) -> None:
@@ -348,5 +346,7 @@ class World:
         self.note(f"journal: {event}")
         if isinstance(event, CancelRequested):
             self.withdrawn.add(event.workflow)
+        elif isinstance(event, Reused):
+            self.completed[event.workflow] = None
         elif isinstance(event, CampaignResumed) and event.retry_failed:
             self.withdrawn.clear()
