@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from socm.cli.app import command_line
 from socm.engine.attempts import Attempts, same_again
 from socm.engine.backend import Job, JobUpdate
+from socm.engine.cancellations import Cancellations
 from socm.engine.driver import _Driver
 from socm.engine.events import CancelRequested, Event, JobState, Skipped, Submitting
 from socm.engine.gates import Gates
@@ -115,7 +116,7 @@ FAULTY: dict[str, tuple[type, str, Any]] = {
         "can_be_edited",
         property(lambda self: self is not Status.COMPLETED),
     ),
-    "never cancels": (_Driver, "_cancel", lambda self: self._to_cancel.clear()),
+    "never cancels": (Cancellations, "carry_out", lambda self: ()),
 }
 
 

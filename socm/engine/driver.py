@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable
 
 from socm.engine.attempts import Attempts, job_of, same_again
 from socm.engine.backend import Backend, Job, JobUpdate
+from socm.engine.cancellations import Cancellations
 from socm.engine.events import (
     CampaignEnded,
     CampaignResumed,
     CampaignStarted,
-    Cancelled,
-    CancelRequested,
     Event,
     Retrying,
     Reused,
@@ -30,12 +29,10 @@ from socm.engine.reporter import Reporter
 from socm.engine.requests import Poll
 from socm.engine.retry import RetryPolicy
 from socm.engine.state import CampaignState, Status, apply
-from socm.errors import BackendUnavailable, Stalled
+from socm.errors import Stalled
 from socm.model.campaign import Workflow
 from socm.model.plan import Plan
 
-RECANCEL_DELAY = 10.0
-"""Seconds before a cancellation that had no answer is asked for again."""
 POLL_INTERVAL = 1.0
 """The most seconds between two polls of the user's requests."""
 
@@ -144,10 +141,10 @@ class _Driver:
         self._reporter = reporter
         self._in_use = InUse(plan.cluster, plan.campaign.budget)
         self._attempts = Attempts(backend, self._in_use, state, self._record)
+        self._cancellations = Cancellations(backend, state, self._record)
         self._refused = Refused()
         self._open = {w.name: None for w in plan.workflows}  # not over, in the order of the plan
         self._halted: str | None = None  # failed under fail_fast: nothing more is submitted
-        self._to_cancel: set[str] = set()  # as far as the backend has not accepted it
 
     def run(self, *, retry_failed: bool) -> CampaignState:
         now, state = self._backend.now(), self._state
@@ -165,9 +162,10 @@ class _Driver:
             paused = stop = False
             if self._requests is not None:
                 requests = self._requests(state)
-                self._request_cancel(requests.cancel)
+                self._cancellations.request(requests.cancel)
                 paused, stop = requests.pause, requests.stop
-            self._cancel()
+            for name in self._cancellations.carry_out():
+                self._end(name)
             if stop and self._open:
                 return state
             if not paused:
@@ -182,9 +180,7 @@ class _Driver:
         """Let time pass to the next thing to do."""
         if self._reporter is not None:
             self._reporter.refresh(self._state)
-        until = min(self._gates.next_time, self._attempts.next_time)
-        if self._to_cancel:
-            until = min(until, self._backend.now() + RECANCEL_DELAY)
+        until = min(self._gates.next_time, self._attempts.next_time, self._cancellations.next_time)
         if not paused and not self._attempts.in_doubt:
             until = min(until, self._refused.next_time)
         attended = self._requests is not None or self._reporter is not None
@@ -206,8 +202,8 @@ class _Driver:
         before it had written all of it.
         """
         workflows = self._state.workflows
+        self._cancellations.resume()
         names = [*self._open]
-        self._to_cancel = {n for n in names if workflows[n].cancelling}
         if self._fail_fast:
             failed = (n for n in names if workflows[n].status is Status.FAILED)
             self._halted = next((n for n in failed if self._next_attempt(n) is None), None)
@@ -220,34 +216,6 @@ class _Driver:
         for name in [n for n in self._open if workflows[n].status is Status.SKIPPED]:
             reason = "nothing that it depends on has failed any more"
             self._record(same_again(self._job(name), self._backend.now(), reason))
-
-    def _request_cancel(self, names: Iterable[str]) -> None:
-        """Record what the user wants to end, before anything is done about it."""
-        for name in sorted(names):
-            progress = self._state.workflows[name]
-            if not progress.status.final and not progress.cancelling:
-                self._record(CancelRequested(time=self._backend.now(), workflow=name))
-                self._to_cancel.add(name)
-
-    def _cancel(self) -> None:
-        """Cancel what is to end; jobs that could not be cancelled are tried again later."""
-        answered = True
-        for name in sorted(self._to_cancel):
-            progress = self._state.workflows[name]
-            if progress.status is Status.SUBMITTING:
-                continue  # whether there is a job is not known yet
-            if progress.status is Status.PENDING:
-                self._record(Cancelled(time=self._backend.now(), workflow=name, reason="cancelled"))
-                self._end(name)
-            elif progress.native_id is not None and not progress.status.final:
-                if not answered:
-                    continue
-                try:
-                    self._backend.cancel(progress.native_id)
-                except BackendUnavailable:
-                    answered = False
-                    continue
-            self._to_cancel.discard(name)
 
     def _submit_ready(self) -> None:
         """Submit in the order of the plan, as far as the limits admit.
