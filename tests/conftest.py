@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 
 import pytest
 import typer.main
 from hypothesis import HealthCheck, settings
 
 from socm.planner import effort
+
+# Hundreds of tests start Python anew. It compiles each module once, not in each of these processes,
+# where the environment says otherwise, too.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Who changes the code runs all tests often, and examples are new each time. CI runs them once for
 # each change, and no change lands without it; so it tries more.
