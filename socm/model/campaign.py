@@ -7,12 +7,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Literal
 
 from socm.errors import MOST_TOLD, ConfigError, Problem, did_you_mean
-
-if TYPE_CHECKING:
-    import networkx as nx
 
 Schema = Literal["remote", "local", "batch"]
 """Where workflows run: as jobs of the cluster, or on this machine; ``"batch"`` is not there yet."""
@@ -252,41 +250,33 @@ class Campaign:
             )
             for number, (name, parent) in enumerate(unknown)
         ]
-        if not problems and (cycle := self._cycle()):
-            path = " → ".join([*cycle, cycle[0]])
-            problems.append(Problem(message=f"dependencies form a cycle: {path}", subject=cycle[0]))
         if problems:
             raise ConfigError(*problems)
-
-    def _cycle(self) -> list[str]:
-        """Name the workflows of one cycle, each waiting for the next; empty without a cycle."""
-        import networkx as nx
-
-        if nx.is_directed_acyclic_graph(self.dag):
-            return []
-        return [child for child, _ in nx.find_cycle(self.dag.reverse(copy=False))]
-
-    @cached_property
-    def dag(self) -> nx.DiGraph[str]:
-        """The dependencies, an edge from each workflow to those that wait for it."""
-        import networkx as nx  # a quarter of a second to import: not for `socm --help`
-
-        graph: nx.DiGraph[str] = nx.DiGraph()
-        graph.add_nodes_from(self.workflows)
-        graph.add_edges_from((p, w.name) for w in self.workflows.values() for p in w.depends)
-        return graph
+        try:
+            _ = self.order
+        except CycleError as error:
+            cycle = error.args[1][::-1]
+            message = f"dependencies form a cycle: {' → '.join(cycle)}"
+            raise ConfigError(Problem(message=message, subject=cycle[0])) from None
 
     @cached_property
     def order(self) -> tuple[str, ...]:
         """Names, each after all that it depends on."""
-        import networkx as nx
-
-        return tuple(nx.topological_sort(self.dag))
+        sorter: TopologicalSorter[str] = TopologicalSorter()
+        for name in self.workflows:
+            sorter.add(name)  # all of them first: what can come in any order keeps theirs
+        for workflow in self.workflows.values():
+            sorter.add(workflow.name, *workflow.depends)
+        return tuple(sorter.static_order())
 
     @cached_property
     def children(self) -> Mapping[str, tuple[str, ...]]:
         """Names of those that wait for each workflow."""
-        return {name: tuple(self.dag.successors(name)) for name in self.workflows}
+        children: dict[str, list[str]] = {name: [] for name in self.workflows}
+        for workflow in self.workflows.values():
+            for parent in dict.fromkeys(workflow.depends):
+                children[parent].append(workflow.name)
+        return {name: tuple(those) for name, those in children.items()}
 
     @cached_property
     def fingerprint(self) -> str:

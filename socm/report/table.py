@@ -84,7 +84,7 @@ def campaign_table(plan: AnyPlan) -> Table:
     table.add_column("type", footer="all", no_wrap=True)
     for name, footer in (
         ("workflows", format_count(len(plan.workflows))),
-        ("dependencies", format_count(plan.campaign.dag.number_of_edges())),
+        ("dependencies", format_count(sum(map(len, plan.campaign.children.values())))),
         ("shortest", ""),
         ("longest", ""),
         ("finish", format_walltime(plan.makespan)),
