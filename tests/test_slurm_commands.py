@@ -190,6 +190,14 @@ def test_no_answer_is_no_conclusion_whatever_was_asked(
         slurm.sbatch("script")
 
 
+def test_a_sinfo_that_prints_nothing_does_not_say_that_a_partition_is_missing(
+    commands: Commands,
+) -> None:
+    commands(sinfo="exit 0")
+    with pytest.raises(BackendUnavailable, match="`sinfo` lists no partition"):
+        Slurm().partitions()
+
+
 POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
 FAILED = "sbatch: error: Batch job submission failed: "
 HELP = 'Try "sbatch --help" for more information'

@@ -79,8 +79,16 @@ class Slurm:
             raise BackendUnavailable(f"`scancel` failed: {answer.last_line}")
 
     def partitions(self) -> set[str]:
-        """Return the names of the partitions that exist."""
-        return set(self.client.ask("sinfo", "-h", "-o", "%R").split())
+        """Return the names of the partitions that exist.
+
+        Raises
+        ------
+        BackendUnavailable
+            If there was no answer, or an empty one: every SLURM has a partition.
+        """
+        if names := set(self.client.ask("sinfo", "-h", "-o", "%R").split()):
+            return names
+        raise BackendUnavailable("`sinfo` lists no partition")
 
     def listed(self, *filters: str) -> dict[str, Seen]:
         """Return what squeue knows of this user's jobs; those that are over stay for a while.
