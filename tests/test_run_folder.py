@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import time
@@ -52,6 +53,35 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             journal.write(Started(time=1.0, workflow=name, attempt=1))
         journal.write(Ended(time=9.0, workflow="a", attempt=1, state=JobState.COMPLETED))
     return run
+
+
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let writing fail in mid-file, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [100, 50_000], ids=["of the plan", "of what comes after it"])
+@pytest.mark.parametrize("folder", [None, "new", "empty"])
+def test_nothing_is_left_of_a_run_whose_folder_cannot_be_written_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, folder: str | None
+) -> None:
+    """So the same command works once there is space again."""
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    path = None if folder is None else Path(folder)
+    settings = RunSettings(executor="local", file="c" * 60_000)
+    with files_of_at_most(size), pytest.raises(RunError, match="cannot be written: file too large"):
+        Run.create(PLAN, settings, path)
+    assert [p for p in Path().rglob("*") if p.name not in ("empty", "socm-runs")] == []
+    assert Path("empty").is_dir()
+    first = Path("socm-runs", f"{PLAN.campaign.name}-1")
+    assert Run.create(PLAN, settings, path).path == (path or first).absolute()
 
 
 def one_sentence(done: Done) -> str:

@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -97,10 +97,11 @@ class Run:
         Raises
         ------
         RunError
-            If the folder cannot be made.
+            If the folder cannot be made, or not all that belongs into it: then none of it is left.
         ConfigError
             If it is the folder of a run already, or is not empty.
         """
+        ours = path is None or not path.exists()
         try:
             folder = _numbered(plan.campaign.name) if path is None else path.absolute()
             folder.mkdir(parents=True, exist_ok=True)
@@ -109,20 +110,26 @@ class Run:
                 message = "is a run already" if begun else "is not empty"
                 hint = f"`socm resume {path}` continues it" if begun else "name another folder"
                 raise ConfigError(Problem(file=str(path), message=message, hint=hint))
-            run = cls(folder)
-            _write(folder / PLAN, plan_document(plan))
             identity = Identity(
                 id=f"{slug(plan.campaign.name)[:40]}-{secrets.token_hex(4)}",
                 epoch=time.time(),
                 **asdict(settings),
             )
-            _write(folder / "run.json", {"schema": RUN_SCHEMA, **asdict(identity)})
+            try:
+                _write(folder / PLAN, plan_document(plan))
+                _write(folder / "run.json", {"schema": RUN_SCHEMA, **asdict(identity)})
+            except BaseException:
+                with suppress(OSError):
+                    (folder / PLAN).unlink(missing_ok=True)
+                    if ours:
+                        folder.rmdir()
+                raise
         except OSError as error:
             raise RunError(
                 f"{path or Path(RUNS)} cannot be written: {reason_of(error)}",
                 hint="--run-dir names another folder for the run",
             ) from error
-        return run
+        return cls(folder)
 
     @classmethod
     def find(
