@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 import typer.main
 from hypothesis import HealthCheck, settings
 
+from sim import montecarlo
 from socm.planner import effort
 
 # Hundreds of tests start Python anew. It compiles each module once, not in each of these processes,
@@ -34,6 +36,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 # documentation shows is made with what users have.
 _USERS_WORK = effort.USUAL_WORK
 effort.USUAL_WORK = 10_000
+
+# Processes of their own pay for long simulations: here they begin only where a test is about them,
+# and not whenever the machine is busy.
+montecarlo.PATIENCE = math.inf
 
 # Typer makes all commands anew for each command line, which takes ten times as long as a small one.
 typer.main.get_command = functools.cache(typer.main.get_command)

@@ -18,6 +18,8 @@ from socm.testing.strategies import pairs, reservations
 
 ITERATIONS = 3
 """So often a policy that searches may try to improve a plan."""
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
+"""What Hypothesis does, one after the other: at the end it looks for a smaller campaign."""
 
 
 def check_policy(policy: Policy, *, examples: int = 100) -> None:
@@ -52,7 +54,7 @@ def check_policy(policy: Policy, *, examples: int = 100) -> None:
         max_examples=examples,
         suppress_health_check=[HealthCheck.too_slow],
         report_multiple_bugs=False,
-        phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+        phases=PHASES,
     )
     @given(pairs(most=12), st.data())
     def holds(pair: tuple[Campaign, Cluster], data: st.DataObject) -> None:
