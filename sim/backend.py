@@ -28,9 +28,6 @@ class SimBackend:
         The time at which the emulation starts, in seconds since the campaign's start.
     reservations
         Capacity that the campaign may not use; jobs that run there when one begins end first.
-    most_nodes
-        The most distinct nodes that the campaign may have at once. Nodes of a plan are virtual, so
-        only the cluster can keep to a budget of nodes.
     """
 
     def __init__(
@@ -40,11 +37,10 @@ class SimBackend:
         *,
         start: float = 0.0,
         reservations: Iterable[Reservation] = (),
-        most_nodes: int | None = None,
     ) -> None:
         self._env = simpy.Environment(initial_time=start)
         self._runtime = runtime
-        self._scheduler = Scheduler(cluster, most_nodes)
+        self._scheduler = Scheduler(cluster)
         self._jobs: dict[str, Job] = {}  # all that were ever submitted, by native id
         self._running: set[str] = set()
         self._updates: list[JobUpdate] = []  # not yet returned by `wait`
@@ -63,7 +59,6 @@ class SimBackend:
             runtime,
             start=plan.start,
             reservations=plan.reservations,
-            most_nodes=plan.campaign.budget.nodes,
         )
 
     def _at(self, time: float, reservation: Reservation, sign: int) -> None:
@@ -137,7 +132,7 @@ class SimBackend:
     def _start(self, running: Running) -> None:
         job = running.job
         self._running.add(job.name)
-        self._report(job, JobState.RUNNING)
+        self._report(job, JobState.RUNNING, nodes=running.nodes)
         runtime = self._runtime(job)
         state = JobState.COMPLETED if runtime <= job.walltime else JobState.TIMEOUT
         timeout = self._env.timeout(min(runtime, job.walltime))
@@ -152,7 +147,13 @@ class SimBackend:
         self._changed = True
         self._report(job, state, exit_code=0 if state is JobState.COMPLETED else None)
 
-    def _report(self, job: Job, state: JobState, exit_code: int | None = None) -> None:
-        update = JobUpdate(job=job, state=state, time=self.now(), exit_code=exit_code)
+    def _report(
+        self,
+        job: Job,
+        state: JobState,
+        exit_code: int | None = None,
+        nodes: tuple[str, ...] = (),
+    ) -> None:
+        update = JobUpdate(job=job, state=state, time=self.now(), exit_code=exit_code, nodes=nodes)
         self._updates.append(update)
         self._reported.append(update)

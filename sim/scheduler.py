@@ -10,7 +10,7 @@ from typing import NamedTuple
 from socm.engine.backend import Job
 from socm.engine.limits import InUse
 from socm.errors import SubmitError
-from socm.model.cluster import Cluster, Qos, longest
+from socm.model.cluster import Cluster, longest
 from socm.model.demand import Demand
 from socm.model.placement import Placement, Reservation
 from socm.model.pool import NodePool
@@ -23,8 +23,8 @@ BACKFILL_DEPTH = 100
 class Waiting(NamedTuple):
     """A job in the queue, and whether its QOS has limits at all.
 
-    Jobs of one *class* (partition, demand and most nodes) fit alike; classes have numbers, which
-    are looked up faster.
+    Jobs of one *class* (partition, demand, number and names of nodes) fit alike; classes have
+    numbers, which are looked up faster.
     """
 
     job: Job
@@ -40,6 +40,11 @@ class Running:
     placements: tuple[Placement, ...]
     limit: float
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of its nodes."""
+        return tuple(f"{p.partition}/{p.node}" for p in self.placements)
+
 
 class Scheduler:
     """Decides which waiting job starts where, as SLURM's backfill scheduler does.
@@ -53,18 +58,15 @@ class Scheduler:
     ----------
     cluster
         Its nodes, and the limits of its QOS.
-    most_nodes
-        The most distinct nodes with jobs at once, as an association's limit on nodes.
     """
 
-    def __init__(self, cluster: Cluster, most_nodes: int | None = None) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         self._qos = cluster.by_qos
         self._partitions = cluster.by_partition
         self._pool = NodePool(cluster)
         self._empty = NodePool(cluster)
-        self._classes: dict[tuple[str, Demand, int | None], int] = {}
+        self._classes: dict[tuple[str, Demand, int, tuple[str, ...]], int] = {}
         self._possible: list[bool] = []  # whether an empty cluster has room for a class
-        self._most_nodes = most_nodes
         self._queue: list[tuple[int, int, Waiting]] = []
         self._arrivals = 0
         self._without_room: set[int] = set()  # classes, until something is freed
@@ -92,15 +94,15 @@ class Scheduler:
                 f"{format_walltime(int(most))} of {where}",
                 transient=False,
             )
-        number = self._class_of(job, qos)
+        number = self._class_of(job)
         if not self._possible[number]:
             raise SubmitError(f"{job.name} fits on no nodes of {job.partition}", transient=False)
         self._arrivals += 1
         limited = qos.running_jobs is not None or qos.cores is not None
         insort(self._queue, (job.priority, self._arrivals, Waiting(job, number, limited)))
 
-    def _class_of(self, job: Job, qos: Qos) -> int:
-        key = job.partition, job.demand, qos.nodes_per_job
+    def _class_of(self, job: Job) -> int:
+        key = job.partition, job.demand, len(job.placements), job.nodes
         if key not in self._classes:
             self._classes[key] = len(self._possible)
             self._possible.append(self._fit(self._empty, job) is not None)
@@ -141,9 +143,9 @@ class Scheduler:
     def _fit(
         self, pool: NodePool, job: Job, barred: frozenset[int] = frozenset()
     ) -> tuple[Placement, ...] | None:
-        idle = None if self._most_nodes is None else self._most_nodes - pool.busy
-        most = self._qos[job.qos or ""].nodes_per_job
-        return pool.fit(job.demand, job.partition, job.placements, barred, most, idle)
+        named = frozenset(int(name.rpartition("/")[2]) for name in job.nodes)
+        most = len(job.placements)
+        return pool.fit(job.demand, job.partition, job.placements, barred, most, named)
 
     def _allocate(self, job: Job, placements: tuple[Placement, ...], now: float) -> Running:
         self._pool.allocate(job.demand, placements)

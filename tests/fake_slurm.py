@@ -326,7 +326,15 @@ class FakeSlurm:
             and (job.ended is None or self.clock.now - job.ended < MIN_JOB_AGE)
         ]
         rows = [
-            (j.native_id, j.state, _stamp(j.submitted), j.name, j.script or "(null)", j.reason)
+            (
+                j.native_id,
+                j.state,
+                _stamp(j.submitted),
+                j.name,
+                j.script or "(null)",
+                "n1" if j.state == "RUNNING" else "",
+                j.reason,
+            )
             for j in listed
         ]
         return Answer(0, "".join(SEPARATOR.join(row) + "\n" for row in rows), "")
@@ -438,7 +446,7 @@ class FakeSlurm:
         started, _ = self._marks(job)
         try:
             with open(started, "x", encoding="utf-8") as file:
-                file.write(f"{job.native_id} {self.clock.now} n1\n")
+                file.write(f"{job.native_id} {self.clock.now} n1 n1\n")
         except FileExistsError:
             self.note(f"{job.name}: started already, job {job.native_id} does nothing")
             self.later(1, lambda: self.end(job, "FAILED", code="125:0"))

@@ -34,6 +34,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "retry_failed": st.booleans(),
     "because": st.text(),
     "plan": st.text(),
+    "nodes": st.lists(st.text(), max_size=3).map(tuple),
     "edited": st.lists(st.text(), max_size=3).map(tuple),
     "attempt": st.integers(1, 99),
     "walltime": st.integers(1, 10**9),

@@ -19,13 +19,18 @@ from socm.errors import SubmitError
 from socm.model.campaign import ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
 from socm.model.demand import Demand
+from socm.model.placement import Placement
 
 CPU = Partition(name="cpu", nodes=2, cores=4, memory=400)
 CLUSTER = Cluster(name="c", partitions=(CPU,))
 
 
-def job(name: str, priority: int = 0, *, walltime: int = 600, **changes: Any) -> Job:
+def job(
+    name: str, priority: int = 0, *, walltime: int = 600, nodes: int | None = None, **changes: Any
+) -> Job:
+    """Make a job that is planned on as many nodes as it needs, and on none that are here."""
     demand = Demand(**{f: changes.pop(f) for f in Demand._fields if f in changes})
+    nodes = nodes or -(-demand.ranks * demand.threads // CPU.cores)
     usual: dict[str, Any] = {
         "workflow": Workflow(name=name, request=ResourceRequest(runtime=1)),
         "attempt": 1,
@@ -33,9 +38,10 @@ def job(name: str, priority: int = 0, *, walltime: int = 600, **changes: Any) ->
         "qos": None,
         "demand": demand,
         "cores": demand.ranks * demand.threads,
-        "placements": (),
+        "placements": tuple(Placement("elsewhere", node, 1) for node in range(nodes)),
     }
-    return Job(name=name, priority=priority, walltime=walltime, **{**usual, **changes})
+    named = changes.pop("node_names", ())
+    return Job(name=name, priority=priority, walltime=walltime, nodes=named, **{**usual, **changes})
 
 
 def started(scheduler: Scheduler, now: float = 0) -> list[str]:
@@ -149,8 +155,8 @@ def test_no_more_cores_of_a_qos_are_in_use_than_it_lets() -> None:
     assert started(scheduler, 1) == ["b"]
 
 
-def test_a_qos_of_one_node_per_job_finds_the_emptiest() -> None:
-    scheduler = queue(LIMITED, job("a", 0, qos="open"), job("b", 1, qos="pair", ranks=4))
+def test_a_job_that_was_planned_on_one_node_gets_one() -> None:
+    scheduler = queue(CLUSTER, job("a", 0), job("b", 1, ranks=4))
     placements = {r.job.name: [(p.node, p.ranks) for p in r.placements] for r in scheduler.start(0)}
     assert placements == {"a": [(0, 1)], "b": [(1, 4)]}
 
@@ -169,6 +175,24 @@ def test_what_slurm_would_refuse_is_refused_for_good(wrong: Job, said: str) -> N
     assert not caught.value.transient
 
 
+def test_a_job_that_names_a_node_waits_for_that_node() -> None:
+    scheduler = queue(CLUSTER, job("a", 0, ranks=3, nodes=1))
+    assert started(scheduler) == ["a"]
+    for j in (job("b", 1, ranks=2, node_names=("cpu/0",)), job("c", 2, node_names=("cpu/0",))):
+        scheduler.submit(j)
+    [c] = scheduler.start(0)
+    assert (c.job.name, c.nodes) == ("c", ("cpu/0",))
+    scheduler.release("a")
+    [b] = scheduler.start(1)
+    assert (b.job.name, b.nodes) == ("b", ("cpu/0",))
+
+
+def test_a_job_that_names_a_node_may_have_others_as_well() -> None:
+    scheduler = queue(CLUSTER, job("a", ranks=5, nodes=2, node_names=("cpu/1",)))
+    [a] = scheduler.start(0)
+    assert a.placements == (Placement("cpu", 1, 4), Placement("cpu", 0, 1))
+
+
 # Any queue
 
 
@@ -181,27 +205,26 @@ def queues(draw: st.DrawFn) -> tuple[Partition, list[Job]]:
         memory=100,
         exclusive=False,
     )
-    jobs = [
-        job(
-            f"j{k}",
-            k,
-            ranks=draw(st.integers(1, partition.nodes * partition.cores)),
-            memory=draw(st.sampled_from([0, 0, 60])),
-            walltime=draw(st.integers(1, 20)),
-            exclusive=draw(st.booleans()),
+    jobs = []
+    for k in range(draw(st.integers(1, 10))):
+        ranks = draw(st.integers(1, partition.nodes * partition.cores))
+        memory = draw(st.sampled_from([0, 0, 60]))
+        per_node = min(partition.cores, 100 * ranks // memory if memory else partition.cores)
+        needed = -(-ranks // per_node)
+        if needed > partition.nodes:
+            continue  # no empty partition could hold it
+        jobs.append(
+            job(
+                f"j{k}",
+                k,
+                ranks=ranks,
+                memory=memory,
+                walltime=draw(st.integers(1, 20)),
+                exclusive=draw(st.booleans()),
+                nodes=draw(st.integers(needed, partition.nodes)),
+            )
         )
-        for k in range(draw(st.integers(1, 10)))
-    ]
-    # Those that no empty partition could hold are left out.
-    fitting = []
-    for j in jobs:
-        per_node = min(
-            partition.cores,
-            100 * j.demand.ranks // j.demand.memory if j.demand.memory else partition.cores,
-        )
-        if per_node * partition.nodes >= j.demand.ranks:
-            fitting.append(j)
-    return partition, fitting
+    return partition, jobs
 
 
 @dataclass(frozen=True)
@@ -216,19 +239,19 @@ class Runs:
 def soonest(partition: Partition, running: Iterable[Runs], of: Job, now: float) -> float:
     """When a job could start if nothing else did and all that runs took its whole walltime."""
     for instant in sorted({now, *(r.limit for r in running)}):
-        room = 0
+        rooms = []
         for node in range(partition.nodes):
             here = [r for r in running if r.limit > instant and node in r.ranks]
             cores = partition.cores - sum(r.ranks[node] for r in here)
             taken = sum(-(-r.ranks[node] * r.job.demand.memory // r.job.demand.ranks) for r in here)
             if any(r.job.demand.exclusive for r in here) or (of.demand.exclusive and here):
                 continue
-            room += (
+            rooms.append(
                 min(cores, (100 - taken) * of.demand.ranks // of.demand.memory)
                 if of.demand.memory
                 else cores
             )
-        if room >= of.demand.ranks:
+        if sum(sorted(rooms, reverse=True)[: len(of.placements)]) >= of.demand.ranks:
             return instant
     raise AssertionError("it fits when nothing runs")
 
@@ -251,6 +274,7 @@ def test_the_first_job_that_waits_starts_no_later_than_it_could_by_the_walltimes
             assert now <= promised.get(name, now)
             del waiting[name]
             ranks = {p.node: p.ranks for p in r.placements}
+            assert len(ranks) <= len(r.job.placements)
             running[name] = Runs(r.job, ranks, now + r.job.walltime)
             ends[name] = now + data.draw(st.integers(1, r.job.walltime), label=name)
         if waiting:

@@ -29,14 +29,14 @@ def rows(*lines: str) -> str:
 
 def test_squeue_is_read_whatever_its_reasons_hold() -> None:
     text = rows(
-        "1|PENDING|T|a|/a b.sh|ReqNodeNotAvail, Reserved for maintenance:x",
-        "2|RUNNING|T|b|(null)|None",
+        "1|PENDING|T|a|/a b.sh||ReqNodeNotAvail, Reserved for maintenance:x",
+        "2|RUNNING|T|b|(null)|cn[1-2]|None",
         "a line of something else",
-        "3|TIMEOUT|T|c|/c.sh|TimeLimit",
-        "4|SOMETHING_NEW|T|d|/d.sh|None",
-        "5|PENDING|T|e|/e.sh|JobHeldAdmin",
-        "6|SUSPENDED|T|f|/f.sh|None",
-        "7|REQUEUE_HOLD|T|g|/g.sh|JobHeldUser",
+        "3|TIMEOUT|T|c|/c.sh||TimeLimit",
+        "4|SOMETHING_NEW|T|d|/d.sh||None",
+        "5|PENDING|T|e|/e.sh||JobHeldAdmin",
+        "6|SUSPENDED|T|f|/f.sh||None",
+        "7|REQUEUE_HOLD|T|g|/g.sh||JobHeldUser",
     )
     seen = parse_squeue(text.replace(":x", "|x"))
     assert [(s.state, s.reason) for s in seen.values()] == [
@@ -48,6 +48,7 @@ def test_squeue_is_read_whatever_its_reasons_hold() -> None:
         (JobState.RUNNING, "suspended"),
         (JobState.QUEUED, "held by its user (JobHeldUser)"),
     ]
+    assert seen["2"].nodes == ("cn1", "cn2")
     assert (seen["1"].name, seen["1"].script, seen["1"].submitted) == ("a", "/a b.sh", "T")
 
 
@@ -138,7 +139,7 @@ def test_a_banner_is_not_a_job_whichever_command_prints_it(
     assert slurm.find("a-1", time.time()) is None
     assert slurm.listed() == slurm.accounted("-j", "17") == {}
     assert submitted_id(slurm.sbatch("script")) == "17"
-    listed = rows("17|PENDING|T|a-1|/a.sh|Priority")
+    listed = rows("17|PENDING|T|a-1|/a.sh||Priority")
     commands(squeue=f"{BANNER} echo '{listed}'; {BANNER}", sbatch=BANNER)
     assert slurm.find("a-1", time.time()) == "17"
     recorded = rows("18|COMPLETED|0:0||Unknown|T|a-1")

@@ -27,7 +27,7 @@ from socm.engine.requests import Requests
 from socm.engine.state import CampaignState
 from socm.executor.folder import make_run_folder
 from socm.executor.slurm.executor import SlurmExecutor
-from socm.model.campaign import Campaign, ResourceRequest, Workflow
+from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster, Partition
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
@@ -173,11 +173,13 @@ class World:
         """Return the job of a workflow."""
         return next(job for job in self.slurm.ours if job.key == f"{name}.{attempt}")
 
-    def carry_out(self, *names: str, until: float = 1e6) -> dict[str, str]:
+    def carry_out(
+        self, *names: str, until: float = 1e6, budget: Budget | None = None
+    ) -> dict[str, str]:
         """Carry out some workflows, as a new process would each time; "b<a" depends on a."""
         edges = {name[0]: tuple(name[2:]) for name in names}
         work = [replace(PLAN.campaign.workflows[n], depends=d) for n, d in edges.items()]
-        plan = plan_campaign(Campaign.of("fake", work), CLUSTER)
+        plan = plan_campaign(Campaign.of("fake", work, budget=budget), CLUSTER)
         self.backend = SlurmExecutor(self.run, CLUSTER, self.began)
         journal = MemoryJournal()
         state = run_plan(
@@ -300,6 +302,35 @@ def test_without_squeue_sacct_still_tells(world: World) -> None:
     slurm.silent = "squeue"
     assert world.carry_out("a", "b") == {"a": "failed", "b": "completed"}
     assert world.ends("b")[0] == (JobState.NODE_FAILED, "NODE_FAIL")
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_who_was_to_share_a_node_waits_for_it_only_as_long_as_there_is_somebody_on_it(
+    world: World, resumed: bool
+) -> None:
+    """The node is drained: once its jobs are over, any other one will do."""
+    slurm, budget = world.slurm, Budget(nodes=1)
+    slurm.planned |= {"a.1": ("COMPLETED", 300), "e.2": ("COMPLETED", 10)}
+    drained = "ReqNodeNotAvail, UnavailableNodes:n1"
+
+    def hold() -> None:
+        slurm.held = True
+
+    def drain() -> None:
+        slurm.held = False
+        world.job("e").reason = drained
+
+    slurm.later(0.5, hold)
+    slurm.later(100, drain)
+    if resumed:
+        assert world.carry_out("a", "e", budget=budget, until=150) == {
+            "a": "running",
+            "e": "queued",
+        }
+    assert world.carry_out("a", "e", budget=budget) == {"a": "completed", "e": "completed"}
+    assert world.ends("e") == [(JobState.NODE_FAILED, drained), (JobState.COMPLETED, "")]
+    scripts = [Path(job.script).read_text() for job in slurm.ours if job.key.startswith("e.")]
+    assert ["#SBATCH --nodelist=n1\n" in script for script in scripts] == [True, False]
 
 
 def test_why_a_job_is_held_or_suspended_is_told(world: World) -> None:

@@ -98,6 +98,7 @@ FAULTY: dict[str, tuple[type, str, Any]] = {
     "does not pick up where it ended": (_Driver, "_pick_up", do_nothing),
     "ignores the limits of a QOS": (InUse, "qos_admits", lambda self, job: True),
     "ignores the budget": (InUse, "budget_admits", lambda self, job: True),
+    "sends no job to the node that it shares": (InUse, "pins", lambda self, job: ()),
     "never counts a job as over": (InUse, "remove", do_nothing),
     "does not wait for what a workflow depends on": (
         Gates,

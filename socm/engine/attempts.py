@@ -78,7 +78,9 @@ class Attempts:
         refused permanently, queued otherwise.
         """
         name, attempt, now = job.workflow.name, job.attempt, self._backend.now()
-        self._record(Submitting(time=now, workflow=name, attempt=attempt, job=job.name))
+        self._record(
+            Submitting(time=now, workflow=name, attempt=attempt, job=job.name, nodes=job.nodes)
+        )
         try:
             native_id = self._backend.submit(job)
         except BackendUnavailable as error:
@@ -99,7 +101,10 @@ class Attempts:
     def resume(self, job: Job) -> None:
         """Follow a job that an earlier process submitted, or tried to."""
         self._follow(job)
-        native_id = self._state.workflows[job.workflow.name].native_id
+        progress = self._state.workflows[job.workflow.name]
+        native_id = progress.native_id
+        if progress.status is Status.RUNNING:
+            self._in_use.place(job, progress.nodes)
         if native_id is None:
             self._unanswered[job.workflow.name] = self._backend.now(), "socm had ended"
         else:
@@ -149,7 +154,9 @@ class Attempts:
         time = max(update.time, earliest)
         if update.state is JobState.RUNNING:
             if progress.status is Status.QUEUED:
-                self._record(Started(time=time, workflow=name, attempt=attempt))
+                nodes = update.nodes
+                self._record(Started(time=time, workflow=name, attempt=attempt, nodes=nodes))
+                self._in_use.place(job, nodes)
         elif update.state.final:
             self._record(
                 Ended(
@@ -198,6 +205,7 @@ def job_of(plan: Plan, name: str, progress: Progress, prefix: str, position: int
         cores=planned.cores,
         placements=planned.placements,
         priority=position,
+        nodes=progress.nodes,
     )
 
 

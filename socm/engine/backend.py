@@ -33,6 +33,8 @@ class Job:
         Its nodes in the plan. They are virtual: a backend honours them where that is possible.
     priority
         Its position in the plan; of two jobs that wait, the one with the smaller starts first.
+    nodes
+        Names of real nodes that must be among its nodes.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Job:
     cores: int
     placements: tuple[Placement, ...]
     priority: int
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,8 @@ class JobUpdate:
         Why it waits, or why it ended, in words.
     peak_memory
         The most MB that it had in use, where that was measured.
+    nodes
+        Names of the real nodes on which it runs, where they are known.
     """
 
     job: Job
@@ -69,6 +74,7 @@ class JobUpdate:
     exit_code: int | None = None
     reason: str = ""
     peak_memory: int | None = None
+    nodes: tuple[str, ...] = ()
 
 
 class Backend(Protocol):
@@ -85,7 +91,9 @@ class Backend(Protocol):
       cluster has lost is reported as failed, never as completed.
     - Before it, QUEUED and RUNNING are reported once at the most, in this order, and nothing
       comes after it. A job that the cluster starts again by itself is not reported again.
-    - RUNNING is reported for each job that ran, in the same `wait` as its end if need be.
+    - RUNNING is reported for each job that ran, in the same `wait` as its end if need be; with its
+      nodes, if they are known. It has no more than its placements, `Job.nodes` among them. A
+      job that can never have those, because one is not available, ends as one whose node failed.
     - The times of a job's updates never decrease, and none is later than `now`.
     """
 

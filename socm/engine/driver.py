@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from socm.engine.attempts import Attempts, job_of, same_again
 from socm.engine.backend import Backend, Job, JobUpdate
@@ -221,8 +222,9 @@ class _Driver:
         """Submit in the order of the plan, as far as the limits admit.
 
         Nothing overtakes a workflow that waits for the budget: it could wait for ever. One that
-        waits for its QOS delays only those of the same QOS. While it is not known whether there is
-        a job, nothing else is submitted: the cluster does not answer.
+        waits for its QOS delays only those of the same QOS, and one that waits to know its node
+        delays none. While it is not known whether there is a job, nothing else is submitted: the
+        cluster does not answer.
         """
         full: set[str | None] = set()
         waiting = []
@@ -234,9 +236,10 @@ class _Driver:
                 continue
             closed = self._refused.is_closed(self._place(name), now)
             job = None if closed or progress.qos in full else self._job(name)
-            if job is None or not self._in_use.qos_admits(job):
-                if not closed:
-                    full.add(progress.qos)
+            if job is not None and not self._in_use.qos_admits(job):
+                full.add(progress.qos)
+                job = None
+            if job is None or self._in_use.must_wait(job):
                 waiting.append(name)
                 self._gates.pop()
                 continue
@@ -250,7 +253,7 @@ class _Driver:
             if self._state.workflows[name].status is not Status.PENDING:
                 continue
             job = self._job(name)
-            if self._in_use.qos_admits(job) and self._in_use.budget_admits(job):
+            if self._in_use.admits(job):
                 self._submit(job)
             else:
                 self._gates.open(name)
@@ -261,7 +264,7 @@ class _Driver:
             self._record(Reused(time=self._backend.now(), workflow=name))
             self._end(name)
             return
-        status = self._attempts.submit(job)
+        status = self._attempts.submit(replace(job, nodes=self._in_use.pins(job)))
         if status is Status.QUEUED:
             self._refused.accept(self._place(name))
         elif status is Status.PENDING:

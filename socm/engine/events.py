@@ -61,11 +61,12 @@ class CampaignStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitting(Event):
-    """A job is about to be submitted: written before the act."""
+    """A job is about to be submitted, to these nodes if any: written before the act."""
 
     workflow: str
     attempt: int
     job: str
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +89,11 @@ class SubmitRefused(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
-    """A job began to run."""
+    """A job began to run, on these nodes if they are known."""
 
     workflow: str
     attempt: int
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

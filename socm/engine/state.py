@@ -63,6 +63,9 @@ class Progress:
         Start of its first attempt, in seconds since the campaign's start.
     started, ended
         Start and end of the current attempt, in the same seconds.
+    nodes
+        Names of the nodes on which the current attempt runs, where they are known; before that, of
+        those that it was submitted to.
     outcome
         How its last attempt ended.
     cancelling
@@ -80,6 +83,7 @@ class Progress:
     began: float | None = None
     started: float | None = None
     ended: float | None = None
+    nodes: tuple[str, ...] = ()
     outcome: JobState | None = None
     exit_code: int | None = None
     reason: str = ""
@@ -171,6 +175,7 @@ def _try_again(progress: Progress) -> None:
         progress.attempt += tried
         progress.status = Status.PENDING
         progress.native_id = progress.started = progress.ended = None
+        progress.nodes = ()
         progress.cancelling = False
 
 
@@ -188,6 +193,7 @@ def apply(state: CampaignState, event: Event) -> None:
             progress.status = Status.SUBMITTING
             progress.attempt = event.attempt
             progress.edited = False
+            progress.nodes = event.nodes
         case Submitted():
             progress = state.workflows[event.workflow]
             progress.status = Status.QUEUED
@@ -197,6 +203,7 @@ def apply(state: CampaignState, event: Event) -> None:
             progress = state.workflows[event.workflow]
             progress.status = Status.RUNNING
             progress.started = event.time
+            progress.nodes = event.nodes
             if progress.began is None:
                 progress.began = event.time
         case Ended():
@@ -221,6 +228,7 @@ def apply(state: CampaignState, event: Event) -> None:
             progress.memory = event.memory
             progress.reason = event.reason
             progress.native_id = progress.started = progress.ended = None
+            progress.nodes = ()
         case Skipped():
             progress = state.workflows[event.workflow]
             progress.status = Status.SKIPPED

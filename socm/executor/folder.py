@@ -53,11 +53,15 @@ class Result:
 
 @dataclass(frozen=True)
 class Start:
-    """Who has started a job: its native id, when (in seconds of the epoch), and on which node."""
+    """Who has started a job: its native id, when (in seconds of the epoch), and where.
+
+    `node` is the host that runs the script; `nodes` are all nodes of the job, as SLURM writes them.
+    """
 
     native_id: str
     time: float
     node: str
+    nodes: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,9 +145,9 @@ class JobFolder:
     def read_started(self) -> Start | None:
         """Return who has started it; `None` before it starts."""
         try:
-            native_id, time, node = self.started.read_text().split()
-            return Start(native_id, float(time), node)
-        except (OSError, ValueError):
+            native_id, time, *where = self.started.read_text().split()
+            return Start(native_id, float(time), *where)
+        except (OSError, TypeError, ValueError):
             return None
 
     def origin(self) -> Path | None:

@@ -20,7 +20,7 @@ socm_count() {
 # Names are relative, so that they stay right if the folder of the run is renamed meanwhile.
 cd -- "$socm_folder" || socm_fail 125 "no folder $socm_folder"
 socm_began=$(date +%s.%N) socm_node=$(uname -n)
-socm_mark="${SLURM_JOB_ID:-$$} $socm_began $socm_node"
+socm_mark="${SLURM_JOB_ID:-$$} $socm_began $socm_node ${SLURM_JOB_NODELIST-}"
 if ! (set -o noclobber; echo "$socm_mark" > "$socm_started") 2> /dev/null; then
     socm_fail 125 "this attempt already started, or $socm_started is not writable; it does not run"
 fi

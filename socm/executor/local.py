@@ -16,6 +16,7 @@ import psutil
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState
 from socm.errors import RunError
+from socm.executor.folder import Start
 from socm.executor.machine import LOCAL, this_machine
 from socm.executor.processes import MARK, PYTHON, left_of, supervisors, works_in
 from socm.executor.script import job_script
@@ -75,6 +76,10 @@ class LocalExecutor(Tracker):
         """Return the script of a job."""
         folder = self.folder(job)
         return job_script(job, folder, local=True, result=folder.path / "end.json")
+
+    def nodes_of(self, started: Start | None) -> tuple[str, ...]:
+        """Return the name of this machine; see `Tracker.nodes_of`."""
+        return (started.node,) if started else ()
 
     def submit(self, job: Job) -> str:
         """Queue a job; see `Backend.submit`. It starts once there is room."""

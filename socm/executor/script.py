@@ -25,7 +25,8 @@ def sbatch_options(
 ) -> Iterator[tuple[str, str | int | None]]:
     """Yield the sbatch options of a job, as names and values.
 
-    Nodes are counted, not named: those of a plan are virtual.
+    Nodes are counted: those of a plan are virtual. Named are those that are shared with other jobs
+    to stay within a budget of nodes.
     """
     partition = cluster.by_partition[job.partition]
     cpus = job.demand.threads * partition.threads_per_core
@@ -37,6 +38,8 @@ def sbatch_options(
     if job.workflow.request.account:
         yield "account", job.workflow.request.account
     yield "nodes", len(job.placements)
+    if job.nodes:
+        yield "nodelist", ",".join(job.nodes)
     yield "ntasks", job.demand.ranks
     yield "cpus-per-task", cpus
     if job.demand.exclusive:

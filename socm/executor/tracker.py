@@ -14,7 +14,7 @@ from shlex import quote
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState
 from socm.errors import RunError, SubmitError
-from socm.executor.folder import JobFolder, Result
+from socm.executor.folder import JobFolder, Result, Start
 from socm.executor.script import ranks_started
 from socm.model.cluster import Cluster
 from socm.model.plan import Plan
@@ -33,6 +33,7 @@ class Tracked:
     native_id: str
     folder: JobFolder
     running: bool = False
+    nodes: tuple[str, ...] = ()  # on which it runs, where they are known
     latest: float = 0.0  # the time of its last update
     result: Result | None = None
     ended: float | None = None  # when its result was found
@@ -194,15 +195,27 @@ class Tracker(ABC):
                     tracked.ended = self.now()
         return updates
 
-    def begin(self, tracked: Tracked) -> list[JobUpdate]:
-        """Report that a job runs, once."""
+    def begin(self, tracked: Tracked, nodes: tuple[str, ...] = ()) -> list[JobUpdate]:
+        """Report that a job runs, once, and on which nodes if they are known."""
         if tracked.running:
             return []
         tracked.running, tracked.reason = True, ""
         started = tracked.folder.read_started()
         moment = started.time if started else tracked.result.start if tracked.result else None
         tracked.latest = self.now() if moment is None else self.since_start(moment)
-        return [JobUpdate(job=tracked.job, state=JobState.RUNNING, time=tracked.latest)]
+        tracked.nodes = nodes or self.nodes_of(started)
+        return [
+            JobUpdate(
+                job=tracked.job,
+                state=JobState.RUNNING,
+                time=tracked.latest,
+                nodes=tracked.nodes,
+            )
+        ]
+
+    def nodes_of(self, started: Start | None) -> tuple[str, ...]:
+        """Return the names of the nodes of a job, if the mark of its start tells them."""
+        return ()
 
     def end(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -46,8 +45,6 @@ class NodePool:
         }
         # Cores and MB that are free on all nodes together.
         self._free = {p.name: (p.nodes * p.cores, p.nodes * p.memory) for p in cluster.partitions}
-        self.busy = 0
-        """Number of nodes with a job."""
 
     def copy(self) -> NodePool:
         """Return a pool with the same free capacity that changes independently."""
@@ -58,7 +55,6 @@ class NodePool:
             for name, nodes in self._nodes.items()
         }
         other._free = self._free.copy()
-        other.busy = self.busy
         return other
 
     def fit(
@@ -68,7 +64,7 @@ class NodePool:
         preferred: Sequence[Placement] = (),
         barred: frozenset[int] = frozenset(),
         most_nodes: int | None = None,
-        idle_nodes: int | None = None,
+        among: frozenset[int] = frozenset(),
     ) -> tuple[Placement, ...] | None:
         """Find room for a job: on the preferred nodes if they have it, else first fit.
 
@@ -79,9 +75,10 @@ class NodePool:
         barred
             Nodes of the partition that may not be used.
         most_nodes
-            The most nodes that the job may span; then the emptiest come first.
-        idle_nodes
-            The most nodes without a job that it may use; then busy nodes come first.
+            The most nodes that the job may span; where the first have too little room for that, the
+            emptiest come first.
+        among
+            Nodes of the partition that are to be used before others, if it has any.
 
         Returns
         -------
@@ -94,24 +91,26 @@ class NodePool:
         nodes = self._nodes[partition]
         if (
             preferred
+            and among <= {p.node for p in preferred}
             and all(
                 p.partition == partition
                 and p.node not in barred
                 and self._room(demand, partition, nodes[p.node]) >= p.ranks
                 for p in preferred
             )
-            and _idle(nodes, preferred) <= (math.inf if idle_nodes is None else idle_nodes)
         ):
             return tuple(preferred)
-        rooms = self._rooms(demand, partition, barred)
-        if most_nodes is not None and most_nodes < len(nodes):
-            rooms = sorted(rooms, key=lambda x: -x[1])[:most_nodes]
-        if idle_nodes is not None:
-            rooms = sorted(rooms, key=lambda x: not nodes[x[0]].jobs)
-        placements = _distributed(demand.ranks, partition, rooms)
-        if placements is None or idle_nodes is None:
-            return placements
-        return placements if _idle(nodes, placements) <= idle_nodes else None
+        if not among:
+            placements = _distributed(
+                demand.ranks, partition, self._rooms(demand, partition, barred)
+            )
+            if placements is None or most_nodes is None or len(placements) <= most_nodes:
+                return placements
+        rooms = [*self._rooms(demand, partition, barred)]
+        if not among <= {node for node, _ in rooms}:
+            return None
+        rooms.sort(key=lambda x: (x[0] not in among, -x[1]))
+        return _distributed(demand.ranks, partition, rooms[:most_nodes])
 
     def allocate(self, demand: Demand, placements: Iterable[Placement]) -> None:
         """Allocate nodes to a job."""
@@ -162,15 +161,8 @@ class NodePool:
             node.cores += sign * cores
             node.memory += sign * memory
             node.gpus += sign * gpus
-            before = node.jobs
             node.jobs -= sign
-            self.busy += (node.jobs > 0) - (before > 0)
             self._add_free(partition, sign * cores, sign * memory)
-
-
-def _idle(nodes: Sequence[_Node], placements: Iterable[Placement]) -> int:
-    """Count the placements that are on nodes without a job."""
-    return sum(not nodes[p.node].jobs for p in placements)
 
 
 def _distributed(

@@ -77,6 +77,17 @@ def plain_slurm() -> Iterator[MiniSlurm]:
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def spreading_slurm() -> Iterator[MiniSlurm]:
+    """A cluster that starts each job on the node with the least load."""
+    need(accounting=False)
+    with MiniSlurm(
+        nodes=(Nodes(prefix="s", count=4, cores=16, memory=64000),),
+        lines=["PartitionName=cpu Nodes=s[1-4] Default=YES LLN=YES"],
+    ) as cluster:
+        yield cluster
+
+
 TIGER3 = (
     "add qos test set MaxWall=01:00:00 MaxJobsPerUser=1 Flags=DenyOnLimit",
     "add qos vshort set MaxWall=05:00:00 MaxJobsPerUser=2000 Flags=DenyOnLimit",

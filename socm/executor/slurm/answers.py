@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import product
 
 from socm.engine.events import JobState
 from socm.errors import BackendUnavailable
@@ -33,12 +35,15 @@ _WORDS = {
     "SUSPENDED": "suspended",
     "STOPPED": "stopped",
 }
+_PART = r"[\w.-]+|\[\d{1,6}(?:-\d{1,6})?(?:,\d{1,6}(?:-\d{1,6})?)*\]"
+_ITEM = rf"(?:{_PART})+"
+_NODES = rf"{_ITEM}(?:,{_ITEM})*"
 _SUFFIXES = {"K": 2**-10, "M": 1.0, "G": 2.0**10, "T": 2.0**20}
 
 
 SEPARATOR = "\x1f"
 """Between the columns of what is asked for: names, paths and reasons may hold anything else."""
-SQUEUE_COLUMNS = SEPARATOR.join(("%A", "%T", "%V", "%j", "%o", "%r"))
+SQUEUE_COLUMNS = SEPARATOR.join(("%A", "%T", "%V", "%j", "%o", "%N", "%r"))
 SACCT_COLUMNS = "JobIDRaw,State,ExitCode,MaxRSS,End,Submit,JobName"
 
 
@@ -62,6 +67,8 @@ class Seen:
         The most MB of any step, as far as SLURM has sampled it.
     end
         When it ended, in seconds of the epoch.
+    nodes
+        Names of its nodes.
     """
 
     state: JobState
@@ -72,6 +79,7 @@ class Seen:
     exit_code: int | None = None
     peak_memory: int | None = None
     end: float | None = None
+    nodes: tuple[str, ...] = ()
 
 
 def is_id(text: str) -> bool:
@@ -85,20 +93,44 @@ def is_id(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
+def node_names(text: str) -> tuple[str, ...]:
+    """Return the names in a list of nodes as SLURM writes it; none if it is not a list.
+
+    Examples
+    --------
+    >>> node_names("cn[08-10,12],gpu1"), node_names("n/a")
+    (('cn08', 'cn09', 'cn10', 'cn12', 'gpu1'), ())
+    """
+    if not re.fullmatch(_NODES, text, re.ASCII):
+        return ()
+    names: list[str] = []
+    for item in re.findall(_ITEM, text, re.ASCII):
+        parts = [_in_brackets(p[1:-1]) if p[0] == "[" else [p] for p in re.findall(_PART, item)]
+        names += ("".join(name) for name in product(*parts))
+    return tuple(names)
+
+
+def _in_brackets(text: str) -> Iterator[str]:
+    for numbers in text.split(","):
+        first, _, last = numbers.partition("-")
+        for number in range(int(first), int(last or first) + 1):
+            yield f"{number:0{len(first)}}"
+
+
 def parse_squeue(text: str) -> dict[str, Seen]:
     r"""Read lines of `SQUEUE_COLUMNS`; whatever else is printed is no job.
 
     Examples
     --------
-    >>> line = SEPARATOR.join(("7", "PENDING", "2026-11-24T12:00:00", "a|b", "/a.sh", "Priority"))
+    >>> line = SEPARATOR.join(("7", "PENDING", "2026-11-24T12:00:00", "a", "/a.sh", "", "Priority"))
     >>> [*parse_squeue(f"Welcome | to tiger3\n{line}")]
     ['7']
     """
     found = {}
     for line in text.splitlines():
         parts = line.split(SEPARATOR)
-        if len(parts) == 6 and is_id(parts[0]):
-            native_id, word, submitted, name, script, reason = parts
+        if len(parts) == 7 and is_id(parts[0]):
+            native_id, word, submitted, name, script, nodes, reason = parts
             state = _state(word)
             if reason == "None":
                 reason = word if state.final else _WORDS.get(word, "")
@@ -108,6 +140,7 @@ def parse_squeue(text: str) -> dict[str, Seen]:
                 script=script,
                 submitted=submitted,
                 reason=_WORDS.get(reason, reason),
+                nodes=node_names(nodes),
             )
     return found
 

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState
 from socm.errors import BackendUnavailable, ConfigError, Problem
-from socm.executor.folder import JobFolder
+from socm.executor.folder import JobFolder, Start
 from socm.executor.machine import LOCAL
 from socm.executor.script import job_script, option_lines, sbatch_options
-from socm.executor.slurm.answers import Seen, is_id
+from socm.executor.slurm.answers import Seen, is_id, node_names
 from socm.executor.slurm.client import sbatch_at_work
 from socm.executor.slurm.identity import Identity
 from socm.executor.slurm.jobs import Slurm
@@ -50,6 +50,8 @@ MISSES = 4
 DROPPED = "CANCELLED"
 """What sacct says of jobs that a controller has lost; of others it says by whom."""
 REQUEUED = "requeued by SLURM"
+NOT_AVAILABLE = "ReqNodeNotAvail"
+"""How the reason begins for which a job waits whose nodes are drained or down."""
 
 
 class SlurmExecutor(Tracker):
@@ -173,6 +175,10 @@ class SlurmExecutor(Tracker):
         self.slurm.cancel([i for i, seen in ours.items() if not seen.state.final])
         self._identities[native_id].withdrawn = True
         self._next_poll = time.monotonic() + CONFIRM
+
+    def nodes_of(self, started: Start | None) -> tuple[str, ...]:
+        """Return the names of the nodes of a job; see `Tracker.nodes_of`."""
+        return node_names(started.nodes) if started else ()
 
     def poll(self) -> list[JobUpdate]:
         """Return what is new of the tracked jobs; asks SLURM when it is time."""
@@ -303,15 +309,29 @@ class SlurmExecutor(Tracker):
         """A job waits or runs; or it has run, and SLURM has put it back into its queue."""
         tracked.reason = seen.reason
         if seen.state is JobState.RUNNING:
-            updates = self.begin(tracked)
+            updates = self.begin(tracked, seen.nodes)
             tracked.reason = seen.reason
             return updates
         identity = self._identities[tracked.native_id]
-        if identity.was_requeued(seen):
+        requeued = identity.was_requeued(seen)
+        if requeued or self._waits_in_vain(tracked, seen):
             with suppress(BackendUnavailable):
                 self.slurm.cancel([identity.native_id])  # an attempt runs only once
-                return self.end(tracked, JobState.PREEMPTED, REQUEUED)
+                if requeued:
+                    return self.end(tracked, JobState.PREEMPTED, REQUEUED)
+                return self.end(tracked, JobState.NODE_FAILED, seen.reason)
         return []
+
+    def _waits_in_vain(self, tracked: Tracked, seen: Seen) -> bool:
+        """Whether a job waits for a node that is not available, and that it needs no longer.
+
+        It was to share that node with others, so that the campaign has no more nodes than its
+        budget. Once they are over, any other node will do.
+        """
+        if not tracked.job.nodes or not seen.reason.startswith(NOT_AVAILABLE):
+            return False
+        busy = {node for other in self.tracked.values() for node in other.nodes}
+        return not busy & {*tracked.job.nodes}
 
     def _judge_completed(self, tracked: Tracked) -> list[JobUpdate]:
         """A script that ended well has written a result; the file may be on its way."""

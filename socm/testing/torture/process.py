@@ -10,7 +10,7 @@ from socm.engine.events import Event, JobState
 from socm.engine.requests import Requests
 from socm.engine.state import CampaignState
 from socm.errors import BackendUnavailable, RunError, SubmitError
-from socm.testing.torture.world import LATEST, Record, World
+from socm.testing.torture.world import LATEST, News, Record, World
 
 PATIENCE = 60
 """Seconds after which a call that hangs is given up."""
@@ -158,7 +158,7 @@ class Process:
                     break
                 self._told[name] += 1
                 moment = news.time + self._ahead
-                updates.append(self._update(job, news.state, moment, news.exit_code))
+                updates.append(self._update(job, news.state, moment, news))
                 if news.state.final:
                     del self._followed[name]
         if updates and self._world.happens("told twice"):
@@ -166,12 +166,15 @@ class Process:
         return updates
 
     def _update(
-        self, job: Job, state: JobState, moment: float, exit_code: int | None = None
+        self, job: Job, state: JobState, moment: float, news: News | None = None
     ) -> JobUpdate:
         # What ran before the campaign began, by this clock, began with it.
         moment = max(self._latest.get(job.name, 0.0), min(max(moment, 0.0), self.now()))
         self._latest[job.name] = moment
-        return JobUpdate(job=job, state=state, time=moment, exit_code=exit_code)
+        if news is None:
+            return JobUpdate(job=job, state=state, time=moment)
+        code, nodes = news.exit_code, news.nodes
+        return JobUpdate(job=job, state=state, time=moment, exit_code=code, nodes=nodes)
 
 
 class Notebook:

@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import count
 
@@ -35,6 +35,7 @@ FAULTS = {
     "node fails": 0.1,
     "preempted": 0.1,
     "requeued": 0.1,
+    "other nodes": 0.5,
     "held": 0.1,
     "suspended": 0.1,
     "cancelled by others": 0.1,
@@ -67,6 +68,8 @@ class Record:
     state: JobState = JobState.QUEUED
     news: list[News] = field(default_factory=list)
     turn: int = 0  # counts its starts and ends, so that what was due for an earlier one is void
+    nodes: tuple[str, ...] = ()  # on which it runs
+    budget: float = math.inf  # of nodes, when it was submitted
 
     @property
     def is_live(self) -> bool:
@@ -82,6 +85,7 @@ class News:
     time: float
     told: float
     exit_code: int | None = None
+    nodes: tuple[str, ...] = ()
 
 
 class World:
@@ -192,9 +196,12 @@ class World:
         SubmitError
             If it never fits.
         """
+        if self.happens("other nodes"):
+            job = self._elsewhere(job)
         self._scheduler.submit(job)
         self._check(job)
-        record = Record(job, str(next(self._ids)))
+        budget = self.plan.campaign.budget.nodes
+        record = Record(job, str(next(self._ids)), budget=math.inf if budget is None else budget)
         self._records.append(record)
         self._accepted[job.name] += 1
         self.note(f"{job.name}: the cluster takes it as job {record.native_id}")
@@ -263,15 +270,28 @@ class World:
         qos, budget = self.plan.cluster.by_qos[job.qos or ""], self.plan.campaign.budget
         together = [*live, job]
         peers = [other for other in together if other.qos == job.qos]
-        nodes = {(p.partition, p.node) for other in together for p in other.placements}
         for used, most, what in (
             (len(peers), qos.running_jobs, f"jobs of QOS {job.qos}"),
             (sum(other.cores for other in peers), qos.cores, f"cores of QOS {job.qos}"),
             (sum(other.cores for other in together), budget.cores, "cores of the budget"),
-            (len(nodes), budget.nodes, "nodes of the budget"),
         ):
             if most is not None and used > most:
                 self.break_promise(f"{job.name} makes it {used} of {most} {what}")
+
+    def _elsewhere(self, job: Job) -> Job:
+        """Return a job that is to start on other nodes than planned, if those are free."""
+        size = self.plan.cluster.by_partition[job.partition].nodes
+        by = self.choices.number(size - 1)
+        placements = (p._replace(node=(p.node + by) % size) for p in job.placements)
+        return replace(job, placements=tuple(placements))
+
+    def _check_nodes(self, record: Record) -> None:
+        """Hold the nodes that are in use, by whatever jobs, to the budgets of those jobs."""
+        running = [r for r in self.live if r.state is JobState.RUNNING]
+        used = len({node for r in running for node in r.nodes})
+        most = max(r.budget for r in running)
+        if used > most:
+            self.break_promise(f"{record.job.name} makes it {used} of {most} nodes of the budget")
 
     def _later(self, action: Callable[[], None]) -> None:
         self.at(self.time + 1 + self.choices.number(LATEST), action)
@@ -299,9 +319,11 @@ class World:
         record.state = JobState.RUNNING
         record.turn += 1
         self._marks[job.name] = record
-        self.note(f"{job.name}: runs")
+        record.nodes = running.nodes
+        self.note(f"{job.name}: runs on {', '.join(running.nodes)}")
+        self._check_nodes(record)
         if not any(news.state is JobState.RUNNING for news in record.news):
-            self._tell(record, JobState.RUNNING)
+            self._tell(record, JobState.RUNNING, nodes=running.nodes)
         runtime = job.workflow.request.runtime
         if self.happens("slow"):
             runtime += self.choices.number(3 * runtime)
@@ -335,10 +357,16 @@ class World:
         self._take_off(record, JobState.QUEUED)
         self._scheduler.submit(record.job)
 
-    def _tell(self, record: Record, state: JobState, exit_code: int | None = None) -> None:
+    def _tell(
+        self,
+        record: Record,
+        state: JobState,
+        exit_code: int | None = None,
+        nodes: tuple[str, ...] = (),
+    ) -> None:
         told = self.time + (self.choices.number(LATEST) if self.happens("told late") else 0)
         told = max(told, record.news[-1].told if record.news else told)
-        record.news.append(News(state, self.time, told, exit_code))
+        record.news.append(News(state, self.time, told, exit_code, nodes))
         self.at(told, lambda: None)
 
     def hear(self, event: Event) -> None:
