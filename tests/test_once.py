@@ -23,7 +23,7 @@ from socm.engine.life import SILENCE
 from socm.executor.folder import make_run_folder
 from socm.executor.local import LocalExecutor
 from socm.executor.machine import this_machine
-from socm.executor.processes import supervised_job
+from socm.executor.processes import supervised_job, works_elsewhere
 
 
 class Scene:
@@ -179,6 +179,22 @@ def test_a_job_that_lives_on_another_machine_is_not_started_here(tmp_path: Path)
     assert scene.resume().returncode == 0
     assert scene.states() == COMPLETED
     assert scene.proof() == ["begin", "end"]
+
+
+def test_a_process_that_has_just_ended_works_nowhere(tmp_path: Path) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    here.mkdir()
+    elsewhere.mkdir()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, cwd=here) as process:
+        seen = psutil.Process(process.pid)
+        assert not works_elsewhere(seen, here)
+        assert works_elsewhere(seen, elsewhere)
+        assert works_elsewhere(seen, tmp_path / "missing")
+        assert process.stdin is not None
+        process.stdin.close()
+        wait_for(lambda: seen.status() == psutil.STATUS_ZOMBIE)
+        assert not works_elsewhere(seen, elsewhere)
+    assert not works_elsewhere(seen, elsewhere)
 
 
 @pytest.mark.parametrize("ends", ["before", "while it is moved", "after"])

@@ -18,7 +18,7 @@ from socm.engine.events import JobState
 from socm.errors import RunError
 from socm.executor.folder import Start
 from socm.executor.machine import LOCAL, this_machine
-from socm.executor.processes import MARK, PYTHON, left_of, supervisors, works_in
+from socm.executor.processes import MARK, PYTHON, left_of, supervisors, works_elsewhere
 from socm.executor.script import job_script
 from socm.executor.tracker import Tracked, Tracker
 from socm.model.cluster import Cluster
@@ -229,7 +229,7 @@ class LocalExecutor(Tracker):
         name, folder = tracked.job.workflow.name, tracked.folder
         begun = folder.read_started()
         if process := supervisors().get(tracked.native_id):
-            if begun and not works_in(process, folder.path):
+            if begun and works_elsewhere(process, folder.path):
                 raise RunError(
                     f"{name} is still running in another folder, process {process.pid}",
                     hint=f"wait until it is over, or `kill {process.pid}` ends it; then resume",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -48,11 +49,15 @@ def supervisors() -> dict[str, psutil.Process]:
     return found
 
 
-def works_in(process: psutil.Process, folder: Path) -> bool:
-    """Whether a process works in a folder, however that is called by now."""
+def works_elsewhere(process: psutil.Process, folder: Path) -> bool:
+    """Whether a process is alive and works in another folder, however that is called by now."""
     try:
-        return os.path.samefile(process.cwd(), folder)
+        return not os.path.samefile(process.cwd(), folder)
+    except psutil.NoSuchProcess:
+        return False  # it has just ended
     except (OSError, psutil.Error):
+        with suppress(psutil.NoSuchProcess):
+            return process.status() != psutil.STATUS_ZOMBIE
         return False
 
 
