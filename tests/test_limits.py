@@ -21,7 +21,7 @@ def refusing(calls: str) -> list[str]:
     """Return the beginning of a command line under which the system refuses some calls."""
     if shutil.which("strace") is None:
         pytest.skip("strace makes the system refuse what it would allow")
-    command = ["strace", "-f", "-o", os.devnull, "-e", f"trace={REFUSED}"]
+    command = ["strace", "-f", "--seccomp-bpf", "-o", os.devnull, "-e", f"trace={REFUSED}"]
     command += ["-e", f"inject={REFUSED}:error=EAGAIN:{calls}"]
     if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
         pytest.skip("strace may not trace here")
