@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pty
 import signal
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_local import ROOT, SOCM, stage, until, wait_for, write
+from test_local import ROOT, SOCM, stage, status, until, wait_for, write
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
@@ -32,11 +31,7 @@ def command(campaign: Path) -> list[str]:
 
 def ended(folder: Path) -> dict[str, str]:
     """Return the states in which a run has ended, of which nobody carries anything on."""
-    done = subprocess.run(
-        [*SOCM, "status", "run", "--json"],
-        cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    document = json.loads(done.stdout)
+    document = status(folder, "run")
     assert document["end"] is not None
     assert document["process"] is None
     return {w["name"]: w["state"] for w in document["workflows"]}
