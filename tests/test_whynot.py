@@ -187,6 +187,18 @@ def test_what_is_said_to_bind_does(plan: Plan) -> None:
     assert bool(proved) == (plan.lower_bound > deadline)
 
 
+def test_what_nobody_asks_for_binds_nothing() -> None:
+    """Nor does it where the deadline has passed when the rest is planned."""
+    minute = ResourceRequest(runtime=60)
+    chain = [Workflow(name="a", request=minute), Workflow(name="b", request=minute, depends=("a",))]
+    campaign = Campaign.of("c", chain, deadline=60)
+    node = Partition(name="p", nodes=1, cores=1, memory=100)
+    cluster = Cluster(name="c", partitions=(node,))
+    begun = [w for w in plan_campaign(campaign, cluster).workflows if w.name == "a"]
+    plan = plan_campaign(campaign, cluster, start=90, fixed=begun)
+    assert {b["kind"] for b in document(plan)["binding"]} == {"critical-path", "cores"}
+
+
 def by_hand(kind: str, plan: Plan) -> int:
     """How long the longest chain takes, or all work on all that there is."""
     campaign, cluster = plan.campaign, plan.cluster

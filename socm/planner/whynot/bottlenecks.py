@@ -157,7 +157,7 @@ def _critical_path(plan: Plan, modes: Modes) -> CriticalPath:
 
 
 def _resources(plan: Plan, modes: Modes) -> Iterator[Work]:
-    """Yield for each resource the work for it, where it is least."""
+    """Yield for each resource that is asked for the work for it, where it is least."""
     partitions = plan.cluster.partitions
     requests = {name: plan.campaign.workflows[name].request for name in modes}
     each: tuple[tuple[Resource, list[int], Callable[[Mode, ResourceRequest], int]], ...] = (
@@ -169,6 +169,8 @@ def _resources(plan: Plan, modes: Modes) -> Iterator[Work]:
         work = sum(
             min(use(m, requests[name]) * m.duration for m in its) for name, its in modes.items()
         )
+        if not work:
+            continue
         available, budget = _available(plan, resource, of_node)
         yield Work(
             resource=resource,
@@ -235,5 +237,4 @@ def _needed(plan: Plan, work: int) -> float:
 
 def _at_least(plan: Plan, work: int, available: int) -> int:
     """Return the earliest time by which some work can be done."""
-    # If nothing of a resource is available, no workflow that was admitted needs any.
-    return plan.start + (math.ceil(work / available) if available else 0)
+    return plan.start + math.ceil(work / available)
