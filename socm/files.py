@@ -10,9 +10,30 @@ import tempfile
 import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from socm.units import format_memory
+from socm.units import format_count, format_memory
+
+
+class Bounds(NamedTuple):
+    """How large a file may be, so that a login node has the memory to read it.
+
+    Parameters
+    ----------
+    size
+        The most MB.
+    values
+        The most values; lines count, too.
+    """
+
+    size: int
+    values: int
+
+
+BY_HAND = Bounds(size=64, values=8_000_000)
+"""Of a campaign and its like: one of 200 000 stages has less. A value takes half a kilobyte."""
+BY_PROGRAM = Bounds(size=512, values=64_000_000)
+"""Of a plan and its like: one of 200 000 workflows has less. It takes ten times that to read it."""
 
 
 def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> None:
@@ -150,3 +171,21 @@ def most_values(text: str) -> int:
     (7, 3)
     """
     return 1 + sum(text.count(sign) for sign in ("\n", ",", ":", "=", "[", "{", "- ", "? "))
+
+
+def check_values(text: str, most: int) -> None:
+    """Refuse the text of a file that may hold too many values.
+
+    Raises
+    ------
+    OSError
+        If it may hold more than `most`.
+
+    Examples
+    --------
+    >>> check_values("[1, 2]", most=2)
+    Traceback (most recent call last):
+    OSError: [Errno 27] it has more than 2 values
+    """
+    if most_values(text) > most:
+        raise OSError(errno.EFBIG, f"it has more than {format_count(most)} values")

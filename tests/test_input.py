@@ -15,6 +15,7 @@ from socm.config.settings import load_settings
 from socm.config.source import read
 from socm.errors import ConfigError
 from socm.exchange.importing import import_file
+from socm.files import Bounds
 from socm.model.document import read_plan
 
 READERS: dict[str, Callable[[Path], Any]] = {
@@ -84,8 +85,10 @@ def test_a_file_may_have_as_many_values_as_it_likes_where_no_alias_unfolds(
 def test_more_values_than_can_be_held_are_refused_before_they_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    for module in ("config.source", "model.document", "exchange.source"):
-        monkeypatch.setattr(f"socm.{module}.MOST_VALUES", 1000)
+    few = Bounds(size=1, values=1000)
+    monkeypatch.setattr("socm.config.source.BY_HAND", few)
+    for module in ("model.document", "exchange.source"):
+        monkeypatch.setattr(f"socm.{module}.BY_PROGRAM", few)
     path = tmp_path / name
     path.write_text('{"a": [' + "[]," * 1000)  # not even well-formed
     with pytest.raises(ConfigError, match="has more than 1 000 values"):

@@ -12,14 +12,10 @@ import yaml
 
 from socm.config.toml_positions import Key, Position, toml_positions
 from socm.errors import ConfigError, Problem
-from socm.files import most_values, read_whole
+from socm.files import BY_HAND, check_values, most_values, read_whole
 from socm.units import format_count
 from socm.words import reason_of
 
-LARGEST = 64
-"""Most MB of a file: a campaign of 200 000 stages has less."""
-MOST_VALUES = 8_000_000
-"""Most values of a file. Each takes half a kilobyte while it is read."""
 MOST_UNFOLDED = 1_000_000
 """Most values that aliases may unfold to, in a file that is not larger itself."""
 
@@ -71,7 +67,7 @@ def read(path: Path) -> Source:
     """
     file = str(path)
     try:
-        text = read_whole(path, LARGEST).decode("utf-8-sig")
+        text = read_whole(path, BY_HAND.size).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         message = f"is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
         raise ConfigError(Problem(file=file, message=message)) from error
@@ -103,9 +99,11 @@ def parse(path: Path, text: str) -> Source:
             hint="a campaign is a .toml, .yaml or .yml file",
         )
         raise ConfigError(problem)
-    if most_values(text) > MOST_VALUES:
-        message = f"has more than {format_count(MOST_VALUES)} values"
-        raise ConfigError(Problem(file=file, message=message))
+    try:
+        check_values(text, BY_HAND.values)
+    except OSError as error:
+        message = f"cannot be read: {reason_of(error)}"
+        raise ConfigError(Problem(file=file, message=message)) from error
     lines = text.split("\n")
     try:
         source = reader(file, text)

@@ -12,14 +12,10 @@ import yaml
 from socm.config.source import MOST_UNFOLDED, NodeReader, Source, with_text
 from socm.config.toml_positions import Key
 from socm.errors import ConfigError, Problem
-from socm.files import most_values, read_whole, unpacked
-from socm.units import format_count, format_memory
+from socm.files import BY_PROGRAM, check_values, most_values, read_whole, unpacked
+from socm.units import format_memory
 from socm.words import reason_of
 
-LARGEST = 512
-"""Most MB of a file, also when it is unpacked."""
-MOST_VALUES = 64_000_000
-"""Most values of a JSON file; lines count, too."""
 LARGEST_YAML = 4
 """Most MB of a YAML file: a pipeline has less, and reading it takes a minute or two."""
 _TAG = "tag:yaml.org,2002:"
@@ -58,7 +54,9 @@ def read_document(path: Path) -> Document:
 
 def _text(path: Path) -> str:
     try:
-        return unpacked(read_whole(path, LARGEST), LARGEST).decode("utf-8-sig")
+        content = unpacked(read_whole(path, BY_PROGRAM.size), BY_PROGRAM.size)
+        text = content.decode("utf-8-sig")
+        check_values(text, BY_PROGRAM.values)
     except UnicodeDecodeError as error:
         message = f"is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
         raise ConfigError(Problem(file=str(path), message=message)) from error
@@ -67,12 +65,10 @@ def _text(path: Path) -> str:
         raise ConfigError(Problem(file=str(path), message=message)) from error
     except ValueError as error:  # a path with a null byte
         raise ConfigError(Problem(file=str(path), message=f"cannot be read: {error}")) from error
+    return text
 
 
 def _read_json(file: str, text: str) -> Document:
-    if most_values(text) > MOST_VALUES:
-        message = f"has more than {format_count(MOST_VALUES)} values"
-        raise ConfigError(Problem(file=file, message=message))
     try:
         return Document(file=file, data=json.loads(text))
     except json.JSONDecodeError as error:

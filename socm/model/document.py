@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from socm.errors import ConfigError, InvalidPlan, Problem
-from socm.files import most_values, read_whole
+from socm.files import BY_PROGRAM, check_values, read_whole
 from socm.model.allocation import Allocation, AllocationPlan, AnyPlan, inside, part
 from socm.model.check import check_plan
 from socm.model.entries import (
@@ -29,15 +29,11 @@ from socm.model.entries import (
 from socm.model.outcome import Simulation, quantile
 from socm.model.placement import PlannedWorkflow
 from socm.model.plan import BasePlan, Plan
-from socm.units import HOUR, format_count
+from socm.units import HOUR
 from socm.words import reason_of
 
 PLAN_SCHEMA = "socm.plan/1"
 SIMULATION_SCHEMA = "socm.simulation/1"
-LARGEST = 512
-"""Most MB of a plan: one of 200 000 workflows has less. It takes ten times that to read it."""
-MOST_VALUES = 64_000_000
-"""Most values of a plan; lines count, too."""
 
 
 def plan_document(plan: AnyPlan) -> dict[str, Any]:
@@ -164,10 +160,8 @@ def read_plan(path: Path) -> AnyPlan:
 
 def _json(path: Path) -> Any:
     try:
-        text = read_whole(path, LARGEST).decode()
-        if most_values(text) > MOST_VALUES:
-            message = f"has more than {format_count(MOST_VALUES)} values"
-            raise ConfigError(Problem(message=message))
+        text = read_whole(path, BY_PROGRAM.size).decode()
+        check_values(text, BY_PROGRAM.values)
         return json.loads(text, parse_constant=_not_a_number)
     except OSError as error:
         raise ConfigError(Problem(message=f"cannot be read: {reason_of(error)}")) from error
