@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -453,6 +454,34 @@ def test_an_edit_is_taken_wholly_or_not_at_all(tmp_path: Path) -> None:
     done = socm(tmp_path, "resume", "--accept-changes")
     assert done.returncode == 2
     assert "but it is completed already" in done.stderr
+
+
+@pytest.mark.parametrize("runs", [False, True], ids=["queued", "running"])
+def test_what_has_a_job_is_edited_as_the_refusal_says(tmp_path: Path, runs: bool) -> None:
+    script = "exit 1" if not runs else f"touch {tmp_path}/a; {until(tmp_path / 'never')}"
+    path = write(tmp_path, stage("a", script), stage("b", "true", "a"))
+    if runs:
+        process = start(tmp_path, "run", path, "--yes")
+        wait_for((tmp_path / "a").exists)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    else:
+        assert socm(tmp_path, "run", path, "--yes").returncode == 1
+        journal = tmp_path / "socm-runs" / "campaign-1" / "journal.jsonl"
+        lines = journal.read_text().splitlines(keepends=True)
+        journal.write_text("".join(lines[:3]))  # up to the line that it was submitted
+        for left in (journal.parent / "results").iterdir():
+            left.unlink()
+    path.write_text(path.read_text().replace(script, "exit 0"))
+    done = socm(tmp_path, "resume", "--accept-changes")
+    assert done.returncode == 2
+    assert f"but it is {'running' if runs else 'queued'} already" in done.stderr
+    commands = re.findall("`socm (.*?)`", done.stderr.replace("\n", " "))
+    assert len(commands) == 2
+    for command in commands:
+        done = socm(tmp_path, *command.split())
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert states(tmp_path) == {"a": "completed", "b": "completed"}
 
 
 def test_a_clock_that_is_set_back_between_two_processes_does_not_set_back_a_run(

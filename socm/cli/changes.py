@@ -53,7 +53,7 @@ def take_in_changes(run: Run, journal: FileJournal | None = None) -> None:
         message = "the campaign was changed since this run began"
         raise ConfigError(*problems, Problem(file=str(file), message=message, hint=hint))
     state = run.state()
-    if problems := [*_too_late(state, differences, str(file))]:
+    if problems := [*_too_late(run, state, differences)]:
         raise ConfigError(*problems)
     now = math.ceil(max(journal.latest, time.time() - run.epoch))
     try:
@@ -108,14 +108,18 @@ def _short(value: object) -> str:
 
 
 def _too_late(
-    state: CampaignState, differences: list[tuple[str, str]], file: str
+    run: Run, state: CampaignState, differences: list[tuple[str, str]]
 ) -> Iterator[Problem]:
     """Yield the differences that come too late."""
     for name, what in differences:
         progress = state.workflows.get(name)
-        if progress is not None and not progress.status.can_be_edited:
-            yield Problem(
-                file=file,
-                message=f"{what}; but it is {progress.status.value} already",
-                hint="change it back, or begin a new run",
+        if progress is None or progress.status.can_be_edited:
+            continue
+        hint = "change it back, or begin a new run"
+        if not progress.status.final:
+            hint = (
+                f"change it back; or `socm cancel {run.name} {name}` ends its job, and then "
+                f"`socm resume {run.name} --accept-changes --retry-failed` submits it as it is now"
             )
+        message = f"{what}; but it is {progress.status.value} already"
+        yield Problem(file=run.settings.file, message=message, hint=hint)
