@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from itertools import permutations, product
 from random import Random
 from typing import Any
 
+import builders
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -218,10 +220,7 @@ def test_heads_and_tails_are_the_longest_chains_before_and_after(
 # Bounds that are reached
 
 
-def job(name: str, *depends: str, **request: Any) -> Workflow:
-    return Workflow(
-        name=name, depends=depends, request=ResourceRequest(**{"runtime": 60, **request})
-    )
+job = partial(builders.job, minutes=1)
 
 
 def bound(workflows: list[Workflow], *, budget: Budget | None = None, **node: Any) -> int:

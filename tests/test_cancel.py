@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from test_driver import Scripted, job, plan_of
+from builders import job, plan_of
+from test_driver import Scripted
 
 import socm.cli.cancel
 import socm.executor

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import pytest
+from builders import job, plan_of
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import noisy, pairs, share, simulate
@@ -36,8 +37,8 @@ from socm.engine.requests import Poll, Requests
 from socm.engine.retry import RetryPolicy
 from socm.engine.state import CampaignState, Status, apply
 from socm.errors import BackendUnavailable, Stalled, SubmitError
-from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.campaign import Budget, Campaign
+from socm.model.cluster import Cluster, Qos
 from socm.model.demand import Demand
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
@@ -150,20 +151,6 @@ class Scripted:
     @property
     def names(self) -> list[str]:
         return [job.name for _, job in self.submitted]
-
-
-def job(name: str, *depends: str, minutes: int = 10, **request: Any) -> Workflow:
-    return Workflow(
-        name=name, depends=depends, request=ResourceRequest(runtime=60 * minutes, **request)
-    )
-
-
-def plan_of(
-    workflows: Iterable[Workflow], *qos: Qos, budget: Budget | None = None, **node: Any
-) -> Plan:
-    usual: dict[str, Any] = {"name": "cpu", "nodes": 1, "cores": 4, "memory": 400}
-    cluster = Cluster(name="known", partitions=(Partition(**{**usual, **node}),), qos=qos)
-    return plan_campaign(Campaign.of("known", workflows, budget=budget), cluster)
 
 
 def run(

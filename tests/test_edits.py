@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
+import builders
 import pytest
 
 from sim.backend import SimBackend
@@ -21,7 +23,7 @@ from socm.engine.events import (
 from socm.engine.journal import MemoryJournal
 from socm.engine.state import CampaignState, Status
 from socm.errors import InvalidPlan
-from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
+from socm.model.campaign import Budget, Campaign, Workflow
 from socm.model.cluster import Cluster, Partition, Qos
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
@@ -33,12 +35,7 @@ CLUSTER = Cluster(
 )
 
 
-def job(name: str, *depends: str, memory: int = 100, **request: int) -> Workflow:
-    return Workflow(
-        name=name,
-        depends=depends,
-        request=ResourceRequest(threads=8, memory=memory, **{"runtime": 300, **request}),
-    )
+job = partial(builders.job, minutes=5, threads=8, memory=100)
 
 
 def planned(*workflows: Workflow, budget: Budget | None = None) -> Plan:

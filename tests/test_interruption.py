@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
+from builders import job, plan_of
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import pairs, share
-from test_driver import job, plan_of, statuses
+from test_driver import statuses
 
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.driver import run_plan

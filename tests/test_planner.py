@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
+import builders
 import pytest
+from builders import job
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import (
@@ -344,24 +345,7 @@ def test_the_upward_rank_is_the_longest_chain_to_the_end(pair: tuple[Campaign, C
 # Cases whose best plan is known
 
 
-def job(name: str, *depends: str, minutes: int = 10, **request: Any) -> Workflow:
-    return Workflow(
-        name=name, depends=depends, request=ResourceRequest(runtime=60 * minutes, **request)
-    )
-
-
-def plan_of(
-    workflows: Iterable[Workflow],
-    *qos: Qos,
-    budget: Budget | None = None,
-    partitions: tuple[Partition, ...] | None = None,
-    **node: Any,
-) -> Plan:
-    usual: dict[str, Any] = {"name": "cpu", "nodes": 1, "cores": 8, "memory": 800}
-    cluster = Cluster(
-        name="known", partitions=partitions or (Partition(**{**usual, **node}),), qos=qos
-    )
-    return plan_campaign(Campaign.of("known", workflows, budget=budget), cluster)
+plan_of = partial(builders.plan_of, cores=8, memory=800)
 
 
 def starts(plan: Plan) -> dict[str, float]:

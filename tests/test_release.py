@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
+from builders import job, plan_of
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import (
@@ -32,8 +32,8 @@ from socm.engine.release import (
     timed,
 )
 from socm.engine.state import Status
-from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition
+from socm.model.campaign import Budget, Campaign
+from socm.model.cluster import Cluster
 from socm.model.placement import Reservation
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
@@ -167,80 +167,64 @@ def test_the_same_seed_is_the_same_world_under_any_release_rule(
 # Gates by hand
 
 
-def job(name: str, *depends: str, minutes: int = 10, **request: Any) -> Workflow:
-    return Workflow(
-        name=name, depends=depends, request=ResourceRequest(runtime=60 * minutes, **request)
-    )
-
-
-def plan_of(
-    *workflows: Workflow,
-    budget: Budget | None = None,
-    reservations: tuple[Reservation, ...] = (),
-    **node: Any,
-) -> Plan:
-    usual: dict[str, Any] = {"name": "cpu", "nodes": 1, "cores": 4, "memory": 400}
-    cluster = Cluster(name="known", partitions=(Partition(**{**usual, **node}),))
-    campaign = Campaign.of("known", workflows, budget=budget)
-    return plan_campaign(campaign, cluster, reservations=reservations)
-
-
 def after(plan: Plan) -> dict[str, set[str]]:
     return {name: set(gate.after) for name, gate in hand_over(plan).items()}
 
 
 def test_the_eager_rule_holds_nobody_back() -> None:
-    assert eager(plan_of(job("a", threads=4), job("b", threads=4)))["b"] == Gate()
+    assert eager(plan_of([job("a", threads=4), job("b", threads=4)]))["b"] == Gate()
 
 
 def test_the_timed_rule_holds_everybody_until_the_planned_start() -> None:
-    gates = timed(plan_of(job("a", threads=4), job("b", threads=4)))
+    gates = timed(plan_of([job("a", threads=4), job("b", threads=4)]))
     assert (gates["a"].not_before, gates["b"].not_before) == (0, 600)
 
 
 def test_cores_are_taken_over_from_those_who_had_them() -> None:
-    plan = plan_of(job("a", threads=3, minutes=20), job("b", minutes=5), job("c", threads=4))
+    plan = plan_of([job("a", threads=3, minutes=20), job("b", minutes=5), job("c", threads=4)])
     assert after(plan) == {"a": set(), "b": set(), "c": {"a", "b"}}
 
 
 def test_the_share_that_is_free_longest_is_taken_first() -> None:
-    plan = plan_of(job("a", minutes=30), job("b", minutes=20), job("c", "b", minutes=5, threads=3))
+    plan = plan_of(
+        [job("a", minutes=30), job("b", minutes=20), job("c", "b", minutes=5, threads=3)]
+    )
     assert after(plan)["c"] == {"b"}  # one of its cores was b's, two were nobody's
 
 
 def test_memory_is_taken_over_like_cores() -> None:
-    plan = plan_of(job("a", memory=300, minutes=20), job("b", memory=300))
+    plan = plan_of([job("a", memory=300, minutes=20), job("b", memory=300)])
     assert after(plan) == {"a": set(), "b": {"a"}}
 
 
 def test_a_place_in_the_budget_is_taken_over_on_another_node() -> None:
     plan = plan_of(
-        job("a", threads=4, minutes=20), job("b", threads=4), nodes=2, budget=Budget(cores=4)
+        [job("a", threads=4, minutes=20), job("b", threads=4)], nodes=2, budget=Budget(cores=4)
     )
     assert after(plan) == {"a": set(), "b": {"a"}}
 
 
 def test_behind_a_reservation_nobody_goes_before_its_end() -> None:
     window = Reservation(partition="cpu", start=0, finish=700)
-    plan = plan_of(job("a", threads=4), reservations=(window,))
+    plan = plan_of([job("a", threads=4)], reservations=(window,))
     assert hand_over(plan)["a"].not_before == 700
 
 
 def test_the_default_rule_adds_the_planned_start_as_a_way_out() -> None:
-    plan = plan_of(job("a", threads=4, minutes=20), job("b", threads=4))
+    plan = plan_of([job("a", threads=4, minutes=20), job("b", threads=4)])
     assert hand_over_or_due(plan)["b"] == Gate(after=frozenset({"a"}), due=1200)
     assert hand_over(plan)["b"] == Gate(after=frozenset({"a"}))
 
 
 def test_an_early_finisher_is_followed_at_once() -> None:
-    plan = plan_of(job("a", threads=4, minutes=20), job("b", threads=4))
+    plan = plan_of([job("a", threads=4, minutes=20), job("b", threads=4)])
     world = simulate(plan, lambda j: 300.0 if j.workflow.name == "a" else 600.0)
     assert world.first_start == {"a": 0, "b": 300}
 
 
 def test_behind_a_late_one_nobody_waits_if_other_nodes_are_free() -> None:
     """Planned for one node in a row, while the cluster has another."""
-    plan = plan_of(job("a", threads=4, minutes=20), job("b", threads=4))
+    plan = plan_of([job("a", threads=4, minutes=20), job("b", threads=4)])
     node = replace(plan.cluster.partitions[0], nodes=2)
     plan = replace(plan, cluster=replace(plan.cluster, partitions=(node,)))
 
@@ -254,7 +238,7 @@ def test_behind_a_late_one_nobody_waits_if_other_nodes_are_free() -> None:
 def test_a_late_workflow_does_not_make_its_successor_wake_a_node_over_the_budget() -> None:
     """One node at a time is the budget: the second waits although another node is free."""
     plan = plan_of(
-        job("a", threads=4, minutes=20), job("b", threads=4), nodes=2, budget=Budget(nodes=1)
+        [job("a", threads=4, minutes=20), job("b", threads=4)], nodes=2, budget=Budget(nodes=1)
     )
     assert plan.by_name["b"].start == 1200
     for release in RELEASES.values():

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import job, plan_of
 from test_cli import Done, socm
-from test_driver import job, plan_of
 
 from socm.engine.events import (
     CampaignEnded,
