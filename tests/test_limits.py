@@ -139,3 +139,34 @@ def test_threads_that_socm_does_without_are_not_taken_from_its_jobs(tmp_path: Pa
     done = socm(tmp_path, "run", path, "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     assert ("OPENBLAS" in (tmp_path / "seen").read_text()) == ("OPENBLAS_NUM_THREADS" in os.environ)
+
+
+NO_MEMORY = {
+    "an allocation": "MemoryError",
+    "a library": "ImportError('libz.so.1: failed to map segment from shared object')",
+}
+
+
+@pytest.mark.parametrize("error", NO_MEMORY.values(), ids=[*NO_MEMORY])
+@pytest.mark.parametrize("also", ["only once", "to tell it, too"])
+def test_a_machine_that_allows_no_more_memory_is_told(
+    tmp_path: Path, error: str, also: str
+) -> None:
+    """What fails for it is whatever comes next: here NumPy, and what makes an error look well."""
+    modules = ["numpy"] if also == "only once" else ["numpy", "socm.report.problem"]
+    code = (
+        "import sys\n"
+        "class Full:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name in {modules}:\n"
+        f"            raise {error}\n"
+        "sys.meta_path.insert(0, Full())\n"
+        "from socm.cli import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", code, "plan", str(campaign(tmp_path))]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert "error: this machine allows no more memory" in done.stderr
+    assert "`ulimit -v` says how much is allowed" in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+    assert (done.returncode, done.stdout) == (5, "")

@@ -164,11 +164,11 @@ def command_line(arguments: Sequence[str]) -> int:
         code = _tell_usage(error, as_json=as_json)
     except typer.Abort:
         code = INTERRUPTED
-    except (MemoryError, OSError, RuntimeError) as error:
+    except (MemoryError, ImportError, OSError, RuntimeError) as error:
         if refusal := _refusal(error):
             if "--debug" in arguments:
                 raise
-            return _tell(refusal, as_json=as_json)
+            return _tell_refusal(refusal, as_json=as_json)
         if not isinstance(error, OSError):
             raise
         # Of standard output: files that are read or written tell their own errors.
@@ -180,7 +180,8 @@ def command_line(arguments: Sequence[str]) -> int:
 def _refusal(error: Exception) -> RunError | None:
     """Return what is to be told if the machine allows no more; `None` if it is something else."""
     code = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, MemoryError):
+    unmapped = isinstance(error, ImportError) and "failed to map segment" in str(error)
+    if isinstance(error, MemoryError) or unmapped:
         what, limit = "memory", "v"
     elif "can't start new thread" in str(error):
         what, limit = "threads", "u"
@@ -192,6 +193,15 @@ def _refusal(error: Exception) -> RunError | None:
         return None
     hint = f"`ulimit -{limit}` says how much is allowed"
     return RunError(f"this machine allows no more {what}", hint=hint)
+
+
+def _tell_refusal(error: RunError, *, as_json: bool) -> int:
+    """Say what the machine refuses, plainly if it refuses what it takes to say it better."""
+    try:
+        return _tell(error, as_json=as_json)
+    except (MemoryError, ImportError, OSError, SystemError):
+        sys.stderr.write(f"error: {error.message}\n  hint: {error.hint}\n")
+        return error.exit_code
 
 
 def _tell_output(reason: str) -> int:
