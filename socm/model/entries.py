@@ -20,7 +20,7 @@ _LARGEST = 10**40
 class Entry(BaseModel):
     """An object of a plan: the names of its fields, and as an alias the key in JSON."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     @classmethod
     def written(cls, thing: object) -> dict[str, Any]:

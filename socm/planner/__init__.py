@@ -19,7 +19,6 @@ from socm.planner.instance import Instance, Modes, admitted, instance_of
 from socm.planner.policies import POLICIES, Policy
 from socm.planner.ranking import by_rank, upward_rank
 from socm.planner.schemes import serial
-from socm.planner.whynot.fitting import fitting
 from socm.units import format_walltime
 
 __all__ = ["POLICIES", "Effort", "admitted", "plan_campaign"]
@@ -89,6 +88,8 @@ def plan_campaign(
     admission = admitted(campaign, cluster)
     impossible = {name: why_not for name, (modes, why_not) in admission.items() if not modes}
     if impossible:
+        from socm.planner.whynot.fitting import fitting  # not for those who need no help
+
         raise Infeasible(
             f"{len(impossible)} of {len(admission)} workflows cannot run on {cluster.name}",
             [f"{name}: {reason}" for name, reasons in impossible.items() for reason in reasons],

@@ -132,6 +132,4 @@ def _crowded(plan: Plan, workflows: list[PlannedWorkflow]) -> set[_Node] | None:
     used = np.concatenate([change, -change])[order].cumsum(axis=0)
     key = key[order]
     over = (used[:, 0] > 0) & (used[:, 1:] > whole[key // MOST_NODES]).any(axis=1)
-    return {
-        (partitions[k // MOST_NODES].name, k % MOST_NODES) for k in np.unique(key[over]).tolist()
-    }
+    return {(partitions[k // MOST_NODES].name, k % MOST_NODES) for k in key[over].tolist()}
