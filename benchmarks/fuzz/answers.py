@@ -9,7 +9,9 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 from benchmarks.fuzz.commands import may_write, tell
@@ -40,6 +42,8 @@ def run(kind: str, count: int, seed: int) -> Outcome:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     for number in (signal.SIGALRM, signal.SIGPROF):
         signal.signal(number, _too_slow)
+    with suppress(ImportError):  # without Numba
+        import_module("socm.planner.compiled.serial")  # once, and longer than an answer may take
     outcome = Outcome()
     for number in range(count):
         signal.setitimer(signal.ITIMER_PROF, SLOW)
