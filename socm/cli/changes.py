@@ -43,7 +43,7 @@ def take_in_changes(run: Run, journal: FileJournal | None = None) -> None:
     differences = [*_differences(run.plan.campaign, changed)]
     if not differences:
         return
-    refuse_unready(changed, file)
+    refuse_unready(changed, run.plan.cluster, file)
     if journal is None:
         problems = [Problem(file=str(file), message=what) for _, what in differences]
         hint = (

@@ -130,16 +130,16 @@ def _made_already(file: Path, message: str, option: str) -> ConfigError:
     return ConfigError(Problem(file=str(file), message=message, hint=hint))
 
 
-def refuse_unready(campaign: Campaign, file: Path) -> None:
-    """Refuse to run a campaign in which something was missing when its file was read.
+def refuse_unready(campaign: Campaign, cluster: Cluster, file: Path) -> None:
+    """Refuse to run a campaign in which something is missing that a run needs.
 
     Raises
     ------
     ConfigError
-        With every variable that was not set, and the workflows that name it; and with workflows
-        that were assumed to exist, unseen.
+        With every variable that was not set, and the workflows that name it; with workflows that
+        were assumed to exist, unseen; and with those without the account that the cluster wants.
     """
-    if problems := [*_unready(campaign, file)]:
+    if problems := [*_unready(campaign, file), *_without_account(campaign, cluster, file)]:
         raise ConfigError(*problems)
 
 
@@ -162,4 +162,18 @@ def _unready(campaign: Campaign, file: Path) -> Iterator[Problem]:
             file=str(file),
             message=f"{count(len(assumed), 'workflow')} assumed, not seen: {listed(assumed)}",
             hint="plan the campaign where its observations can be read, without --assume-splits",
+        )
+
+
+def _without_account(campaign: Campaign, cluster: Cluster, file: Path) -> Iterator[Problem]:
+    if not cluster.account_required or cluster.account:
+        return
+    names = [w.name for w in campaign.workflows.values() if not w.request.account]
+    if names:
+        yield Problem(
+            file=str(file),
+            message=f"{cluster.name} wants an account for each job; none is given for "
+            f"{listed(names)}",
+            hint="set SOCM_ACCOUNT, or `account` in `resources` of a workflow or of your own "
+            "~/.config/socm/config.toml; `sacctmgr show assoc user=$USER` lists yours",
         )

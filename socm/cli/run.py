@@ -113,7 +113,7 @@ def run(
         chosen, why = choose_executor(taken.campaign.execution_schema, taken.cluster.name)
     else:
         chosen, why = executor, "as --executor says"
-    refuse_unready(taken.campaign, file)
+    refuse_unready(taken.campaign, taken.cluster, file)
     _check_cluster(taken, chosen, cluster)
     plan = taken.plan()
     folder = (run_dir or Path("socm-runs") / "dry-run").absolute()

@@ -11,6 +11,7 @@ from socm.config.cluster import load_cluster
 from socm.config.drafts import DraftReader
 from socm.config.findings import BUILT_IN, Findings, Resolved
 from socm.config.reading import read_section
+from socm.config.sbatch import SbatchOptions
 from socm.config.schema import BudgetSection, CampaignSection
 from socm.config.settings import Setting, Settings, load_settings
 from socm.config.source import parse, read
@@ -21,7 +22,7 @@ from socm.garbage import no_collection
 from socm.model.campaign import Budget, Campaign, Schema, Workflow
 from socm.model.cluster import Cluster
 from socm.spelling import kebab, snake
-from socm.words import count
+from socm.words import count, listed
 
 DEFAULT_CLUSTER = "tiger3"
 
@@ -183,12 +184,14 @@ class _CampaignReader:
             raise
 
     def _for_this_machine(self, workflows: list[Workflow]) -> list[Workflow]:
-        """Drop partitions, QOS and accounts, with a warning."""
+        """Drop partitions, QOS, accounts and options of sbatch, with a warning."""
         there = ("partition", "qos", "account")
         if any(getattr(w.request, what) for w in workflows for what in there):
             self.findings.warn("partitions, QOS and accounts are ignored on this machine")
+        if options := {name for w in workflows for name in w.options}:
+            self.findings.warn(f"ignored on this machine: {listed(sorted(options))}")
         nothing: dict[str, Any] = dict.fromkeys(there)
-        return [replace(w, request=replace(w.request, **nothing)) for w in workflows]
+        return [replace(w, request=replace(w.request, **nothing), options={}) for w in workflows]
 
     def _section(self, own: Mapping[str, object]) -> CampaignSection | None:
         """Read the campaign's own keys, under the environment and over the user's file."""
@@ -221,6 +224,8 @@ class _CampaignReader:
                 value = DEFAULT_CLUSTER
             if isinstance(value, BudgetSection):
                 value = {kebab(k): v for k, v in value.model_dump(exclude_none=True).items()}
+            if name in SbatchOptions.model_fields and not value:
+                continue  # there are many, and few are given
             findings.resolve("campaign", name, value, setting.origin if setting else BUILT_IN)
         return section.model_copy(update=update)
 

@@ -8,11 +8,14 @@ from importlib.resources import files
 from pathlib import Path
 
 from socm.config.reading import read_section
+from socm.config.sbatch import SbatchOptions
 from socm.config.schema import ClusterFile
 from socm.config.source import Source, read
 from socm.errors import ConfigError, Problem, did_you_mean
 from socm.executor.machine import LOCAL, this_machine
 from socm.model.cluster import Cluster, Partition, Qos
+
+OPTIONS = {*SbatchOptions.model_fields}
 
 
 def builtin_clusters() -> dict[str, Path]:
@@ -92,14 +95,20 @@ def _from_source(source: Source) -> Cluster:
         description=section.description,
         source=section.source,
         checked=section.checked,
+        account=section.account,
+        account_required=section.account_required,
+        options=section.sbatch(),
         partitions=tuple(
             Partition(
                 cores=p.cores_per_node,
                 memory=p.memory_per_node,
                 gpus=p.gpus_per_node,
-                **p.model_dump(exclude={"cores_per_node", "memory_per_node", "gpus_per_node"}),
+                options=p.sbatch(),
+                **p.model_dump(
+                    exclude={"cores_per_node", "memory_per_node", "gpus_per_node", *OPTIONS}
+                ),
             )
             for p in section.partitions
         ),
-        qos=tuple(Qos(**q.model_dump()) for q in section.qos),
+        qos=tuple(Qos(options=q.sbatch(), **q.model_dump(exclude=OPTIONS)) for q in section.qos),
     )

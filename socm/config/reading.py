@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ValidationError
 
+from socm.config.sbatch import SYNONYMS
 from socm.config.schema import Section
 from socm.config.source import Source
 from socm.config.toml_positions import Key
@@ -81,7 +82,10 @@ def in_words(
             spell = snake if "_" in last else kebab
             known = [spell(name) for name in fields]
             known += also_known if len(details["loc"]) == 1 else ()
-            hint = did_you_mean(spell(last), known) or f"known are {', '.join(sorted(known))}"
+            meant = SYNONYMS.get(kebab(last))
+            hint = f"did you mean {spell(meant)!r}?" if meant in fields else None
+            hint = hint or did_you_mean(spell(last), known)
+            hint = hint or f"known are {', '.join(sorted(known))}"
             return f"unknown key {last!r} in {table}", hint
         case "missing":
             name = kebab(last) if issubclass(model, Section) else last

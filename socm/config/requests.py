@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from socm.config.findings import BUILT_IN, Findings
+from socm.config.sbatch import SbatchOptions
 from socm.config.schema import ResourcesSection
 from socm.config.settings import ResourceDefaults, Settings
 from socm.config.toml_positions import Key
@@ -45,7 +46,7 @@ class RequestReader:
                 f"{name}: walltime is shorter than runtime, so it would be killed",
                 "give a longer walltime, or leave it out",
             )
-        values = {k: v for k, v in section if k not in _MEMORY}
+        values = {k: v for k, v in section if k not in (*_MEMORY, *SbatchOptions.model_fields)}
         outside: dict[str, str] = {}
         for default in ResourceDefaults.model_fields:
             setting = self.settings.over("resources", default)

@@ -14,6 +14,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from socm.config.sbatch import SbatchOptions
 from socm.model.campaign import Schema
 from socm.model.cluster import LARGEST, MOST_NODES
 from socm.model.names import checked_name
@@ -107,7 +108,7 @@ class Section(BaseModel):
     model_config = SECTION
 
 
-class ResourcesSection(Section):
+class ResourcesSection(SbatchOptions, Section):
     """``resources`` of a workflow."""
 
     ranks: Count = 1
@@ -134,7 +135,7 @@ class BudgetSection(Section):
     memory_per_node: Memory | None = None
 
 
-class CampaignSection(Section):
+class CampaignSection(SbatchOptions, Section):
     """``[campaign]``, without the workflow sections within it."""
 
     name: str | None = None
@@ -174,7 +175,7 @@ class WorkflowSection(Section):
     note: str | None = None
 
 
-class PartitionSection(Section):
+class PartitionSection(SbatchOptions, Section):
     """``[[partitions]]`` of a cluster file."""
 
     name: str
@@ -187,12 +188,13 @@ class PartitionSection(Section):
     exclusive: bool = False
     walltime: Duration | None = None
     slurm_name: str | None = None
+    send: bool = True
     source: str | None = None
     checked: Date | None = None
     note: str | None = None
 
 
-class QosSection(Section):
+class QosSection(SbatchOptions, Section):
     """``[[qos]]`` of a cluster file."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -205,17 +207,20 @@ class QosSection(Section):
     charge: float = Field(default=1.0, ge=0, le=1000)
     exclusive: bool = False
     debug: bool = False
+    send: bool = True
     source: str | None = None
     checked: Date | None = None
     note: str | None = None
 
 
-class ClusterFile(Section):
+class ClusterFile(SbatchOptions, Section):
     """A cluster file."""
 
     name: str
     description: str | None = None
     source: str | None = None
     checked: Date | None = None
+    account: str | None = None
+    account_required: bool = False
     partitions: tuple[PartitionSection, ...] = Field(min_length=1)
     qos: tuple[QosSection, ...] = ()

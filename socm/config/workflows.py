@@ -140,6 +140,7 @@ class WorkflowReader:
             name=name,
             kind=kind,
             request=self._requests.read(name, key, section.resources),
+            options={**self.campaign.sbatch(), **section.resources.sbatch()},
             depends=section.depends,
             priority=section.priority,
             environment={k: variables.text(text_of(value)) for k, value in environment.items()},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from datetime import date
 
+from socm.config.sbatch import SbatchOptions
 from socm.config.writing import comment_text, quoted
 from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.site import SitePart
 from socm.units import format_walltime
 
 _SPELLED = {
@@ -42,9 +44,12 @@ def cluster_toml(cluster: Cluster, *, comments: Iterable[str] = ()) -> str:
     lines = [f"# {comment_text(comment)}" for comment in comments]
     lines += [
         f"{key} = {_value(key, value)}"
-        for key in ("name", "description", "source", "checked")
+        for key in ("name", "description", "source", "checked", "account")
         if (value := getattr(cluster, key)) is not None
     ]
+    if cluster.account_required:
+        lines.append("account-required = true")
+    lines += _options(cluster.options)
     for partition in cluster.partitions:
         lines += ["", "[[partitions]]", *_entries(partition, _SPELLED)]
     for qos in cluster.qos:
@@ -54,12 +59,29 @@ def cluster_toml(cluster: Cluster, *, comments: Iterable[str] = ()) -> str:
 
 def _entries(section: Partition | Qos, spelled: dict[str, str]) -> Iterator[str]:
     """Yield a line for each value that differs from its default."""
-    for entry in fields(section):
+    of_any_part = {field.name for field in fields(SitePart)}
+    for entry in sorted(fields(section), key=lambda field: field.name in of_any_part):
         value = getattr(section, entry.name)
-        if value != entry.default:
+        if entry.name == "options":
+            yield from _options(value)
+        elif value != entry.default:
             key = spelled.get(entry.name, entry.name.replace("_", "-"))
             unit = "  # MB" if entry.name == "memory" else ""
             yield f"{key} = {_value(entry.name, value)}{unit}"
+
+
+def _options(options: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each option of sbatch that has a key, and one for the others."""
+    others = []
+    for name, value in options.items():
+        if name == "nice":
+            yield f"nice = {value}"
+        elif name.replace("-", "_") in SbatchOptions.model_fields:
+            yield f"{name} = {quoted(value)}"
+        else:
+            others.append(f"--{name}={value}" if value else f"--{name}")
+    if others:
+        yield f"sbatch-options = {_value('sbatch-options', tuple(others))}"
 
 
 def _value(key: str, value: object) -> str:

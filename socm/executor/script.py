@@ -26,20 +26,20 @@ def sbatch_options(
     """Yield the sbatch options of a job, as names and values.
 
     Nodes are counted: those of a plan are virtual. Named are those that are shared with other jobs
-    to stay within a budget of nodes.
+    to stay within a budget of nodes. Of what else is asked, the workflow has the last word, then
+    the campaign, the QOS, the partition, the cluster.
     """
-    partition = cluster.by_partition[job.partition]
+    partition, qos = cluster.by_partition[job.partition], cluster.by_qos[job.qos or ""]
     cpus = job.demand.threads * partition.threads_per_core
     yield "job-name", job.name
     yield "comment", f"socm:{job.workflow.name}:{job.attempt}"
-    yield "partition", partition.slurm_name or partition.name
-    if job.qos:
+    if partition.send:
+        yield "partition", partition.slurm_name or partition.name
+    if job.qos and qos.send:
         yield "qos", job.qos
-    if job.workflow.request.account:
-        yield "account", job.workflow.request.account
+    if account := job.workflow.request.account or cluster.account:
+        yield "account", account
     yield "nodes", len(job.placements)
-    if job.nodes:
-        yield "nodelist", ",".join(job.nodes)
     yield "ntasks", job.demand.ranks
     yield "cpus-per-task", cpus
     if job.demand.exclusive:
@@ -55,6 +55,14 @@ def sbatch_options(
     yield "error", str(folder.stderr)
     yield "open-mode", "append"
     yield "no-requeue", None
+    options = {
+        **cluster.options,
+        **partition.options,
+        **qos.options,
+        **job.workflow.options,
+        **({"nodelist": ",".join(job.nodes)} if job.nodes else {}),
+    }
+    yield from ((name, value or None) for name, value in options.items())
 
 
 def _memory_options(job: Job, cpus: int, partition: Partition) -> Iterator[tuple[str, str | int]]:

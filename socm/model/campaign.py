@@ -87,6 +87,8 @@ class Workflow:
         Argument vector, never a shell string.
     request
         Resources.
+    options
+        What else is asked of SLURM, by the names of options of sbatch; a flag has an empty value.
     depends
         Names of the workflows that must have completed before.
     priority
@@ -124,6 +126,7 @@ class Workflow:
     kind: str = "stage"
     command: tuple[str, ...] = ()
     request: ResourceRequest
+    options: Mapping[str, str] = field(default_factory=dict)
     depends: tuple[str, ...] = ()
     priority: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -284,6 +287,6 @@ class Campaign:
         data = asdict(self)
         for part in (data, *data["workflows"].values()):
             for each in fields(Campaign if part is data else Workflow):
-                if not each.compare:
-                    del part[each.name]
+                if not each.compare or (each.name == "options" and not part[each.name]):
+                    del part[each.name]  # plans of before there were options keep theirs
         return hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]

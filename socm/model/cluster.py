@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 from socm.errors import did_you_mean
 from socm.model.campaign import Budget, ResourceRequest
 from socm.model.demand import Amounts, Demand
+from socm.model.site import SitePart
 from socm.units import MINUTE, format_count, format_walltime
 
 WALLTIME_FACTOR = 1.5
@@ -21,7 +22,7 @@ LARGEST = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Partition:
+class Partition(SitePart):
     """Nodes of one kind.
 
     Parameters
@@ -39,8 +40,8 @@ class Partition:
     slurm_name
         Its name in SLURM, where that differs: a partition of SLURM may have nodes of several
         kinds, and each kind is a partition here.
-    source, checked, note
-        Where the figures come from, when that was looked at, and what to know about them.
+    send, options, source, checked, note
+        As for a `SitePart`.
     """
 
     name: str
@@ -53,9 +54,6 @@ class Partition:
     exclusive: bool = False
     walltime: int | None = None
     slurm_name: str | None = None
-    source: str | None = None
-    checked: str | None = None
-    note: str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= MOST_NODES:
@@ -92,7 +90,7 @@ class JobLimit(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Qos:
+class Qos(SitePart):
     """A quality of service: limits on what a user may have at once, and for how long.
 
     Parameters
@@ -113,8 +111,8 @@ class Qos:
         Whether its jobs get whole nodes.
     debug
         Meant for tests: used only for workflows that name it.
-    source, checked, note
-        As for a `Partition`.
+    send, options, source, checked, note
+        As for a `SitePart`.
     """
 
     name: str
@@ -127,9 +125,6 @@ class Qos:
     charge: float = 1.0
     exclusive: bool = False
     debug: bool = False
-    source: str | None = None
-    checked: str | None = None
-    note: str | None = None
 
     def __post_init__(self) -> None:
         for what in ("walltime", "running_jobs", "cores", "cores_per_job", "nodes_per_job"):
@@ -221,6 +216,8 @@ Admission = tuple[tuple[Mode, ...], tuple[str, ...]]
 class Cluster:
     """Partitions, and the QOS under which jobs are submitted to them.
 
+    Every job gets the `options`, by their names in sbatch, and the `account` if it has none itself.
+
     Examples
     --------
     >>> cpu = Partition(name="cpu", nodes=2, cores=8, memory=1000)
@@ -238,6 +235,9 @@ class Cluster:
     description: str | None = None
     source: str | None = None
     checked: str | None = None
+    account: str | None = None
+    account_required: bool = False
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for what, names in (

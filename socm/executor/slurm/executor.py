@@ -99,7 +99,8 @@ class SlurmExecutor(Tracker):
             raise BackendUnavailable("there is no sbatch on this machine", hint=hint)
         present = self.slurm.partitions()
         by_name = plan.cluster.by_partition
-        used = {by_name[w.partition].slurm_name or w.partition for w in plan.workflows}
+        named = {w.partition for w in plan.workflows if by_name[w.partition].send}
+        used = {by_name[name].slurm_name or name for name in named}
         if missing := sorted(used - present):
             names = ", ".join(repr(name) for name in missing)
             message = (

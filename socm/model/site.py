@@ -1,0 +1,27 @@
+"""What a cluster file says of any part of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class SitePart:
+    """A part of a site's cluster: what jobs ask of SLURM there, and where its figures come from.
+
+    Parameters
+    ----------
+    send
+        Whether jobs name it; otherwise SLURM finds it by what they ask for.
+    options
+        What else jobs ask for there, by the names of options of sbatch; a flag has an empty value.
+    source, checked, note
+        Where the figures come from, when that was looked at, and what to know about them.
+    """
+
+    send: bool = True
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
+    source: str | None = None
+    checked: str | None = None
+    note: str | None = None
