@@ -354,6 +354,7 @@ class World:
 
     def _requeue(self, record: Record) -> None:
         self.note(f"{record.job.name}: is requeued")
+        record.budget = math.inf  # where it starts again the cluster has chosen by itself
         self._take_off(record, JobState.QUEUED)
         self._scheduler.submit(record.job)
 
