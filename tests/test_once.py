@@ -119,7 +119,8 @@ def test_a_job_of_another_machine_is_not_started_here(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.start()
     scene.kill_socm()
-    for process in [*(s := scene.supervisor()).children(recursive=True), s]:
+    # The supervisor first: it would note how the others end.
+    for process in [s := scene.supervisor(), *s.children(recursive=True)]:
         with contextlib.suppress(psutil.NoSuchProcess):  # one that sleeps for a moment
             process.kill()
     mark = scene.run / "results" / "a.1.started"
