@@ -36,18 +36,12 @@ def first_failure(most: int = 5000) -> Story | None:
     return next((story for story in stories if story.broken), None)
 
 
-def test_no_promise_is_broken() -> None:
+def test_no_promise_is_broken_whatever_goes_wrong() -> None:
     accounts = [*torture(range(1000))]
     assert [seed for account in accounts for seed in account.failed] == []
     assert sum(account.passed for account in accounts) == 1000
-
-
-def test_every_kind_of_fault_happens() -> None:
-    [account] = torture(range(100))
-    missing = {fault for fault in FAULTS if not account.faults[fault]}
-    for account in torture(range(100, 1000)):
-        missing -= {fault for fault in missing if account.faults[fault]}
-    assert not missing
+    for fault in FAULTS:
+        assert any(account.faults[fault] for account in accounts), f"never happened: {fault}"
 
 
 def test_a_seed_decides_everything() -> None:
