@@ -180,3 +180,16 @@ def test_where_an_account_is_wanted_a_run_without_one_is_refused(
     assert asked(path)["account"] == "m123"
     monkeypatch.delenv("SOCM_ACCOUNT")
     assert asked(written(tmp_path, cluster='account = "m4"\n' + CLUSTER))["account"] == "m4"
+
+
+def test_what_a_cluster_is_asked_is_shown(tmp_path: Path) -> None:
+    written(tmp_path, cluster="account-required = true\n" + CLUSTER)
+    shown = " ".join(socm("clusters", tmp_path / "own.toml").stdout.split())
+    assert (
+        "own an account, which each workflow has to name, --constraint=cpu, --mail-user=" in shown
+    )
+    assert (
+        "wide not named to SLURM, --licenses=scratch,cfs, --mail-user=partition@example.org"
+        in shown
+    )
+    assert "Asked of SLURM" not in socm("clusters", "tiger3").stdout

@@ -58,7 +58,7 @@ def show_cluster(
     from dataclasses import asdict
 
     from socm.config import load_cluster
-    from socm.report.cluster import cluster_sources, cluster_tables
+    from socm.report.cluster import cluster_options, cluster_sources, cluster_tables
     from socm.report.table import facts_table
 
     cluster = load_cluster(name)
@@ -69,6 +69,9 @@ def show_cluster(
     out.print(cluster.name, style="bold")
     for table in cluster_tables(cluster):
         out.print(table)
+    if options := [*cluster_options(cluster)]:
+        out.print("Asked of SLURM", style="bold")
+        out.print(facts_table(options))
     out.print("Sources", style="bold")
     out.print(facts_table(cluster_sources(cluster)))
     return 0

@@ -59,7 +59,7 @@ def cluster_toml(cluster: Cluster, *, comments: Iterable[str] = ()) -> str:
 
 def _entries(section: Partition | Qos, spelled: dict[str, str]) -> Iterator[str]:
     """Yield a line for each value that differs from its default."""
-    of_any_part = {field.name for field in fields(SitePart)}
+    of_any_part = {field.name for field in fields(SitePart)} - {"name"}
     for entry in sorted(fields(section), key=lambda field: field.name in of_any_part):
         value = getattr(section, entry.name)
         if entry.name == "options":

@@ -44,7 +44,6 @@ class Partition(SitePart):
         As for a `SitePart`.
     """
 
-    name: str
     nodes: int
     cores: int
     threads_per_core: int = 1
@@ -115,7 +114,6 @@ class Qos(SitePart):
         As for a `SitePart`.
     """
 
-    name: str
     partitions: tuple[str, ...] = ()
     walltime: int | None = None
     running_jobs: int | None = None

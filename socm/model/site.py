@@ -12,6 +12,8 @@ class SitePart:
 
     Parameters
     ----------
+    name
+        Unique among the parts of its kind.
     send
         Whether jobs name it; otherwise SLURM finds it by what they ask for.
     options
@@ -20,6 +22,7 @@ class SitePart:
         Where the figures come from, when that was looked at, and what to know about them.
     """
 
+    name: str
     send: bool = True
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
     source: str | None = None

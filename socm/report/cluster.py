@@ -51,6 +51,21 @@ def cluster_tables(cluster: Cluster) -> Iterator[Table]:
         yield qos
 
 
+def cluster_options(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """Yield what jobs ask for beside nodes, time and memory, each with where they ask for it."""
+    account = [f"account {cluster.account}"] if cluster.account else []
+    if cluster.account_required and not account:
+        account = ["an account, which each workflow has to name"]
+    parts = (*cluster.partitions, *cluster.qos)
+    for name, words, options in (
+        (cluster.name, account, cluster.options),
+        *((p.name, [] if p.send else ["not named to SLURM"], p.options) for p in parts),
+    ):
+        asked = [f"--{option}={value}".rstrip("=") for option, value in options.items()]
+        if words or asked:
+            yield name, ", ".join((*words, *asked))
+
+
 def cluster_sources(cluster: Cluster) -> Iterator[tuple[str, str]]:
     """Yield the source of the figures of a cluster, its partitions and its QOS, each by name."""
     for name, source, checked, note in (
