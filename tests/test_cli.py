@@ -354,6 +354,26 @@ def test_a_file_alone_is_run(words: str, tmp_path: Path, campaign: Path) -> None
     assert "--toml" in socm("--help").stdout
 
 
+@pytest.mark.parametrize("name", ["it's", "50%", "a#b", "a\\b", "two\nlines"])
+def test_a_folder_that_slurm_does_not_accept_is_refused_before_the_run_begins(
+    tmp_path: Path, campaign: Path, name: str
+) -> None:
+    """Else there would be a run of which every workflow fails."""
+    commands, run = tmp_path / "bin", tmp_path / name / "run"
+    commands.mkdir()
+    for command, does in {"sinfo": "echo cpu", "sbatch": f"touch {tmp_path}/asked"}.items():
+        (commands / command).write_text(f"#!/bin/sh\n{does}\n")
+        (commands / command).chmod(0o755)
+    options = ("--yes", "--executor", "slurm", "--cluster", "tiger3", "--run-dir", str(run))
+    path = f"{commands}{os.pathsep}{os.environ['PATH']}"
+    done = socm_process("run", str(campaign), *options, PATH=path)
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert "SLURM does not accept quotes" in done.stderr
+    assert "hint: choose another name or folder" in done.stderr
+    assert not run.parent.exists()
+    assert not (tmp_path / "asked").exists()
+
+
 def test_plot_writes_a_picture(campaign: Path, tmp_path: Path) -> None:
     picture = tmp_path / "gantt.svg"
     assert socm("simulate", campaign, "--plot", picture).returncode == 0

@@ -27,7 +27,6 @@ from socm.words import count
 if TYPE_CHECKING:
     from socm.engine.run import Run
     from socm.engine.state import CampaignState
-    from socm.executor import Executor
     from socm.model.plan import Plan
 
 RUN_EXAMPLES = """
@@ -104,6 +103,7 @@ def run(
     Shows the plan and asks for confirmation before it submits anything. Exit code 0 if every
     workflow completed, 1 if some did not, 5 if the cluster cannot be reached, 130 if interrupted.
     """
+    from socm.engine.attempts import first_attempts
     from socm.engine.run import Run, RunSettings
     from socm.executor import choose_executor, executor_type
     from socm.report.run import plan_preview
@@ -126,7 +126,7 @@ def run(
         for part in plan_preview(plan, chosen, why, width=out.width):
             out.print(part)
     if dry_run:
-        scripts = _write_scripts(plan, preview)
+        scripts = [preview.write_script(job) for job in first_attempts(plan)]
         if json:
             print_json({"schema": "socm.dry-run/1", "scripts": [str(path) for path in scripts]})
         else:
@@ -209,20 +209,6 @@ def _check_cluster(taken: Intake, executor: str, named: str | None) -> None:
         message = f"--cluster is {named}, but the executor is {executor}"
         hint = "leave --cluster out, or name another --executor"
     raise ConfigError(Problem(file=str(taken.file), message=message, hint=hint))
-
-
-def _write_scripts(plan: Plan, executor: Executor) -> list[Path]:
-    """Write the script of each first attempt."""
-    from socm.engine.attempts import job_of
-    from socm.engine.state import CampaignState
-
-    state = CampaignState.of(plan)
-    return [
-        executor.write_script(
-            job_of(plan, planned.name, state.workflows[planned.name], "dry-run", position)
-        )
-        for position, planned in enumerate(plan.workflows)
-    ]
 
 
 def _ask(plan: Plan) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from socm.engine.backend import Backend, Job, JobUpdate
 from socm.engine.events import (
@@ -207,6 +207,13 @@ def job_of(plan: Plan, name: str, progress: Progress, prefix: str, position: int
         priority=position,
         nodes=progress.nodes,
     )
+
+
+def first_attempts(plan: Plan) -> Iterator[Job]:
+    """Yield the job of each first attempt, to look at before there is a run."""
+    state = CampaignState.of(plan)
+    for position, planned in enumerate(plan.workflows):
+        yield job_of(plan, planned.name, state.workflows[planned.name], "dry-run", position)
 
 
 def same_again(job: Job, now: float, reason: str) -> Retrying:

@@ -56,6 +56,8 @@ class Executor(Backend, Protocol):
             If the cluster cannot be reached from here.
         ConfigError
             If it is not the cluster of the plan.
+        SubmitError
+            If no script of a job can hold what the plan asks for.
         """
         ...
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from socm.engine.attempts import first_attempts
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState
 from socm.errors import BackendUnavailable, ConfigError, Problem
@@ -109,6 +110,8 @@ class SlurmExecutor(Tracker):
             )
             hint = "`socm plan CAMPAIGN --cluster CLUSTER --output PLAN.json` plans it again"
             raise ConfigError(Problem(message=message, hint=hint))
+        for job in first_attempts(plan):
+            self.script(job)  # what SLURM does not accept in it is refused now
 
     def why_queued(self, native_ids: Collection[str]) -> Mapping[str, str]:
         """Ask SLURM why jobs wait, by native id; see `Executor.why_queued`."""
