@@ -97,12 +97,12 @@ class JobFolder:
         """The name of its marks, which all attempts have in one folder: it is quickly searched."""
         return f"{self.workflow}.{self.attempt}"
 
-    @property
+    @cached_property
     def started(self) -> Path:
         """The file that its script makes when it starts: native id, time and node."""
         return self.run / "results" / f"{self.key}.started"
 
-    @property
+    @cached_property
     def result(self) -> Path:
         """The file that is written, whole, when it is over."""
         return self.run / "results" / f"{self.key}.json"
