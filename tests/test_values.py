@@ -6,7 +6,9 @@ import copy
 import datetime as dt
 import json
 import math
+import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from test_cli import socm
 
 from socm.config import load_campaign
+from socm.config.reading import read_section
 from socm.config.schema import (
     BudgetSection,
     CampaignSection,
@@ -24,8 +27,9 @@ from socm.config.schema import (
     WorkflowSection,
 )
 from socm.config.settings import variables
+from socm.config.source import parse
 from socm.config.writing import quoted
-from socm.errors import SocmError
+from socm.errors import Problem, SocmError
 from socm.planner import plan_campaign
 from socm.planner.effort import NONE
 from socm.spelling import kebab
@@ -77,6 +81,12 @@ CAMPAIGN: dict[str, Any] = {
     }
 }
 SECTION = ("campaign", "power-spectra", 0)
+
+
+TYPE_THEORY = re.compile(
+    r"\b(tuple|dict|dictionary|union|instance|parse|float|str|int|bool)\b|\[str"
+)
+"""Words of Python and pydantic for what a person has to write."""
 
 
 def _places() -> Iterator[tuple[str, tuple[str | int, ...]]]:
@@ -133,14 +143,27 @@ def test_any_value_of_a_key_is_read_or_refused(
         try:
             loaded = load_campaign(tmp_path / "campaign.toml")
             plan_campaign(loaded.campaign, loaded.cluster, effort=NONE)
-        except SocmError:
+        except SocmError as error:
             answers.add("refused")
+            if found := TYPE_THEORY.search(str(error)):
+                failures[what] = f"{found[0]!r} is no word for people: {error}"
         except Exception as error:
             failures[what] = repr(error)
         else:
             answers.add("planned")
     assert not failures
     assert answers
+
+
+@pytest.mark.parametrize("kind", [*WORKFLOW_TYPES])
+def test_what_an_option_should_be_is_said_in_words_for_people(kind: str) -> None:
+    source, model = parse(Path("c.toml"), "a = 1"), WORKFLOW_TYPES[kind].options
+    said = []
+    for name, value in product(model.model_fields, VALUES.values()):
+        problems: list[Problem] = []
+        read_section(model, {kebab(name): value}, source, ("a",), problems)
+        said += [problem.message for problem in problems]
+    assert [message for message in said if TYPE_THEORY.search(message)] == []
 
 
 @pytest.mark.parametrize("name", sorted(variables()))

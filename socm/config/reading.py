@@ -16,6 +16,24 @@ from socm.spelling import kebab, snake
 
 Model = TypeVar("Model", bound=BaseModel)
 _KINDS = frozenset({"str", "int", "float", "bool"})
+_SHOULD_BE = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "mapping_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+}
+"""What a value should be, by the type of pydantic's error."""
 
 
 def read_section(
@@ -94,6 +112,8 @@ def in_words(
             return f"{_dotted(where)}: needs at least one", None
         case _:
             message = details["msg"].removeprefix("Value error, ")
+            if details["type"] in _SHOULD_BE:
+                message = f"should be {_SHOULD_BE[details['type']]}"
             message = message.replace("Input should", "should").replace("String should", "should")
             given = details.get("input")
             if message.startswith("should") and isinstance(given, str | int | float | None):
