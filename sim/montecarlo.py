@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import fsum
 
 from sim.backend import SimBackend
 from sim.stochastic import runtime_factors
@@ -118,7 +119,7 @@ def replay(
     return Outcome(
         workflows=workflows,
         makespan=max((end for _, _, end, _ in spans), default=float(plan.start)),
-        core_seconds=sum(cores[name] * (end - start) for name, start, end, _ in spans),
+        core_seconds=fsum(cores[name] * (end - start) for name, start, end, _ in spans),
         timeouts=sum(how is JobState.TIMEOUT for *_, how in spans),
         critical_chain=_critical_chain(plan, gates, workflows),
     )

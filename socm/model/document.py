@@ -9,6 +9,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def simulation_document(simulation: Simulation) -> dict[str, Any]:
 
 def _spread(makespans: tuple[float, ...]) -> dict[str, float | None]:
     return {
-        "mean": sum(makespans) / len(makespans) if makespans else None,
+        "mean": fsum(makespans) / len(makespans) if makespans else None,
         "p05": quantile(makespans, 0.05),
         "p50": quantile(makespans, 0.5),
         "p95": quantile(makespans, 0.95),

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import fsum
 from typing import Literal, NamedTuple
 
 from socm.model.campaign import Campaign
@@ -85,13 +86,13 @@ class BasePlan(ABC):
     def node_hours(self) -> float:
         """The reserved core-hours in hours of whole nodes."""
         size = {p.name: p.cores for p in self.cluster.partitions}
-        return sum(job.cores * job.duration / size[job.partition] for job in self.jobs) / HOUR
+        return fsum(job.cores * job.duration / size[job.partition] for job in self.jobs) / HOUR
 
     @property
     def charged_core_hours(self) -> float:
         """The reserved core-hours, times the charge of each QOS."""
         charge = {q.name: q.charge for q in self.cluster.qos_by_size}
-        return sum(j.cores * j.duration * charge[j.qos or ""] for j in self.jobs) / HOUR
+        return fsum(j.cores * j.duration * charge[j.qos or ""] for j in self.jobs) / HOUR
 
 
 @dataclass(frozen=True, kw_only=True)
