@@ -9,7 +9,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     """Open a database for reading: a file of SQLite, a dump, or a dump in gzip."""
     try:
         connection = _database_of(path)
-        connection.execute("select obs_id from obs limit 1")
+        with _closed_if_it_fails(connection):
+            connection.execute("select obs_id from obs limit 1")
     except OSError as error:
         raise _unavailable(f"the database {path} cannot be read: {reason_of(error)}") from error
     except (sqlite3.Error, MemoryError, ValueError) as error:
@@ -206,25 +207,35 @@ def _open(path: Path, head: bytes) -> sqlite3.Connection:
     # Without a write-ahead log to read, SQLite would make an empty one.
     how = "mode=ro&immutable=1" if has_wal and not unfinished else "mode=ro&readonly_shm=1"
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)
-    _bound(connection)
-    try:
-        connection.execute("select 1 from sqlite_master").fetchone()
-    except sqlite3.OperationalError as error:
-        connection.close()
-        reason = str(error)
-        if unfinished:
-            reason = f"{unfinished[0]} holds changes of a program that is writing, or was killed"
-        raise _unavailable(f"the database {path} cannot be read: {reason}") from error
+    with _closed_if_it_fails(connection):
+        _bound(connection)
+        try:
+            connection.execute("select 1 from sqlite_master").fetchone()
+        except sqlite3.OperationalError as error:
+            reason = str(error)
+            if unfinished:
+                reason = f"{unfinished[0]} holds changes of a program that writes, or was killed"
+            raise _unavailable(f"the database {path} cannot be read: {reason}") from error
     return connection
 
 
 def _filled(dump: str) -> sqlite3.Connection:
     """Return a database in memory, made from a dump, whose statements may do nothing else."""
     connection = sqlite3.connect(":memory:")
-    _bound(connection)
-    _allow(connection, _FILLING)
-    connection.executescript(dump)
+    with _closed_if_it_fails(connection):
+        _bound(connection)
+        _allow(connection, _FILLING)
+        connection.executescript(dump)
     return connection
+
+
+@contextmanager
+def _closed_if_it_fails(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _bound(connection: sqlite3.Connection) -> None:
