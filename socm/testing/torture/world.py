@@ -248,9 +248,9 @@ class World:
         What jobs have left on the disk stays: the mark of their start, and how they ended.
         """
         self.note("the cluster loses its table of jobs")
-        for record in self.live:
-            if record.state is JobState.QUEUED and record.job.name not in self._marks:
-                self._accepted[record.job.name] = 0  # it never ran, and never will
+        for record in self._records:
+            if record.job.name not in self._marks:
+                self._accepted[record.job.name] = 0  # it never ran, never will, and nobody knows
             self.end(record, JobState.NODE_FAILED)
         self._records.clear()
         self._ids = count(1)
