@@ -26,6 +26,7 @@ _SHOULD_BE = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "string_type": "text",
+    "scalar": "text or a number",
     "tuple_type": "a list",
     "list_type": "a list",
     "dict_type": "a table",
@@ -33,7 +34,7 @@ _SHOULD_BE = {
     "model_type": "a table",
     "model_attributes_type": "a table",
 }
-"""What a value should be, by the type of pydantic's error."""
+"""What a value should be, by the type of pydantic's error; a scalar is one of several types."""
 
 
 def read_section(
@@ -79,7 +80,7 @@ def _without_branches(error: ValidationError) -> Iterator[dict[str, Any]]:
             if len(within) > 1:
                 continue  # its entries are there, and have problems of their own
         if found["loc"] and found["loc"][-1] in _KINDS:
-            found |= {"loc": found["loc"][:-1], "msg": "Input should be text or a number"}
+            found |= {"type": "scalar", "loc": found["loc"][:-1]}
             if found["loc"] in seen:
                 continue
             seen.add(found["loc"])
