@@ -178,12 +178,13 @@ class MiniSlurm:
             daemon.wait()
 
     def _start_accounting(self) -> None:
-        with (self.folder / "mariadb-install.out").open("wb") as output:
-            subprocess.run(
-                ["mariadb-install-db", *self._mariadb_options(), "--skip-test-db",
-                 "--auth-root-authentication-method=normal"],
-                env=self.env, stdout=output, stderr=output, check=True,
-            )  # fmt: skip
+        made = subprocess.run(
+            ["mariadb-install-db", *self._mariadb_options(), "--skip-test-db",
+             "--auth-root-authentication-method=normal"],
+            env=self.env, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if made.returncode:
+            raise RuntimeError(f"mariadb-install-db: {(made.stdout + made.stderr)[-3000:]}")
         self.launch("mariadbd")
         self.wait_for(Path(self.env["MYSQL_UNIX_PORT"]).exists, "mariadbd")
         self.launch("slurmdbd")
@@ -199,6 +200,7 @@ class MiniSlurm:
             "--innodb-log-file-size=8M", "--innodb-buffer-pool-size=64M", "--skip-log-bin",
             "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0",
             "--innodb-lock-wait-timeout=900", "--performance-schema=off",
+            "--innodb-use-native-aio=0",  # of which a machine has only so much
         ]  # fmt: skip
 
     def _answers(self, *command: str) -> bool:
