@@ -178,13 +178,17 @@ class MiniSlurm:
             daemon.wait()
 
     def _start_accounting(self) -> None:
-        made = subprocess.run(
-            ["mariadb-install-db", *self._mariadb_options(), "--skip-test-db",
-             "--auth-root-authentication-method=normal"],
-            env=self.env, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if made.returncode:
-            raise RuntimeError(f"mariadb-install-db: {(made.stdout + made.stderr)[-3000:]}")
+        for last in (False, True):  # on a busy machine it has failed once
+            made = subprocess.run(
+                ["mariadb-install-db", *self._mariadb_options(), "--skip-test-db",
+                 "--auth-root-authentication-method=normal"],
+                env=self.env, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            if made.returncode == 0:
+                break
+            if last:
+                raise RuntimeError(f"mariadb-install-db: {(made.stdout + made.stderr)[-3000:]}")
+            shutil.rmtree(self.folder / "db", ignore_errors=True)
         self.launch("mariadbd")
         self.wait_for(Path(self.env["MYSQL_UNIX_PORT"]).exists, "mariadbd")
         self.launch("slurmdbd")
