@@ -27,9 +27,9 @@ from socm.config.schema import (
     PartitionSection,
     QosSection,
     ResourcesSection,
-    Section,
     WorkflowSection,
 )
+from socm.config.values import Section
 from socm.spelling import kebab
 from socm.workflows import WORKFLOW_TYPES
 

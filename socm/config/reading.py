@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from pydantic import AliasChoices, BaseModel, ValidationError
 
 from socm.config.sbatch import SYNONYMS
-from socm.config.schema import Section
 from socm.config.source import Source
 from socm.config.toml_positions import Key
+from socm.config.values import Section
 from socm.errors import Problem, did_you_mean
 from socm.spelling import kebab, snake
 

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from socm.spelling import SECTION, kebab
+from socm.config.values import Lines, Section, not_bool
+from socm.model.site import is_literal
+from socm.spelling import kebab
 
-_INTERPRETED = re.compile(r"""["'\\%#]""")
 _OPTION = re.compile(r"--([a-z][a-z0-9-]*)(?:=(.*))?", re.DOTALL)
 
 PLANNED = {
@@ -94,22 +95,11 @@ def _text(value: object) -> object:
     return value
 
 
-def is_safe(value: str) -> bool:
-    """Whether SLURM takes a value in a script as it is written."""
-    return value.isprintable() and not _INTERPRETED.search(value)
-
-
 def _safe(value: str) -> str:
-    if not value.strip() or not is_safe(value):
+    if not value.strip() or not is_literal(value):
         raise ValueError(
             f"{value!r} is empty, or has a character that SLURM interprets: quotes, \\, % or #"
         )
-    return value
-
-
-def _number(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError(f"{str(value).lower()} is not a number")
     return value
 
 
@@ -131,12 +121,8 @@ def _refusals(option: str) -> Iterator[str]:
         yield f"--{name} is set by socm, which follows its jobs by it"
     elif name.replace("-", "_") in SbatchOptions.model_fields:
         yield f"--{name} has a key of its own, {name}"
-    elif value is not None and (not value.strip() or not is_safe(value)):
+    elif value is not None and (not value.strip() or not is_literal(value)):
         yield f"{option!r} has no value, or a character that SLURM interprets: quotes, \\, % or #"
-
-
-def _one_or_more(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
 
 
 Words = Annotated[
@@ -148,10 +134,8 @@ Words = Annotated[
 """A text, or a list of texts that is joined with commas."""
 
 
-class SbatchOptions(BaseModel):
+class SbatchOptions(Section):
     """Options of sbatch that the planner does not decide."""
-
-    model_config = SECTION
 
     constraint: Words | None = None
     licenses: Words | None = None
@@ -163,13 +147,8 @@ class SbatchOptions(BaseModel):
     mail_type: Words | None = None
     signal: Words | None = None
     begin: Words | None = None
-    nice: Annotated[int, BeforeValidator(_number), Field(ge=-(2**31), le=2**31)] | None = None
-    sbatch_options: Annotated[
-        tuple[str, ...],
-        BeforeValidator(_one_or_more),
-        AfterValidator(_free),
-        WithJsonSchema({"type": ["array", "string"], "items": {"type": "string"}}),
-    ] = ()
+    nice: Annotated[int, BeforeValidator(not_bool), Field(ge=-(2**31), le=2**31)] | None = None
+    sbatch_options: Annotated[Lines, AfterValidator(_free)] = ()
 
     def sbatch(self) -> dict[str, str]:
         """Return the options by name; one without a value has an empty text.

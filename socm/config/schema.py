@@ -2,113 +2,31 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    Field,
-    WithJsonSchema,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from socm.config.sbatch import SbatchOptions
+from socm.config.values import (
+    Count,
+    CountOrNone,
+    Date,
+    Deadline,
+    Duration,
+    Launcher,
+    Lines,
+    Memory,
+    NodeMemory,
+    Section,
+    not_bool,
+)
 from socm.model.campaign import Schema
-from socm.model.cluster import LARGEST, MOST_NODES
+from socm.model.cluster import MOST_NODES
 from socm.model.names import checked_name
-from socm.spelling import SECTION
-from socm.units import format_memory, parse_duration, parse_memory, seconds_until
 from socm.workflows.base import Scalar
 
-Model = TypeVar("Model", bound=BaseModel)
 
-
-def not_bool(value: object) -> object:
-    """Refuse true and false, which pydantic would read as 1 and 0."""
-    if isinstance(value, bool):
-        raise ValueError(f"{str(value).lower()} is not a number")
-    return value
-
-
-def _deadline(value: object) -> object:
-    """Read a duration, or a date with a zone as the time that is left until then."""
-    if isinstance(value, date):
-        value = value.isoformat()
-    if isinstance(value, str) and re.match(r"\s*\d{4}-\d\d-\d\d", value):
-        return seconds_until(value, datetime.now(UTC))
-    return _positive_duration(value)
-
-
-def _positive_duration(value: Any) -> int:
-    if (seconds := parse_duration(value)) < 1:
-        raise ValueError("must be at least 1 second")
-    return seconds
-
-
-def _date_as_text(value: object) -> object:
-    """Write a date of TOML as YAML has it, which is text."""
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def _node_memory(value: Any) -> int:
-    if not 1 <= (memory := parse_memory(value)) <= LARGEST:
-        raise ValueError(f"{value!r} is not between 1 MB and {format_memory(LARGEST)}")
-    return memory
-
-
-Date = Annotated[str, BeforeValidator(_date_as_text), Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
-Count = Annotated[int, BeforeValidator(not_bool), Field(ge=1, le=LARGEST)]
-CountOrNone = Annotated[int, BeforeValidator(not_bool), Field(ge=0, le=LARGEST)]
-Duration = Annotated[
-    int,
-    BeforeValidator(_positive_duration),
-    WithJsonSchema(
-        {
-            "type": ["string", "number"],
-            "description": "90m, 1d12h, 2-00:00:00, PT4H, or a number of seconds",
-        }
-    ),
-]
-Deadline = Annotated[
-    int,
-    BeforeValidator(_deadline),
-    WithJsonSchema(
-        {
-            "type": ["string", "number"],
-            "description": "a duration from the start, or a date with a zone: "
-            "2026-11-27T17:00-05:00",
-        }
-    ),
-]
-_MEMORY_SCHEMA = WithJsonSchema(
-    {"type": ["string", "number"], "description": "48G, 1.5T, or a number of MB"}
-)
-Memory = Annotated[int, BeforeValidator(parse_memory), _MEMORY_SCHEMA]
-NodeMemory = Annotated[int, BeforeValidator(_node_memory), _MEMORY_SCHEMA]
-Launcher = Literal["srun", "mpirun", "none"]
-
-
-def _one_or_more(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-Lines = Annotated[
-    tuple[str, ...],
-    BeforeValidator(_one_or_more),
-    WithJsonSchema({"type": ["array", "string"], "items": {"type": "string"}}),
-]
-"""A text, or a list of texts."""
-
-
-class Section(BaseModel):
-    """A table of a file; keys are written with dashes or with underscores."""
-
-    model_config = SECTION
-
-
-class ResourcesSection(SbatchOptions, Section):
+class ResourcesSection(SbatchOptions):
     """``resources`` of a workflow."""
 
     ranks: Count = 1
@@ -135,7 +53,7 @@ class BudgetSection(Section):
     memory_per_node: Memory | None = None
 
 
-class CampaignSection(SbatchOptions, Section):
+class CampaignSection(SbatchOptions):
     """``[campaign]``, without the workflow sections within it."""
 
     name: str | None = None
@@ -175,7 +93,7 @@ class WorkflowSection(Section):
     note: str | None = None
 
 
-class PartitionSection(SbatchOptions, Section):
+class PartitionSection(SbatchOptions):
     """``[[partitions]]`` of a cluster file."""
 
     name: str
@@ -194,7 +112,7 @@ class PartitionSection(SbatchOptions, Section):
     note: str | None = None
 
 
-class QosSection(SbatchOptions, Section):
+class QosSection(SbatchOptions):
     """``[[qos]]`` of a cluster file."""
 
     name: Annotated[str, Field(min_length=1)]
@@ -213,7 +131,7 @@ class QosSection(SbatchOptions, Section):
     note: str | None = None
 
 
-class ClusterFile(SbatchOptions, Section):
+class ClusterFile(SbatchOptions):
     """A cluster file."""
 
     name: str

@@ -15,14 +15,9 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from socm.config.reading import in_words, read_section
-from socm.config.schema import (
-    CampaignSection,
-    Count,
-    CountOrNone,
-    Section,
-    not_bool,
-)
+from socm.config.schema import CampaignSection
 from socm.config.source import read
+from socm.config.values import Count, CountOrNone, Section, not_bool
 from socm.errors import ConfigError, Problem
 
 PREFIX = "SOCM_"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from socm.engine.backend import Job
 from socm.errors import SubmitError
 from socm.executor.folder import JobFolder
 from socm.model.cluster import Cluster, Partition
+from socm.model.site import is_literal
 
 PATIENCE = 60
 """Seconds that a script waits for notes of ranks, which may come late from other nodes."""
@@ -115,7 +115,7 @@ def option_lines(options: Iterable[tuple[str, str | int | None]]) -> Iterator[st
             yield f"#SBATCH --{name}"
             continue
         text = str(value)
-        if not text.isprintable() or re.search(r"""["'\\%#]""", text):
+        if not is_literal(text):
             raise SubmitError(
                 f"--{name}={text!r}: SLURM does not accept quotes, backslashes, % or # here",
                 transient=False,

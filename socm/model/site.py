@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+_INTERPRETED = re.compile(r"""["'\\%#]""")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,3 +31,14 @@ class SitePart:
     source: str | None = None
     checked: str | None = None
     note: str | None = None
+
+
+def is_literal(value: str) -> bool:
+    r"""Whether SLURM takes the value of an option in a script as it is written.
+
+    Examples
+    --------
+    >>> is_literal("cpu&ss11"), is_literal("50%"), is_literal("a\nb")
+    (True, False, False)
+    """
+    return value.isprintable() and not _INTERPRETED.search(value)

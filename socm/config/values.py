@@ -1,0 +1,96 @@
+"""The tables and values of campaign and cluster files, as pydantic reads them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+
+from socm.model.cluster import LARGEST
+from socm.spelling import SECTION
+from socm.units import format_memory, parse_duration, parse_memory, seconds_until
+
+
+class Section(BaseModel):
+    """A table of a file; keys are written with dashes or with underscores."""
+
+    model_config = SECTION
+
+
+def not_bool(value: object) -> object:
+    """Refuse true and false, which pydantic would read as 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is not a number")
+    return value
+
+
+def _deadline(value: object) -> object:
+    """Read a duration, or a date with a zone as the time that is left until then."""
+    if isinstance(value, date):
+        value = value.isoformat()
+    if isinstance(value, str) and re.match(r"\s*\d{4}-\d\d-\d\d", value):
+        return seconds_until(value, datetime.now(UTC))
+    return _positive_duration(value)
+
+
+def _positive_duration(value: Any) -> int:
+    if (seconds := parse_duration(value)) < 1:
+        raise ValueError("must be at least 1 second")
+    return seconds
+
+
+def _date_as_text(value: object) -> object:
+    """Write a date of TOML as YAML has it, which is text."""
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _node_memory(value: Any) -> int:
+    if not 1 <= (memory := parse_memory(value)) <= LARGEST:
+        raise ValueError(f"{value!r} is not between 1 MB and {format_memory(LARGEST)}")
+    return memory
+
+
+Date = Annotated[str, BeforeValidator(_date_as_text), Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+Count = Annotated[int, BeforeValidator(not_bool), Field(ge=1, le=LARGEST)]
+CountOrNone = Annotated[int, BeforeValidator(not_bool), Field(ge=0, le=LARGEST)]
+Duration = Annotated[
+    int,
+    BeforeValidator(_positive_duration),
+    WithJsonSchema(
+        {
+            "type": ["string", "number"],
+            "description": "90m, 1d12h, 2-00:00:00, PT4H, or a number of seconds",
+        }
+    ),
+]
+Deadline = Annotated[
+    int,
+    BeforeValidator(_deadline),
+    WithJsonSchema(
+        {
+            "type": ["string", "number"],
+            "description": "a duration from the start, or a date with a zone: "
+            "2026-11-27T17:00-05:00",
+        }
+    ),
+]
+_MEMORY_SCHEMA = WithJsonSchema(
+    {"type": ["string", "number"], "description": "48G, 1.5T, or a number of MB"}
+)
+Memory = Annotated[int, BeforeValidator(parse_memory), _MEMORY_SCHEMA]
+NodeMemory = Annotated[int, BeforeValidator(_node_memory), _MEMORY_SCHEMA]
+Launcher = Literal["srun", "mpirun", "none"]
+
+
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Lines = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_one_or_more),
+    WithJsonSchema({"type": ["array", "string"], "items": {"type": "string"}}),
+]
+"""A text, or a list of texts."""
