@@ -99,7 +99,7 @@ def test_help_loads_no_heavy_library() -> None:
         "sys.argv = ['socm', '--help']\n"
         "from socm.cli import main\n"
         "try:\n    main()\nexcept SystemExit: pass\n"
-        "heavy = {'numpy', 'pydantic', 'simpy', 'yaml', 'tomli', 'matplotlib', 'sim'}\n"
+        "heavy = {'networkx', 'numpy', 'pydantic', 'simpy', 'yaml', 'tomli', 'matplotlib', 'sim'}\n"
         "sys.stderr.write(','.join(sorted(heavy & set(sys.modules))))\n"
     )
     done = subprocess.run(

@@ -64,6 +64,22 @@ def begun(plan: Plan, *events: Event) -> list[Event]:
     return [CampaignStarted(time=0.0, fingerprint=plan.campaign.fingerprint), *events]
 
 
+def resumed(
+    plan: Plan, events: list[Event], *, retry_failed: bool
+) -> tuple[CampaignState, list[Event]]:
+    """Carry a run on to its end; return its state then, and what has happened since."""
+    journal = MemoryJournal()
+    state = run_plan(
+        plan,
+        SimBackend(CLUSTER, lambda job: 30.0, start=60.0),
+        journal,
+        job_prefix="run",
+        events=events,
+        retry_failed=retry_failed,
+    )
+    return state, journal.events
+
+
 def edit(plan: Plan, events: list[Event], *workflows: Workflow, now: int = 60) -> Plan:
     """Edit some workflows of a run, and plan it again."""
     campaign = replace(
@@ -86,18 +102,8 @@ def test_what_was_edited_after_it_failed_is_tried_again_only_if_that_is_asked_fo
     plan = planned(job("a"), job("b"))
     events = begun(plan, *ended("a", JobState.OUT_OF_MEMORY, 5.0))
     after = edit(plan, events, job("a", memory=300))
-    journal = MemoryJournal()
-    state = run_plan(
-        after,
-        SimBackend(CLUSTER, lambda job: 30.0, start=60.0),
-        journal,
-        job_prefix="run",
-        events=events,
-        retry_failed=retry_failed,
-    )
-    attempts = [
-        e.attempt for e in journal.events if isinstance(e, Submitting) and e.workflow == "a"
-    ]
+    state, since = resumed(after, events, retry_failed=retry_failed)
+    attempts = [e.attempt for e in since if isinstance(e, Submitting) and e.workflow == "a"]
     assert attempts == ([2] if retry_failed else [])
     assert state.workflows["a"].memory == 300
     assert state.workflows["a"].status is (Status.COMPLETED if retry_failed else Status.FAILED)
@@ -107,16 +113,8 @@ def test_what_failed_and_now_depends_on_another_waits_for_it() -> None:
     plan = planned(job("a"), job("b"))
     events = begun(plan, *ended("b", JobState.OUT_OF_MEMORY, 5.0))
     after = edit(plan, events, job("b", "a", memory=300))
-    journal = MemoryJournal()
-    run_plan(
-        after,
-        SimBackend(CLUSTER, lambda job: 30.0, start=60.0),
-        journal,
-        job_prefix="run",
-        events=events,
-        retry_failed=True,
-    )
-    first = [e.workflow for e in journal.events if isinstance(e, Submitting | Ended)]
+    _, since = resumed(after, events, retry_failed=True)
+    first = [e.workflow for e in since if isinstance(e, Submitting | Ended)]
     assert first == ["a", "a", "b", "b"]
 
 

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from socm.errors import MOST_TOLD, ConfigError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 Schema = Literal["remote", "local", "batch"]
 """Where workflows run: as jobs of the cluster, or on this machine; ``"batch"`` is not there yet."""
@@ -195,8 +198,8 @@ class Campaign:
     ...     Workflow(name="b", request=minute, depends=("a",)),
     ...     Workflow(name="a", request=minute),
     ... ])
-    >>> campaign.order
-    ('a', 'b')
+    >>> campaign.order, [*campaign.dag.edges]
+    (('a', 'b'), [('a', 'b')])
     """
 
     name: str
@@ -280,6 +283,13 @@ class Campaign:
             for parent in dict.fromkeys(workflow.depends):
                 children[parent].append(workflow.name)
         return {name: tuple(those) for name, those in children.items()}
+
+    @cached_property
+    def dag(self) -> nx.DiGraph[str]:
+        """The dependencies as a graph, an edge from each workflow to those that wait for it."""
+        import networkx as nx  # a third of a second to import: only for those who want the graph
+
+        return nx.DiGraph(dict[str, Iterable[str]](self.children))
 
     @cached_property
     def fingerprint(self) -> str:
