@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from mini_slurm import MiniSlurm
 
 from socm.config.cluster import load_cluster
@@ -24,7 +26,8 @@ from socm.engine.retry import RetryPolicy
 from socm.engine.state import CampaignState
 from socm.executor.folder import make_run_folder
 from socm.executor.slurm.executor import SlurmExecutor
-from socm.model.campaign import Campaign, ResourceRequest, Workflow
+from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
+from socm.model.cluster import Cluster, Partition
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
 
@@ -38,6 +41,15 @@ SOCM = [sys.executable, "-m", "socm"]
 ROOT = Path(__file__).parents[2]
 
 
+PLAIN = Cluster(name="plain", partitions=(Partition(name="cpu", nodes=4, cores=16, memory=60000),))
+"""Nodes of a cluster without accounting, and so without QOS."""
+
+
+def plain_plan(*workflows: Workflow, nodes: int | None = None) -> Plan:
+    """Plan workflows for that cluster, with a budget of nodes if one is given."""
+    return plan_campaign(Campaign.of("plain", workflows, budget=Budget(nodes=nodes)), PLAIN)
+
+
 def shell(name: str, script: str, *depends: str, **more: Any) -> Workflow:
     """Return a workflow that runs a line of shell."""
     request = {"runtime": 60, "memory": 200, **more.pop("request", {})}
@@ -48,6 +60,14 @@ def shell(name: str, script: str, *depends: str, **more: Any) -> Workflow:
         request=ResourceRequest(**request),
         **more,
     )
+
+
+def world_on(slurm: MiniSlurm, folder: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Return a folder of its own on a cluster, for this process and those that it starts."""
+    for name in ("PATH", "SLURM_CONF"):
+        monkeypatch.setenv(name, slurm.env[name])
+    slurm.wait_until_idle()
+    return World(slurm, folder / "run", f"t{secrets.token_hex(4)}")
 
 
 @dataclass

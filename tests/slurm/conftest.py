@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from carrying import World
+from carrying import World, world_on
 from mini_slurm import MiniSlurm, missing_programs
 from slurm_conf import Nodes
 
@@ -121,7 +120,4 @@ def tiger() -> Iterator[MiniSlurm]:
 @pytest.fixture
 def world(tiger: MiniSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A folder of its own on that cluster, for this process and those that it starts."""
-    for name in ("PATH", "SLURM_CONF"):
-        monkeypatch.setenv(name, tiger.env[name])
-    tiger.wait_until_idle()
-    return World(tiger, tmp_path / "run", f"t{secrets.token_hex(4)}")
+    return world_on(tiger, tmp_path, monkeypatch)

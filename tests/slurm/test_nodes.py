@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 
 import pytest
-from carrying import World, shell, statuses
+from carrying import World, plain_plan, shell, statuses, world_on
 from mini_slurm import MiniSlurm
 
 from socm.engine.events import Ended, JobState, Started
 from socm.engine.retry import RetryPolicy
-from socm.model.campaign import Budget, Campaign, Workflow
-from socm.model.cluster import Cluster, Partition
-from socm.model.plan import Plan
-from socm.planner import plan_campaign
 
 pytestmark = pytest.mark.slurm
-
-CLUSTER = Cluster(
-    name="plain", partitions=(Partition(name="cpu", nodes=4, cores=16, memory=60000),)
-)
 
 
 @pytest.fixture
 def world(spreading_slurm: MiniSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    for name in ("PATH", "SLURM_CONF"):
-        monkeypatch.setenv(name, spreading_slurm.env[name])
-    spreading_slurm.wait_until_idle()
-    return World(spreading_slurm, tmp_path / "run", f"s{secrets.token_hex(4)}")
-
-
-def plan_of(*workflows: Workflow, nodes: int | None) -> Plan:
-    return plan_campaign(Campaign.of("plain", workflows, budget=Budget(nodes=nodes)), CLUSTER)
+    return world_on(spreading_slurm, tmp_path, monkeypatch)
 
 
 def most_nodes(world: World) -> int:
@@ -60,7 +44,7 @@ def test_jobs_are_on_no_more_nodes_than_the_budget(
         shell(f"wide{k}", "true", "w0", request={"ranks": 20, "memory": 2000}) for k in range(2)
     ]
     with world.meanwhile(lambda: (world.running("w7"), gate.touch())):
-        state = world.carry_out(plan=plan_of(*small, *wide, nodes=budget))
+        state = world.carry_out(plan=plain_plan(*small, *wide, nodes=budget))
     assert {*statuses(state).values()} == {"completed"}
     assert most_nodes(world) == most
 
@@ -70,7 +54,7 @@ def test_who_was_to_share_a_node_that_is_drained_is_tried_again_on_another(world
     first = shell(
         "first", f"echo begun; until test -e {gate}; do sleep 0.1; done", request={"threads": 8}
     )
-    plan = plan_of(first, shell("second", "true", request={"threads": 8}), nodes=1)
+    plan = plain_plan(first, shell("second", "true", request={"threads": 8}), nodes=1)
     node = ""
 
     def drain() -> None:
