@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 from socm.units import DAY, MINUTE
 
 DATA = Path(__file__).parent / "data"

@@ -28,9 +28,11 @@ from socm.engine.journal import MemoryJournal
 from socm.engine.release import RELEASES, Gate, Release, hand_over_or_due
 from socm.engine.retry import RetryPolicy
 from socm.model.campaign import Budget, Campaign, ResourceRequest
-from socm.model.cluster import Cluster, Mode, Qos
+from socm.model.cluster import Cluster
+from socm.model.mode import Mode
 from socm.model.placement import Placement, PlannedWorkflow
 from socm.model.plan import Plan
+from socm.model.qos import Qos
 from socm.planner import plan_campaign
 from socm.planner.bounds import heads_and_tails
 from socm.planner.capacity import Capacity

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from socm.engine.backend import Job
 from socm.engine.limits import InUse
 from socm.errors import SubmitError
-from socm.model.cluster import Cluster, longest
+from socm.model.cluster import Cluster
 from socm.model.demand import Demand
+from socm.model.mode import longest
 from socm.model.placement import Placement, Reservation
 from socm.model.pool import NodePool
 from socm.units import format_walltime

@@ -26,7 +26,8 @@ def runtime_factors(plan: Plan, seed: int, replication: int) -> NDArray[np.float
     Examples
     --------
     >>> from socm.model.campaign import Campaign, ResourceRequest, Workflow
-    >>> from socm.model.cluster import Cluster, Partition
+    >>> from socm.model.cluster import Cluster
+    >>> from socm.model.partition import Partition
     >>> from socm.planner import plan_campaign
     >>> campaign = Campaign.of("one", [Workflow(name="map", request=ResourceRequest(runtime=60))])
     >>> node = Partition(name="cpu", nodes=1, cores=1, memory=1)

@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from socm.config import load_campaign, load_cluster
     from socm.engine.driver import run_plan
     from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-    from socm.model.cluster import Cluster, Partition, Qos
+    from socm.model.cluster import Cluster
+    from socm.model.partition import Partition
     from socm.model.plan import Plan
+    from socm.model.qos import Qos
     from socm.planner import plan_campaign
 
 # Imported when they are used, so that `socm --help` loads none of what they need.
@@ -44,9 +46,9 @@ _HOMES = {
     "Budget": "socm.model.campaign",
     "Campaign": "socm.model.campaign",
     "Cluster": "socm.model.cluster",
-    "Partition": "socm.model.cluster",
+    "Partition": "socm.model.partition",
     "Plan": "socm.model.plan",
-    "Qos": "socm.model.cluster",
+    "Qos": "socm.model.qos",
     "Resource": "socm.model.resource",
     "ResourceRequest": "socm.model.campaign",
     "Workflow": "socm.model.campaign",

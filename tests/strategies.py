@@ -21,7 +21,8 @@ from socm.engine.journal import MemoryJournal
 from socm.engine.release import Release, hand_over_or_due
 from socm.engine.state import CampaignState
 from socm.model.campaign import Campaign, ResourceRequest
-from socm.model.cluster import Cluster, Mode
+from socm.model.cluster import Cluster
+from socm.model.mode import Mode
 from socm.model.placement import PlannedWorkflow, Reservation
 from socm.model.plan import Plan
 from socm.testing import (

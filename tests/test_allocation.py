@@ -22,9 +22,11 @@ from socm.errors import Infeasible, InvalidPlan
 from socm.model.allocation import Allocation, AllocationPlan
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.check import check_plan
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
 from socm.model.document import plan_document, read_plan
+from socm.model.partition import Partition
 from socm.model.placement import Placement, Reservation
+from socm.model.qos import Qos
 from socm.planner import plan_campaign
 from socm.planner.sizing.allocation import plan_allocation
 

@@ -19,9 +19,12 @@ from strategies import SHORT, clusters, pairs, reservations, share
 
 from benchmarks.instances import Instance, quality_instances
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Mode, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.mode import Mode
+from socm.model.partition import Partition
 from socm.model.placement import Reservation
 from socm.model.plan import Plan
+from socm.model.qos import Qos
 from socm.planner import plan_campaign
 from socm.planner.bounds import (
     head_tail_bound,

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from strategies import SHORT, Seconds, clusters, pairs, reservations, share
 
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Mode, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.mode import Mode
+from socm.model.partition import Partition
 from socm.model.placement import Placement, PlannedWorkflow, Reservation
+from socm.model.qos import Qos
 from socm.planner.capacity import Capacity
 from socm.planner.instance import Indexer, NodeRanks, instance_of
 from socm.planner.limit import Limit

@@ -21,7 +21,8 @@ from socm.executor.folder import make_run_folder
 from socm.executor.local import LocalExecutor
 from socm.executor.machine import this_machine
 from socm.model.campaign import Campaign
-from socm.model.cluster import Cluster, Partition
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 from socm.planner import plan_campaign
 from socm.testing import SCENARIOS, Watched, check_backend
 from socm.testing.backend import LONG, Bench

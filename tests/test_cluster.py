@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from strategies import budgets, clusters, requests
 
 from socm.model.campaign import Budget, ResourceRequest
-from socm.model.cluster import Cluster, Mode, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.mode import Mode
+from socm.model.partition import Partition
+from socm.model.qos import Qos
 
 HOUR = 3600
 NODE = Partition(name="cpu", nodes=4, cores=8, memory=1000)

@@ -21,7 +21,8 @@ from socm.exchange.sacctmgr import Slot, qos_of, read_table
 from socm.exchange.scontrol import read_node, read_records
 from socm.exchange.slurm import Answers, imported_cluster
 from socm.executor.slurm import client
-from socm.model.cluster import Cluster, Partition
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 from socm.units import DAY, HOUR, MINUTE
 
 ANSWERS = Path(__file__).parent / "data" / "slurm"

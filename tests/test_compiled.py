@@ -20,7 +20,8 @@ from strategies import clusters, pairs, reservations, share
 from benchmarks.instances import Instance as Known
 from benchmarks.instances import cluster_of, layered_campaign, quality_instances, so_campaign
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import LARGEST, Cluster, Partition
+from socm.model.cluster import Cluster
+from socm.model.partition import LARGEST, Partition
 from socm.model.placement import Reservation
 from socm.planner import Effort, admitted, improve, plan_campaign
 from socm.planner.compiled import entry

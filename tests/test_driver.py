@@ -38,9 +38,10 @@ from socm.engine.retry import RetryPolicy
 from socm.engine.state import CampaignState, Status, apply
 from socm.errors import BackendUnavailable, Stalled, SubmitError
 from socm.model.campaign import Budget, Campaign
-from socm.model.cluster import Cluster, Qos
+from socm.model.cluster import Cluster
 from socm.model.demand import Demand
 from socm.model.plan import Plan
+from socm.model.qos import Qos
 from socm.planner import plan_campaign
 
 # States

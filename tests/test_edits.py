@@ -24,8 +24,10 @@ from socm.engine.journal import MemoryJournal
 from socm.engine.state import CampaignState, Status
 from socm.errors import InvalidPlan
 from socm.model.campaign import Budget, Campaign, Workflow
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 from socm.model.plan import Plan
+from socm.model.qos import Qos
 from socm.planner import plan_campaign
 
 CLUSTER = Cluster(

@@ -35,8 +35,9 @@ from socm.executor.script import job_script, option_lines, sbatch_options
 from socm.executor.slurm.executor import SlurmExecutor
 from socm.executor.tracker import refuse_what_cannot_run
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition
+from socm.model.cluster import Cluster
 from socm.model.demand import Demand
+from socm.model.partition import Partition
 from socm.model.placement import Placement
 from socm.planner import plan_campaign
 

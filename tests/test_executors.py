@@ -13,7 +13,8 @@ from test_plugins import ROOT, install, socm
 
 from socm.errors import ConfigError
 from socm.executor import EXECUTORS, choose_executor, default_schema, executor_type
-from socm.model.cluster import Cluster, Partition
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 
 PAGE = ROOT / "docs" / "how-to-executor.md"
 ONE_NODE = Cluster(name="mine", partitions=(Partition(name="a", nodes=1, cores=1, memory=10),))

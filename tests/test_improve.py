@@ -13,7 +13,8 @@ from strategies import SHORT, faults, pairs, reservations, share
 from benchmarks.instances import quality_instances
 from socm.errors import ConfigError
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 from socm.model.plan import Plan
 from socm.planner import Effort, admitted, improve, plan_campaign
 from socm.planner.instance import Instance, instance_of

@@ -15,9 +15,11 @@ from strategies import SHORT, Seconds, faults, pairs, reservations, share
 from socm.errors import InvalidPlan
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.check import check_plan
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 from socm.model.placement import Placement, PlannedWorkflow, Reservation
 from socm.model.plan import Plan
+from socm.model.qos import Qos
 from socm.planner import plan_campaign
 
 

@@ -28,9 +28,11 @@ from strategies import (
 from socm.errors import ConfigError, Infeasible
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.check import check_plan
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 from socm.model.placement import PlannedWorkflow, Reservation
 from socm.model.plan import Plan
+from socm.model.qos import Qos
 from socm.planner import admitted, plan_campaign
 from socm.planner.instance import instance_of
 from socm.planner.ranking import upward_rank

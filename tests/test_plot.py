@@ -14,8 +14,9 @@ import pytest
 
 from socm.errors import ConfigError
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition
+from socm.model.cluster import Cluster
 from socm.model.outcome import Outcome, Simulation, WorkflowOutcome
+from socm.model.partition import Partition
 from socm.model.placement import Placement, PlannedWorkflow
 from socm.model.plan import Plan
 from socm.report.picture import FORMATS, draw

@@ -20,7 +20,8 @@ from test_plugins import install, socm
 
 from socm.errors import InvalidPlan
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 from socm.model.placement import PlannedWorkflow
 from socm.planner import POLICIES, Effort, plan_campaign
 from socm.planner.heft import heft

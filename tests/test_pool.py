@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import partitions
 
-from socm.model.cluster import Cluster, Partition
+from socm.model.cluster import Cluster
 from socm.model.demand import Amounts, Demand
+from socm.model.partition import Partition
 from socm.model.placement import Placement
 from socm.model.pool import NodePool
 

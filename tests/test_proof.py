@@ -20,9 +20,11 @@ from socm.errors import ConfigError
 from socm.model.allocation import of_jobs
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.check import check_plan
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
 from socm.model.document import plan_document, read_plan
+from socm.model.partition import Partition
 from socm.model.plan import Plan
+from socm.model.qos import Qos
 from socm.planner import plan_campaign
 from socm.planner.bounds import lower_bound, proof
 from socm.planner.bounds.proof import prove

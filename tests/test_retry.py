@@ -13,9 +13,11 @@ from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState, Retrying
 from socm.engine.retry import RetryPolicy
 from socm.model.campaign import ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
 from socm.model.demand import Demand
+from socm.model.partition import Partition
 from socm.model.placement import Placement
+from socm.model.qos import Qos
 
 HOUR = 3600
 CPU = Partition(name="cpu", nodes=4, cores=8, memory=1000)

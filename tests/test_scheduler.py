@@ -17,9 +17,11 @@ from socm.engine.backend import Job
 from socm.engine.events import JobState
 from socm.errors import SubmitError
 from socm.model.campaign import ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
 from socm.model.demand import Demand
+from socm.model.partition import Partition
 from socm.model.placement import Placement
+from socm.model.qos import Qos
 
 CPU = Partition(name="cpu", nodes=2, cores=4, memory=400)
 CLUSTER = Cluster(name="c", partitions=(CPU,))

@@ -19,9 +19,11 @@ from sim.stochastic import runtime_factors
 from socm.engine.backend import Job, JobUpdate
 from socm.errors import ConfigError
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
 from socm.model.demand import Demand
+from socm.model.partition import Partition
 from socm.model.placement import Placement
+from socm.model.qos import Qos
 from socm.planner import plan_campaign
 
 CLUSTER = Cluster(name="c", partitions=(Partition(name="cpu", nodes=1, cores=4, memory=400),))

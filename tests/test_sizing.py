@@ -16,8 +16,10 @@ from test_cli import socm
 
 from socm.errors import ConfigError, Infeasible
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 from socm.model.plan import Plan
+from socm.model.qos import Qos
 from socm.planner import plan_campaign
 from socm.planner.sizing import Objective, size_campaign
 

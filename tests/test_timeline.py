@@ -24,10 +24,12 @@ from hypothesis import strategies as st
 from socm import units
 from socm.errors import ConfigError
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
 from socm.model.outcome import Outcome, Simulation, WorkflowOutcome
+from socm.model.partition import Partition
 from socm.model.placement import Placement, PlannedWorkflow
 from socm.model.plan import Plan
+from socm.model.qos import Qos
 from socm.report import timeline
 from socm.report.picture import draw
 from socm.report.style import STEPS

@@ -22,8 +22,11 @@ from strategies import SHORT, budgets, clusters, pairs, reservations, share
 from test_cli import socm
 
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Mode, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.mode import Mode
+from socm.model.partition import Partition
 from socm.model.plan import Plan
+from socm.model.qos import Qos
 from socm.planner import plan_campaign
 from socm.planner.bounds import lower_bound
 from socm.planner.whynot import WhyNot, why_not

@@ -15,7 +15,9 @@ from socm.config import load_campaign, load_cluster
 from socm.config.source import read
 from socm.config.writing import comment_text, quoted, yaml_text
 from socm.exchange.cluster_file import cluster_toml
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
+from socm.model.qos import Qos
 
 AWKWARD = [
     'a"b',

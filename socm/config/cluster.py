@@ -13,7 +13,9 @@ from socm.config.schema import ClusterFile
 from socm.config.source import Source, read
 from socm.errors import ConfigError, Problem, did_you_mean
 from socm.executor.machine import LOCAL, this_machine
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
+from socm.model.qos import Qos
 
 OPTIONS = {*SbatchOptions.model_fields}
 

@@ -11,7 +11,8 @@ from socm.config.schema import ResourcesSection
 from socm.config.settings import ResourceDefaults, Settings
 from socm.config.toml_positions import Key
 from socm.model.campaign import ResourceRequest
-from socm.model.cluster import WALLTIME_FACTOR, Cluster
+from socm.model.cluster import Cluster
+from socm.model.mode import WALLTIME_FACTOR
 from socm.spelling import kebab
 
 _MEMORY = ("memory", "memory_per_rank", "memory_per_cpu", "memory_per_node")

@@ -21,8 +21,8 @@ from socm.config.values import (
     not_bool,
 )
 from socm.model.campaign import Schema
-from socm.model.cluster import MOST_NODES
 from socm.model.names import checked_name
+from socm.model.partition import MOST_NODES
 from socm.workflows.base import Scalar
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
-from socm.model.cluster import LARGEST
+from socm.model.partition import LARGEST
 from socm.spelling import SECTION
 from socm.units import format_memory, parse_duration, parse_memory, seconds_until
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState, Retrying
-from socm.model.cluster import Cluster, Qos, longest
+from socm.model.cluster import Cluster
+from socm.model.mode import longest
+from socm.model.qos import Qos
 from socm.units import MINUTE, format_memory, format_walltime
 
 

@@ -8,7 +8,9 @@ from datetime import date
 
 from socm.config.sbatch import SbatchOptions
 from socm.config.writing import comment_text, quoted
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
+from socm.model.qos import Qos
 from socm.model.site import SitePart
 from socm.units import format_walltime
 

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from socm.exchange.scontrol import Record, limit
-from socm.model.cluster import Partition, Qos
+from socm.model.partition import Partition
+from socm.model.qos import Qos
 from socm.units import parse_duration
 from socm.words import listed
 

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from socm.errors import BackendError
-from socm.model.cluster import Partition
+from socm.model.partition import Partition
 from socm.units import parse_duration
 
 Record = Mapping[str, str]

@@ -21,7 +21,9 @@ from socm.exchange.scontrol import (
     why_closed,
 )
 from socm.executor.slurm.client import Client
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
+from socm.model.qos import Qos
 from socm.units import parse_duration
 from socm.words import count
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from socm.model.cluster import Cluster, Partition
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 
 LOCAL: Final = "local"
 """The name of the cluster that is this machine, and of the executor that runs jobs on it."""

@@ -10,7 +10,8 @@ from shlex import join, quote
 from socm.engine.backend import Job
 from socm.errors import SubmitError
 from socm.executor.folder import JobFolder
-from socm.model.cluster import Cluster, Partition
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 from socm.model.site import is_literal
 
 PATIENCE = 60

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from socm.errors import ConfigError, Problem
 from socm.model.campaign import Budget, Campaign
-from socm.model.cluster import Cluster, Partition
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 from socm.model.placement import PlannedWorkflow
 from socm.model.plan import BasePlan, Plan, PlannedJob
 

@@ -82,7 +82,7 @@ def difference(a: Side, b: Side) -> Difference:
     Examples
     --------
     >>> from socm.model.campaign import ResourceRequest
-    >>> from socm.model.cluster import Partition
+    >>> from socm.model.partition import Partition
     >>> cpu = Partition(name="cpu", nodes=2, cores=8, memory=1000)
     >>> def side(*minutes):
     ...     work = [

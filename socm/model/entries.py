@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from socm.model.campaign import Campaign
-from socm.model.cluster import MOST_NODES, Cluster
+from socm.model.cluster import Cluster
 from socm.model.names import checked_name
+from socm.model.partition import MOST_NODES
 from socm.model.placement import Placement, Reservation
 
 Seconds = Annotated[int, Field(ge=0, le=10**12)]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from socm.model.cluster import Partition
 from socm.model.demand import Amounts
+from socm.model.partition import Partition
 
 
 class Placement(NamedTuple):

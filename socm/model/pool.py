@@ -25,7 +25,7 @@ class NodePool:
 
     Examples
     --------
-    >>> from socm.model.cluster import Partition
+    >>> from socm.model.partition import Partition
     >>> cpu = Partition(name="cpu", nodes=2, cores=8, memory=1000)
     >>> pool = NodePool(Cluster(name="small", partitions=(cpu,)))
     >>> demand = Demand(ranks=3, threads=4, memory=300)

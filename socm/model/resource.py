@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
+from socm.model.qos import Qos
 
 
 def Resource(

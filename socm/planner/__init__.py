@@ -67,7 +67,7 @@ def plan_campaign(
     Examples
     --------
     >>> from socm.model.campaign import ResourceRequest, Workflow
-    >>> from socm.model.cluster import Partition
+    >>> from socm.model.partition import Partition
     >>> hour = ResourceRequest(ranks=1, threads=8, memory=500, runtime=3600)
     >>> campaign = Campaign.of("maps", [
     ...     Workflow(name="f090", request=hour),

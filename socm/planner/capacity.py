@@ -12,8 +12,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
-from socm.model.cluster import Partition
 from socm.model.demand import Amounts
+from socm.model.partition import Partition
 from socm.planner.instance import Begun, IndexedMode, Instance, NodeRanks, usable_nodes
 from socm.planner.limit import Limit
 

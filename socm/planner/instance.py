@@ -11,8 +11,10 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from socm.model.campaign import Campaign
-from socm.model.cluster import Admission, Cluster, Mode, Partition
+from socm.model.cluster import Admission, Cluster
 from socm.model.demand import Demand
+from socm.model.mode import Mode
+from socm.model.partition import Partition
 from socm.model.placement import PlannedWorkflow, Reservation
 
 DEPTH = 32

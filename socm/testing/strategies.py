@@ -15,8 +15,10 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 from socm.model.placement import Reservation
+from socm.model.qos import Qos
 
 SHORT = st.integers(1, 9)
 """Runtimes for brute force that looks at every second."""

@@ -27,7 +27,8 @@ from socm.engine.state import CampaignState
 from socm.executor.folder import make_run_folder
 from socm.executor.slurm.executor import SlurmExecutor
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
 

@@ -14,7 +14,9 @@ from test_clusters import TODAY, imported, recorded
 
 from socm.config import load_cluster
 from socm.exchange.slurm import ask, imported_cluster
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
+from socm.model.qos import Qos
 from socm.units import HOUR, MINUTE
 
 pytestmark = pytest.mark.slurm

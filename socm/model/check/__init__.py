@@ -24,7 +24,8 @@ def check_plan(plan: AnyPlan) -> None:
     --------
     >>> from dataclasses import replace
     >>> from socm.model.campaign import Campaign, ResourceRequest, Workflow
-    >>> from socm.model.cluster import Cluster, Partition
+    >>> from socm.model.cluster import Cluster
+    >>> from socm.model.partition import Partition
     >>> from socm.planner import plan_campaign
     >>> map_ = Workflow(name="map", request=ResourceRequest(threads=8, runtime=3600))
     >>> cpu = Partition(name="cpu", nodes=1, cores=8, memory=1000)

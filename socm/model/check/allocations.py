@@ -9,7 +9,7 @@ from itertools import pairwise
 from socm.model.allocation import Allocation, AllocationPlan, inside, part
 from socm.model.check.jobs import faults_of_jobs
 from socm.model.check.order import missing_or_unknown
-from socm.model.cluster import longest
+from socm.model.mode import longest
 
 
 def faults_of_allocations(plan: AllocationPlan) -> Iterator[str]:

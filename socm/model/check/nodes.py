@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from socm.model.cluster import MOST_NODES
+from socm.model.partition import MOST_NODES
 from socm.model.placement import PlannedWorkflow
 from socm.model.plan import Plan
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from socm.model.campaign import Campaign
-from socm.model.cluster import Cluster, Mode
+from socm.model.cluster import Cluster
+from socm.model.mode import Mode
 from socm.model.placement import PlannedWorkflow
 from socm.planner.bounds.destructive import MOST, Work, destructive_bound
 from socm.planner.bounds.resources import Floats, usage

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from socm.model.cluster import Mode
 from socm.model.demand import Amounts
+from socm.model.mode import Mode
 from socm.model.plan import Plan
 from socm.planner.bounds import heads_and_tails, left_to_do, time_step
 from socm.planner.bounds.resources import Share, distinct_modes, resources

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from socm.model.campaign import Campaign
-from socm.model.cluster import Cluster, Mode
+from socm.model.cluster import Cluster
 from socm.model.demand import Amounts
+from socm.model.mode import Mode
 from socm.planner.instance import Modes
 
 Floats = NDArray[np.float64]

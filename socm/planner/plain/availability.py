@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from socm.model.cluster import Partition
 from socm.model.demand import Amounts
+from socm.model.partition import Partition
 from socm.planner.instance import Begun, IndexedMode, Instance, NodeRanks, usable_nodes
 
 Counts = NDArray[np.int64]

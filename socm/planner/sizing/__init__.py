@@ -101,7 +101,7 @@ def size_campaign(
     Examples
     --------
     >>> from socm.model.campaign import ResourceRequest, Workflow
-    >>> from socm.model.cluster import Partition
+    >>> from socm.model.partition import Partition
     >>> from socm.planner import plan_campaign
     >>> hour = ResourceRequest(threads=8, runtime=3600)
     >>> maps = [Workflow(name=f"map-{k}", request=hour) for k in range(10)]

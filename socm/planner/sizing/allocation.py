@@ -9,7 +9,9 @@ from itertools import accumulate, product
 from socm.model.allocation import Allocation, AllocationPlan, inside, part
 from socm.model.campaign import Campaign
 from socm.model.check import check_plan
-from socm.model.cluster import WALLTIME_FACTOR, Cluster, Partition, usual_walltime
+from socm.model.cluster import Cluster
+from socm.model.mode import WALLTIME_FACTOR, usual_walltime
+from socm.model.partition import Partition
 from socm.model.placement import PlannedWorkflow
 from socm.model.plan import Plan
 from socm.planner.policies import Planner
@@ -56,7 +58,7 @@ def plan_allocation(
     Examples
     --------
     >>> from socm.model.campaign import ResourceRequest, Workflow
-    >>> from socm.model.cluster import Qos
+    >>> from socm.model.qos import Qos
     >>> from socm.planner import plan_campaign
     >>> hour = ResourceRequest(threads=8, runtime=3600)
     >>> maps = [Workflow(name=f"map-{k}", request=hour) for k in range(12)]

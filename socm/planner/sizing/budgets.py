@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 
 from socm.errors import Infeasible
 from socm.model.campaign import Budget, Campaign, ResourceRequest
-from socm.model.cluster import Cluster, Mode
+from socm.model.cluster import Cluster
+from socm.model.mode import Mode
 from socm.model.plan import Plan
 from socm.planner.bounds import lower_bound
 from socm.planner.policies import Planner

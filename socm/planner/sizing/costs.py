@@ -9,7 +9,8 @@ from itertools import chain
 from math import fsum
 
 from socm.model.campaign import Campaign, ResourceRequest
-from socm.model.cluster import Cluster, Mode
+from socm.model.cluster import Cluster
+from socm.model.mode import Mode
 from socm.model.placement import PlannedWorkflow
 from socm.model.plan import Plan
 from socm.planner.sizing.budgets import modes_by_nodes

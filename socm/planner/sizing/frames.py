@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 from socm.errors import Infeasible
 from socm.model.allocation import inside
 from socm.model.campaign import Campaign
-from socm.model.cluster import WALLTIME_FACTOR, Cluster, Mode, Partition, Qos, longest
+from socm.model.cluster import Cluster
+from socm.model.mode import WALLTIME_FACTOR, Mode, longest
+from socm.model.partition import Partition
+from socm.model.qos import Qos
 from socm.planner.bounds import heads_and_tails
 from socm.units import format_count, format_walltime
 

@@ -97,7 +97,8 @@ def why_not(plan: Plan, planner: Planner) -> WhyNot:
     Examples
     --------
     >>> from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-    >>> from socm.model.cluster import Cluster, Partition
+    >>> from socm.model.cluster import Cluster
+    >>> from socm.model.partition import Partition
     >>> from socm.planner import plan_campaign
     >>> hour = ResourceRequest(threads=8, runtime=3600)
     >>> maps = [Workflow(name=band, request=hour) for band in ("f090", "f150", "f220")]

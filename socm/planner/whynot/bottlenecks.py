@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from socm.model.campaign import Budget, ResourceRequest
-from socm.model.cluster import Mode
+from socm.model.mode import Mode
 from socm.model.plan import Plan
 from socm.planner.bounds import heads_and_tails
 from socm.planner.instance import Modes, modes_of

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from socm.model.campaign import Budget, Campaign
-from socm.model.cluster import Cluster, Qos
+from socm.model.cluster import Cluster
+from socm.model.qos import Qos
 
 Case = tuple[Campaign, Cluster]
 """A campaign, and a cluster to plan it on."""

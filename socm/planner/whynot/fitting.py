@@ -21,7 +21,7 @@ def fitting(campaign: Campaign, cluster: Cluster, names: Iterable[str]) -> list[
     Examples
     --------
     >>> from socm.model.campaign import Workflow
-    >>> from socm.model.cluster import Partition
+    >>> from socm.model.partition import Partition
     >>> large = ResourceRequest(memory=1200, runtime=60)
     >>> campaign = Campaign.of("large", [Workflow(name="map", request=large)])
     >>> cpu = Partition(name="cpu", nodes=2, cores=8, memory=1000)

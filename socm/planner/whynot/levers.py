@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from socm.model.campaign import Budget
-from socm.model.cluster import MOST_NODES, Cluster, Qos
+from socm.model.cluster import Cluster
+from socm.model.partition import MOST_NODES
 from socm.model.placement import peak
 from socm.model.plan import Plan
+from socm.model.qos import Qos
 from socm.planner.whynot.changes import Change, Limit, MoreNodes, RaisedBudget, RaisedLimit
 
 MOST_GROWTH = 10

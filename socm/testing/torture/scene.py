@@ -6,9 +6,11 @@ from dataclasses import replace
 
 from socm.errors import Infeasible, InvalidPlan
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
-from socm.model.cluster import Cluster, Partition, Qos
+from socm.model.cluster import Cluster
+from socm.model.partition import Partition
 from socm.model.placement import PlannedWorkflow
 from socm.model.plan import Plan
+from socm.model.qos import Qos
 from socm.planner import plan_campaign
 from socm.planner.effort import NONE
 from socm.testing.torture.choices import Choices
