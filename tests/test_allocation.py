@@ -345,7 +345,7 @@ TWICE = (*FIRST.plan.workflows, *(w for w in SECOND.plan.workflows if w.name == 
         (allocation(1, nodes=5), "allocation 1: has 5 nodes, a job of QOS short may have 4"),
         (
             allocation(1, walltime=3 * HOUR + 1),
-            "has 10801 seconds of walltime, the longest is 10800",
+            "has 10801 seconds of walltime, a job of QOS short may have 10800",
         ),
         (
             allocation(1, walltime=HOUR),
@@ -406,7 +406,7 @@ def test_a_file_in_which_allocations_and_workflows_disagree_is_refused(
         ({"cores": 15}, "has 16 cores, QOS short may have 15"),
         ({"cores_per_job": 15}, "has 16 cores, a job of QOS short may have 15"),
         ({"nodes_per_job": 1}, "has 2 nodes, a job of QOS short may have 1"),
-        ({"walltime": 9000}, "has 10800 seconds of walltime, the longest is 9000"),
+        ({"walltime": 9000}, "has 10800 seconds of walltime, a job of QOS short may have 9000"),
         ({"partitions": ("old",)}, "partition cpu with QOS short does not exist"),
         ({"running_jobs": 1}, ""),
     ],

@@ -21,6 +21,7 @@ from socm.exchange.sacctmgr import Slot, qos_of, read_table
 from socm.exchange.scontrol import read_node, read_records
 from socm.exchange.slurm import Answers, imported_cluster
 from socm.executor.slurm import client
+from socm.model.campaign import ResourceRequest
 from socm.model.cluster import Cluster
 from socm.model.partition import Partition
 from socm.units import DAY, HOUR, MINUTE
@@ -336,6 +337,20 @@ def test_the_qos_of_a_partition_limits_all_its_jobs() -> None:
     assert cluster.by_partition["cpu-2"].walltime == 30 * MINUTE
     _, warnings = imported(recorded(partitions=text, qos=None))
     assert "partition cpu: not kept: its QOS debug" in warnings
+
+
+def test_a_qos_may_outrank_the_walltime_of_a_partition() -> None:
+    flags = recorded(
+        qos=str(recorded().qos).replace("DenyOnLimit", "DenyOnLimit,PartitionTimeLimit")
+    )
+    cluster, _ = imported(flags)
+    by_partition = cluster.by_partition["quick"].walltime, cluster.by_qos["short"].walltime
+    assert by_partition == (30 * MINUTE, 5 * HOUR)
+    asked = ResourceRequest(runtime=HOUR, walltime=5 * HOUR, partition="quick", qos="short")
+    assert [mode.walltime for mode in cluster.admit(asked)[0]] == [5 * HOUR]
+    assert not cluster.admit(replace(asked, walltime=6 * HOUR))[0]
+    assert not cluster.admit(replace(asked, qos="normal"))[0]  # it has no such flag
+    assert not imported(recorded())[0].admit(asked)[0]
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,7 @@ class QosSection(SbatchOptions):
     name: Annotated[str, Field(min_length=1)]
     partitions: tuple[str, ...] = ()
     walltime: Duration | None = None
+    over_partition_walltime: bool = False
     running_jobs: Count | None = None
     cores: Count | None = None
     cores_per_job: Count | None = None

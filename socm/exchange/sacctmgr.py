@@ -155,6 +155,7 @@ def _qos(row: Record, where: Sequence[Slot], accounts: Sequence[str], *, everywh
         name=row["Name"],
         partitions=() if everywhere else tuple(partition.name for partition in kinds),
         walltime=parse_duration(longest) if longest else None,
+        over_partition_walltime="PartitionTimeLimit" in _flags(row),
         running_jobs=min((int(row[key]) for key in _JOBS if row.get(key)), default=None),
         cores=cores and max(1, cores // cpus_per_core),
         cores_per_job=cores_per_job and max(1, cores_per_job // cpus_per_core),
@@ -171,8 +172,12 @@ def _why_only_on_request(row: Record) -> Iterator[str]:
         yield f"its name contains {min(words)}"
     if least := row.get("MinTRES"):
         yield f"a job must ask for at least {least}"
-    if "RequiresReservation" in row.get("Flags", "").split(","):
+    if "RequiresReservation" in _flags(row):
         yield "it needs a reservation"
+
+
+def _flags(row: Record) -> list[str]:
+    return row.get("Flags", "").split(",")
 
 
 def _on_request_if_dear(qos: Qos, usual: float) -> Qos:

@@ -99,7 +99,8 @@ def mode_on(request: ResourceRequest, partition: Partition, qos: Qos, budget: Bu
 
 def longest(partition: Partition, qos: Qos) -> float:
     """Return the seconds that a job may ask for; infinite without a limit."""
-    return min(limit for limit in (qos.walltime, partition.walltime, math.inf) if limit)
+    of_partition = None if qos.over_partition_walltime else partition.walltime
+    return min(limit for limit in (qos.walltime, of_partition, math.inf) if limit)
 
 
 def usual_walltime(duration: int) -> int:

@@ -32,6 +32,8 @@ class Qos(SitePart):
         Where it may be used; empty is everywhere.
     walltime
         Longest limit of a job in seconds.
+    over_partition_walltime
+        Whether its jobs may be longer than those of a partition usually may.
     running_jobs, cores
         The most jobs, and cores over all of them, that run at once.
     cores_per_job, nodes_per_job
@@ -48,6 +50,7 @@ class Qos(SitePart):
 
     partitions: tuple[str, ...] = ()
     walltime: int | None = None
+    over_partition_walltime: bool = False
     running_jobs: int | None = None
     cores: int | None = None
     cores_per_job: int | None = None

@@ -44,7 +44,11 @@ def cluster_tables(cluster: Cluster) -> Iterator[Table]:
                 f"{q.charge:g}",
                 ", ".join(
                     word
-                    for word, true in (("whole nodes", q.exclusive), ("on request", q.debug))
+                    for word, true in (
+                        ("over the partition's walltime", q.over_partition_walltime),
+                        ("whole nodes", q.exclusive),
+                        ("on request", q.debug),
+                    )
                     if true
                 ),
             )

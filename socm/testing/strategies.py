@@ -81,6 +81,7 @@ def qos(draw: st.DrawFn, name: str, partition_names: list[str]) -> Qos:
         name=name,
         partitions=tuple(where),
         walltime=draw(QOS_WALLTIME),
+        over_partition_walltime=draw(RARELY),
         running_jobs=draw(RUNNING_JOBS),
         cores=draw(CORES_IN_USE),
         cores_per_job=draw(CORES_PER_JOB),

@@ -9,7 +9,6 @@ from itertools import pairwise
 from socm.model.allocation import Allocation, AllocationPlan, inside, part
 from socm.model.check.jobs import faults_of_jobs
 from socm.model.check.order import missing_or_unknown
-from socm.model.mode import longest
 
 
 def faults_of_allocations(plan: AllocationPlan) -> Iterator[str]:
@@ -52,6 +51,7 @@ def _bad_job(plan: AllocationPlan, a: Allocation) -> Iterator[str]:
         return
     partition, qos = pairs[a.partition, a.qos or ""]
     cores, budget = a.nodes * partition.cores, plan.campaign.budget
+    of_partition = None if qos.over_partition_walltime else partition.walltime
     for what, have, limit, owner in (
         ("nodes", a.nodes, partition.nodes, f"{partition.name} has"),
         ("nodes", a.nodes, qos.nodes_per_job, f"a job of QOS {qos.name} may have"),
@@ -59,7 +59,8 @@ def _bad_job(plan: AllocationPlan, a: Allocation) -> Iterator[str]:
         ("cores", cores, qos.cores_per_job, f"a job of QOS {qos.name} may have"),
         ("cores", cores, qos.cores, f"QOS {qos.name} may have"),
         ("cores", cores, budget.cores, "the budget is"),
-        ("seconds of walltime", a.walltime, longest(partition, qos), "the longest is"),
+        ("seconds of walltime", a.walltime, of_partition, f"a job of {partition.name} may have"),
+        ("seconds of walltime", a.walltime, qos.walltime, f"a job of QOS {qos.name} may have"),
     ):
         if limit is not None and have > limit:
             yield f"has {have} {what}, {owner} {limit}"
