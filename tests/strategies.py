@@ -23,8 +23,10 @@ from socm.engine.state import CampaignState
 from socm.model.campaign import Campaign, ResourceRequest
 from socm.model.cluster import Cluster
 from socm.model.mode import Mode
+from socm.model.partition import Partition
 from socm.model.placement import PlannedWorkflow, Reservation
 from socm.model.plan import Plan
+from socm.model.qos import Qos
 from socm.testing import (
     LONG,
     SHORT,
@@ -52,6 +54,7 @@ __all__ = [
     "exact",
     "excesses",
     "faults",
+    "longest_walltime",
     "noisy",
     "pairs",
     "partitions",
@@ -66,6 +69,13 @@ __all__ = [
 def share(part: float) -> settings:
     """A share of the examples that the profile asks for: for tests that cost more."""
     return settings(max_examples=max(1, round(settings().max_examples * part)))
+
+
+def longest_walltime(partition: Partition, qos: Qos) -> float:
+    """The seconds that a job may ask for, as a person would read the cluster file."""
+    if partition.walltime is None or qos.over_partition_walltime:
+        return qos.walltime or math.inf
+    return min(partition.walltime, qos.walltime or math.inf)
 
 
 class Seconds:
@@ -353,7 +363,7 @@ def excesses(world: World) -> Iterator[str]:
             yield f"cores of {qos.name}"
         if any(
             len(r.nodes) > (qos.nodes_per_job or math.inf)
-            or r.job.walltime > (qos.walltime or math.inf)
+            or r.job.walltime > longest_walltime(cluster.by_partition[r.job.partition], qos)
             or r.end - r.start > r.job.walltime + 1e-6
             for r in mine
         ):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import LONG, SHORT, clusters, pairs, share
+from strategies import LONG, SHORT, clusters, longest_walltime, pairs, share
 from test_cli import socm
 
 from sim.backend import SimBackend
@@ -62,8 +62,7 @@ def faults(plan: AllocationPlan) -> list[str]:
             (cores, q.cores_per_job),
             (cores, q.cores),
             (cores, campaign.budget.cores),
-            (a.walltime, q.walltime),
-            (a.walltime, p.walltime),
+            (a.walltime, longest_walltime(p, q)),
             (a.finish - a.start, a.walltime),
         ):
             if limit is not None and have > limit:
@@ -138,7 +137,7 @@ def test_walltimes_have_their_margin_unless_one_workflow_leaves_none(
     plan = allocated(pair, deadline)
     for number, a in enumerate(plan.allocations, 1):
         p, q = plan.cluster.by_partition[a.partition], plan.cluster.by_qos[a.qos or ""]
-        limit = min(x for x in (p.walltime, q.walltime, math.inf) if x)
+        limit = longest_walltime(p, q)
         assert a.walltime == min(limit, math.ceil(1.5 * a.duration / 60) * 60)
         told = any(w.startswith(f"allocation {number}: walltime capped") for w in plan.warnings)
         assert told == (a.walltime < 1.5 * a.duration)
@@ -170,7 +169,7 @@ def test_no_allocation_that_makes_the_deadline_is_charged_less(
                 for w in campaign.workflows.values()
             ]
             requests = [w.request for w in campaign.workflows.values()]
-            limit = min(x for x in (partition.walltime, qos.walltime, math.inf) if x)
+            limit = longest_walltime(partition, qos)
             cores = nodes * partition.cores
             if (
                 any(not bare.admit(w.request)[0] for w in steps)

@@ -7,7 +7,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import budgets, clusters, requests
+from strategies import budgets, clusters, longest_walltime, requests
 
 from socm.model.campaign import Budget, ResourceRequest
 from socm.model.cluster import Cluster
@@ -270,7 +270,7 @@ def judged(request: ResourceRequest, partition: Partition, qos: Qos, budget: Bud
             return "no"
     duration = math.ceil(request.runtime / partition.speed)
     walltime = request.walltime or math.ceil(1.5 * duration / 60) * 60
-    longest = min(qos.walltime or math.inf, partition.walltime or math.inf)
+    longest = longest_walltime(partition, qos)
     if duration > min(walltime, longest):
         return "no"
     if walltime <= longest:
@@ -293,7 +293,7 @@ def test_exactly_those_pairs_are_options_that_hold_every_limit(
     assert all(reason.strip() for reason in reasons)
     for o in options:
         assert o.duration <= o.walltime
-        assert o.walltime <= min(o.qos.walltime or math.inf, o.partition.walltime or math.inf)
+        assert o.walltime <= longest_walltime(o.partition, o.qos)
 
 
 @given(st.data(), clusters())
