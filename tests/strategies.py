@@ -63,7 +63,24 @@ __all__ = [
     "reservations",
     "share",
     "simulate",
+    "unasked",
 ]
+
+
+def unasked(request: ResourceRequest, partition: Partition, qos: Qos, cluster: Cluster) -> bool:
+    """Whether a partition or a QOS has to be named, and a request does not."""
+    if request.qos != qos.name and (qos.debug or qos.preemptible):
+        return True
+    mixed = len({p.gpus > 0 for p in cluster.partitions}) == 2
+    shy = {
+        p.name
+        for p in cluster.partitions
+        if p.debug or p.preemptible or (mixed and p.gpus and not request.gpus)
+    }
+    if partition.name not in shy or request.partition == partition.name:
+        return False
+    leads_to = {*cluster.by_partition} & {*(qos.partitions or cluster.by_partition)}
+    return request.qos != qos.name or bool(leads_to - shy)
 
 
 def share(part: float) -> settings:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import LONG, SHORT, clusters, longest_walltime, pairs, share
+from strategies import LONG, SHORT, clusters, longest_walltime, pairs, share, unasked
 from test_cli import socm
 
 from sim.backend import SimBackend
@@ -69,7 +69,7 @@ def faults(plan: AllocationPlan) -> list[str]:
                 found.append(f"{a} has {have} of {limit}")
         if q.partitions and p.name not in q.partitions:
             found.append(f"{q.name} may not be used on {p.name}")
-        if q.debug and any(w.request.qos != q.name for w in campaign.workflows.values()):
+        if any(unasked(w.request, p, q, cluster) for w in campaign.workflows.values()):
             found.append(f"{q.name} is not named")
     used: dict[tuple[int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
     for w in plan.workflows:
@@ -163,6 +163,7 @@ def test_no_allocation_that_makes_the_deadline_is_charged_less(
     for partition, qos in cluster.pairs():
         for nodes in range(1, partition.nodes + 1):
             inside = replace(partition, nodes=nodes, exclusive=False, walltime=None)
+            inside = replace(inside, debug=False, preemptible=False)
             bare = Cluster(name="inside", partitions=(inside,))
             steps = [
                 replace(w, request=replace(w.request, partition=None, qos=None))
@@ -174,7 +175,7 @@ def test_no_allocation_that_makes_the_deadline_is_charged_less(
             if (
                 any(not bare.admit(w.request)[0] for w in steps)
                 or any(r.partition not in (None, partition.name) for r in requests)
-                or (qos.debug and any(r.qos != qos.name for r in requests))
+                or any(unasked(r, partition, qos, cluster) for r in requests)
                 or nodes > min(qos.nodes_per_job or nodes, campaign.budget.nodes or nodes)
                 or cores > min(qos.cores_per_job or cores, qos.cores or cores)
                 or cores > (campaign.budget.cores or cores)

@@ -7,7 +7,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import budgets, clusters, longest_walltime, requests
+from strategies import budgets, clusters, longest_walltime, requests, unasked
 
 from socm.model.campaign import Budget, ResourceRequest
 from socm.model.cluster import Cluster
@@ -240,11 +240,13 @@ def test_where_no_qos_is_open_the_reason_does_not_speak_of_a_qos_that_nobody_nam
     assert "None" not in why(place, request_)
 
 
-def judged(request: ResourceRequest, partition: Partition, qos: Qos, budget: Budget) -> str:
+def judged(
+    place: Cluster, request: ResourceRequest, partition: Partition, qos: Qos, budget: Budget
+) -> str:
     """Say anew, limit by limit, whether a pair admits a request: "yes", "capped" or "no"."""
     if request.partition not in (None, partition.name):
         return "no"
-    if request.qos != qos.name and (request.qos is not None or qos.debug):
+    if request.qos not in (None, qos.name) or unasked(request, partition, qos, place):
         return "no"
     if qos.partitions and partition.name not in qos.partitions:
         return "no"
@@ -284,7 +286,7 @@ def test_exactly_those_pairs_are_options_that_hold_every_limit(
 ) -> None:
     request = data.draw(requests(place))
     options, reasons = place.admit(request, budget)
-    verdicts = {(p.name, q.name): judged(request, p, q, budget) for p, q in place.pairs()}
+    verdicts = {(p.name, q.name): judged(place, request, p, q, budget) for p, q in place.pairs()}
     wanted = "yes" if "yes" in verdicts.values() else "capped"
     found = {(o.partition.name, o.qos.name) for o in options}
     assert found == {pair for pair, verdict in verdicts.items() if verdict == wanted}

@@ -477,7 +477,7 @@ def test_qos_that_a_plan_should_not_take_by_itself(row: dict[str, str], expected
         record={"PartitionName": "cpu"},
         kinds=(Partition(name="cpu", nodes=1, cores=1, memory=1),),
     )
-    (qos,), _ = qos_of([{"Name": "some", **row}], [slot], None)
+    (qos,), _ = qos_of([{"Name": "some", **row}], [slot], None, {})
     assert qos.debug
     assert expected in str(qos.note)
 
@@ -490,7 +490,7 @@ def test_qos_that_let_nothing_run_are_left_out(limit: str) -> None:
         record={"PartitionName": "cpu"},
         kinds=(Partition(name="cpu", nodes=1, cores=1, memory=1),),
     )
-    qos, warnings = qos_of(rows, [slot], None)
+    qos, warnings = qos_of(rows, [slot], None, {})
     assert qos == ()
     assert warnings == (f"QOS closed is left out: with {key}={value} no job can run",)
 

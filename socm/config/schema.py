@@ -106,6 +106,8 @@ class PartitionSection(SbatchOptions):
     exclusive: bool = False
     walltime: Duration | None = None
     slurm_name: str | None = None
+    debug: bool = False
+    preemptible: bool = False
     send: bool = True
     source: str | None = None
     checked: Date | None = None
@@ -126,6 +128,7 @@ class QosSection(SbatchOptions):
     charge: float = Field(default=1.0, ge=0, le=1000)
     exclusive: bool = False
     debug: bool = False
+    preemptible: bool = False
     send: bool = True
     source: str | None = None
     checked: Date | None = None

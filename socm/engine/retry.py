@@ -103,7 +103,7 @@ def _qos_for(job: Job, walltime: int, cluster: Cluster) -> tuple[str, int]:
         return int(min(walltime, longest(partition, qos)))
 
     def admits(qos: Qos) -> bool:
-        alike = qos.usable_on(partition) and qos.exclusive == own.exclusive and not qos.debug
+        alike = qos.usable_on(partition) and qos.exclusive == own.exclusive and not qos.on_request
         return alike and not any(
             qos.refusals(partition, nodes=len(job.placements), cores=job.cores)
         )

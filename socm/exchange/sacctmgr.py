@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from socm.exchange.scontrol import Record, limit
+from socm.exchange.scontrol import Record, limit, preempts
 from socm.model.partition import Partition
 from socm.model.qos import Qos
 from socm.units import parse_duration
@@ -81,7 +81,10 @@ def usable_qos(associations: str) -> dict[str, tuple[str, ...]]:
 
 
 def qos_of(
-    rows: Collection[Record], slots: Collection[Slot], usable: Mapping[str, Sequence[str]] | None
+    rows: Collection[Record],
+    slots: Collection[Slot],
+    usable: Mapping[str, Sequence[str]] | None,
+    settings: Record,
 ) -> tuple[tuple[Qos, ...], tuple[str, ...]]:
     """Return the QOS of a cluster, and warnings about what could not be kept.
 
@@ -93,9 +96,12 @@ def qos_of(
         The partitions of SLURM.
     usable
         The QOS that the user may use, with their accounts; `None` is all.
+    settings
+        Those of SLURM, which say whether jobs of one QOS may be stopped for those of another.
     """
     made: list[Qos] = []
     warnings: list[str] = []
+    stopped = _stopped_for_others(rows, settings)
     denied = [row["Name"] for row in rows if usable is not None and row["Name"] not in usable]
     for row in rows:
         name = row["Name"]
@@ -108,13 +114,17 @@ def qos_of(
             warnings.append(f"QOS {name} is left out: with {closed[0]} no job can run")
         else:
             accounts = usable[name] if usable is not None else ()
-            made.append(_qos(row, where, accounts, everywhere=len(where) == len(slots)))
+            everywhere = len(where) == len(slots)
+            qos = _qos(row, where, accounts, everywhere=everywhere)
+            made.append(replace(qos, preemptible=name in stopped))
             if lost := lost_limits(row):
                 warnings.append(f"QOS {name}: not kept: {', '.join(lost)}")
     if denied:
         warnings.append(f"left out, because you may not use them: QOS {listed(denied, most=5)}")
-    usual = max(1.0, min((qos.charge for qos in made), default=1.0))
-    return tuple(_on_request_if_dear(qos, usual) for qos in made), tuple(warnings)
+    charges = [qos.charge for qos in made]
+    usual = max(1.0, min(charges, default=1.0))
+    free = 0 if any(charges) else -1
+    return tuple(_on_request_by_charge(qos, usual, free) for qos in made), tuple(warnings)
 
 
 def lost_limits(row: Record) -> list[str]:
@@ -180,12 +190,29 @@ def _flags(row: Record) -> list[str]:
     return row.get("Flags", "").split(",")
 
 
-def _on_request_if_dear(qos: Qos, usual: float) -> Qos:
-    """Reserve a QOS with more than the usual charge for workflows that name it."""
-    if qos.debug or qos.charge <= usual:
+def _on_request_by_charge(qos: Qos, usual: float, free: float) -> Qos:
+    """Reserve a QOS that costs more than the usual, or nothing, for workflows that name it.
+
+    What costs nothing where others cost something is for those who have used up what they had.
+    """
+    if qos.on_request or free < qos.charge <= usual:
         return qos
     note = f"{_ON_REQUEST}: its charge is {qos.charge:g}"
     return replace(qos, debug=True, note="; ".join(filter(None, (note, qos.note))))
+
+
+def _stopped_for_others(rows: Iterable[Record], settings: Record) -> set[str]:
+    """Return the QOS whose jobs SLURM may stop for those of another QOS."""
+    if settings.get("PreemptType") != "preempt/qos":
+        return set()
+    named = {name for row in rows for name in row.get("Preempt", "").split(",")}
+    usual = settings.get("PreemptMode", "OFF")
+    modes = {row["Name"]: row.get("PreemptMode", "cluster") for row in rows}
+    return {
+        name
+        for name, mode in modes.items()
+        if name in named and preempts(usual if mode == "cluster" else mode)
+    }
 
 
 def _least(row: Record, columns: tuple[str, ...], resource: str) -> int | None:

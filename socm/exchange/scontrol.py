@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from socm.errors import BackendError
@@ -134,6 +134,34 @@ def count_gpus(gres: str) -> int:
 def limit(value: str | None) -> str | None:
     """Return a limit as SLURM writes it, or `None` if there is none."""
     return None if value is None or value.upper() in _NO_LIMIT else value
+
+
+def preempts(mode: str) -> bool:
+    """Whether a PreemptMode stops jobs.
+
+    Examples
+    --------
+    >>> preempts("REQUEUE"), preempts("GANG,SUSPEND"), preempts("OFF")
+    (True, True, False)
+    """
+    return not {"CANCEL", "REQUEUE", "SUSPEND"}.isdisjoint(mode.upper().split(","))
+
+
+def stopped_for_others(
+    records: Mapping[str, Record], nodes: Iterable[Node], settings: Record
+) -> set[str]:
+    """Return the partitions whose jobs SLURM may stop for those of a higher PriorityTier."""
+    if settings.get("PreemptType") != "preempt/partition_prio":
+        return set()
+    tiers = {name: int(record.get("PriorityTier", 1)) for name, record in records.items()}
+    together = {frozenset(node.partitions) for node in nodes}
+    return {
+        name
+        for names in together
+        for name in names & records.keys()
+        if preempts(records[name].get("PreemptMode", "OFF"))
+        and any(tiers[other] > tiers[name] for other in names & records.keys())
+    }
 
 
 def why_closed(record: Record, nodes: Sequence[Node]) -> str | None:

@@ -18,6 +18,7 @@ from socm.exchange.scontrol import (
     read_node,
     read_records,
     read_settings,
+    stopped_for_others,
     why_closed,
 )
 from socm.executor.slurm.client import Client
@@ -133,7 +134,7 @@ def _cluster(
     if answers.qos is None:
         warnings.append(f"no QOS: {answers.no_qos}; if the cluster has QOS, add them by hand")
     else:
-        qos, doubts = qos_of(rows, slots.values(), _usable(answers, settings, warnings))
+        qos, doubts = qos_of(rows, slots.values(), _usable(answers, settings, warnings), settings)
         warnings += doubts
         slots = _reached(slots, qos, warnings)
     warnings += _counted_twice(nodes, slots)
@@ -165,6 +166,7 @@ def _slots(
     records = {record["PartitionName"]: record for record in said if "PartitionName" in record}
     _refuse_unknown(only, records)
     whole_nodes = settings.get("SelectType") == "select/linear"
+    stopped = stopped_for_others(records, nodes, settings)
     slots = {}
     for name in only or records:
         record = records[name]
@@ -172,7 +174,10 @@ def _slots(
         if why_not := why_closed(record, mine):
             warnings.append(f"partition {name} is left out: {why_not}")
             continue
-        kinds = partitions_of(record, mine, whole_nodes=whole_nodes, taken=records)
+        kinds = [
+            replace(kind, preemptible=name in stopped)
+            for kind in partitions_of(record, mine, whole_nodes=whole_nodes, taken=records)
+        ]
         if len(kinds) > 1:
             warnings.append(_several_kinds(name, kinds))
         slots[name], lost = _under_its_limits(record, kinds, rows)

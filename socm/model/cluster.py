@@ -119,7 +119,9 @@ class Cluster:
         for partition, qos in self.pairs():
             if request.partition not in (None, partition.name):
                 continue
-            if request.qos != qos.name and (request.qos is not None or qos.debug):
+            if request.qos not in (None, qos.name):
+                continue
+            if not self.asked_for(request, partition, qos):
                 continue
             outcome = mode_on(request, partition, qos, budget)
             if isinstance(outcome, Mode):
@@ -130,16 +132,39 @@ class Cluster:
                     place.append(partition.name)
                 reasons.append(f"{' on '.join(place)}: {outcome}")
         if not modes and not reasons:
-            reasons.append(self._why_no_qos(request))
+            reasons.append(self._why_nothing(request))
         roomy = tuple(o for o in modes if not o.capped)
         return roomy or tuple(modes), tuple(reasons)
 
-    def _why_no_qos(self, request: ResourceRequest) -> str:
+    def asked_for(self, request: ResourceRequest, partition: Partition, qos: Qos) -> bool:
+        """Whether a request asks for a partition and a QOS, as far as they have to be asked for.
+
+        A partition has to be named if it is on request, or if it has GPUs and the request needs
+        none, while the cluster has nodes without. To name a QOS that leads nowhere else is enough.
+        """
+        if qos.on_request and request.qos != qos.name:
+            return False
+        if not self._wants_a_name(partition, request) or request.partition == partition.name:
+            return True
+        ways = [p for p in self.partitions if qos.usable_on(p)]
+        return request.qos == qos.name and all(self._wants_a_name(p, request) for p in ways)
+
+    def _wants_a_name(self, partition: Partition, request: ResourceRequest) -> bool:
+        for_gpus = partition.gpus > 0 and not all(p.gpus for p in self.partitions)
+        return partition.on_request or (for_gpus and not request.gpus)
+
+    def _why_nothing(self, request: ResourceRequest) -> str:
         """Say why no partition and QOS can be used at all."""
         where = self.name if request.partition is None else f"{request.partition} of {self.name}"
-        if request.qos is not None:
+        usable = [
+            (partition, qos)
+            for partition, qos in self.pairs()
+            if request.partition in (None, partition.name) and request.qos in (None, qos.name)
+        ]
+        if request.qos is not None and not usable:
             return f"QOS {request.qos!r} may not be used on {where}"
-        on_request = [q.name for q in self.qos_by_size if q.debug]
-        if on_request:
-            return f"a QOS of {where} must be named: {' or '.join(on_request)}"
+        if named := dict.fromkeys(q.name for _, q in usable if q.on_request):
+            return f"a QOS of {where} must be named: {' or '.join(named)}"
+        if named := dict.fromkeys(p.name for p, _ in usable if self._wants_a_name(p, request)):
+            return f"a partition of {where} must be named: {' or '.join(named)}"
         return f"no QOS may be used on {where}"

@@ -32,7 +32,7 @@ class Partition(SitePart):
     slurm_name
         Its name in SLURM, where that differs: a partition of SLURM may have nodes of several
         kinds, and each kind is a partition here.
-    send, options, source, checked, note
+    debug, preemptible, send, options, source, checked, note
         As for a `SitePart`.
     """
 

@@ -42,9 +42,7 @@ class Qos(SitePart):
         What is charged for a core-hour.
     exclusive
         Whether its jobs get whole nodes.
-    debug
-        Meant for tests: used only for workflows that name it.
-    send, options, source, checked, note
+    debug, preemptible, send, options, source, checked, note
         As for a `SitePart`.
     """
 
@@ -57,7 +55,6 @@ class Qos(SitePart):
     nodes_per_job: int | None = None
     charge: float = 1.0
     exclusive: bool = False
-    debug: bool = False
 
     def __post_init__(self) -> None:
         for what in ("walltime", "running_jobs", "cores", "cores_per_job", "nodes_per_job"):

@@ -17,6 +17,10 @@ class SitePart:
     ----------
     name
         Unique among the parts of its kind.
+    debug
+        Meant for tests, or dear: used only for workflows that name it.
+    preemptible
+        Whether SLURM may stop its jobs for those of others: used only for workflows that name it.
     send
         Whether jobs name it; otherwise SLURM finds it by what they ask for.
     options
@@ -26,11 +30,18 @@ class SitePart:
     """
 
     name: str
+    debug: bool = False
+    preemptible: bool = False
     send: bool = True
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
     source: str | None = None
     checked: str | None = None
     note: str | None = None
+
+    @property
+    def on_request(self) -> bool:
+        """Whether it is used only for workflows that name it."""
+        return self.debug or self.preemptible
 
 
 def is_literal(value: str) -> bool:

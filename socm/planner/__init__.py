@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from socm.errors import ConfigError, Infeasible, Problem
@@ -20,6 +21,7 @@ from socm.planner.policies import POLICIES, Policy
 from socm.planner.ranking import by_rank, upward_rank
 from socm.planner.schemes import serial
 from socm.units import format_walltime
+from socm.words import count
 
 __all__ = ["POLICIES", "Effort", "admitted", "plan_campaign"]
 
@@ -110,7 +112,7 @@ def plan_campaign(
         lower_bound=instance.bound,
         start=start,
         reservations=reservations,
-        warnings=tuple(_warnings(workflows, modes)),
+        warnings=tuple(_warnings(workflows, modes, cluster)),
     )
     check_plan(plan)
     return plan
@@ -134,7 +136,9 @@ def _bound(instance: Instance, modes: Modes, effort: Effort) -> int:
     )
 
 
-def _warnings(workflows: Iterable[PlannedWorkflow], modes: Modes) -> Iterator[str]:
+def _warnings(
+    workflows: Sequence[PlannedWorkflow], modes: Modes, cluster: Cluster
+) -> Iterator[str]:
     for w in workflows:
         pair = (w.partition, w.qos or "")
         if any(m.capped and (m.partition.name, m.qos.name) == pair for m in modes[w.name]):
@@ -142,3 +146,18 @@ def _warnings(workflows: Iterable[PlannedWorkflow], modes: Modes) -> Iterator[st
                 f"{w.name}: walltime capped at {format_walltime(w.walltime)} by QOS {w.qos}, "
                 f"{w.walltime / w.duration:.2f} × its runtime"
             )
+    yield from _preemptible(workflows, cluster)
+
+
+def _preemptible(workflows: Sequence[PlannedWorkflow], cluster: Cluster) -> Iterator[str]:
+    """Yield the partitions and QOS whose jobs may be stopped, and how many workflows are there."""
+    places = (
+        part.name
+        for w in workflows
+        for part in (cluster.by_partition[w.partition], cluster.by_qos[w.qos or ""])
+        if part.preemptible
+    )
+    for name, number in Counter(places).items():
+        yield (
+            f"{count(number, 'workflow')} in {name}: SLURM may stop their jobs for those of others"
+        )

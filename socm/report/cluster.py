@@ -8,14 +8,17 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from socm.model.cluster import Cluster
+from socm.model.partition import Partition
+from socm.model.qos import Qos
 from socm.units import format_count, format_memory, format_walltime
 
 
 def cluster_tables(cluster: Cluster) -> Iterator[Table]:
     """Yield a table of the partitions of a cluster, and one of its QOS if it has any."""
     partitions = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("partition", "nodes", "cores", "memory", "GPUs", "speed", "walltime", "shared"):
+    for name in ("partition", "nodes", "cores", "memory", "GPUs", "speed", "walltime"):
         partitions.add_column(name, justify="left" if name == "partition" else "right")
+    partitions.add_column("")
     for p in cluster.partitions:
         partitions.add_row(
             p.name,
@@ -25,7 +28,7 @@ def cluster_tables(cluster: Cluster) -> Iterator[Table]:
             str(p.gpus or "-"),
             f"{p.speed:g}",
             format_walltime(p.walltime) if p.walltime else "-",
-            "no" if p.exclusive else "yes",
+            _traits(p),
         )
     yield partitions
     if cluster.qos:
@@ -42,17 +45,19 @@ def cluster_tables(cluster: Cluster) -> Iterator[Table]:
                     for limit in (q.running_jobs, q.cores, q.cores_per_job, q.nodes_per_job)
                 ),
                 f"{q.charge:g}",
-                ", ".join(
-                    word
-                    for word, true in (
-                        ("over the partition's walltime", q.over_partition_walltime),
-                        ("whole nodes", q.exclusive),
-                        ("on request", q.debug),
-                    )
-                    if true
-                ),
+                _traits(q),
             )
         yield qos
+
+
+def _traits(part: Partition | Qos) -> str:
+    words = (
+        ("over the partition's walltime", isinstance(part, Qos) and part.over_partition_walltime),
+        ("whole nodes", part.exclusive),
+        ("on request", part.on_request),
+        ("preemptible", part.preemptible),
+    )
+    return ", ".join(word for word, true in words if true)
 
 
 def cluster_options(cluster: Cluster) -> Iterator[tuple[str, str]]:

@@ -204,7 +204,7 @@ def _difference(seconds: float) -> str:
 
 def _assumed(simulation: Simulation) -> str:
     spread = simulation.assumptions.get("spread")
-    text = "jobs start as soon as nodes are free; no failures"
+    text = "jobs start as soon as nodes are free; no failures, no preemption"
     if isinstance(spread, dict) and simulation.makespans:
         low, high = spread["min"], spread["max"]
         sigma = f"{low:g}" if low == high else f"{low:g} to {high:g}"

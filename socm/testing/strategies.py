@@ -60,6 +60,7 @@ def partitions(draw: st.DrawFn, name: str = "p0", *, uniform: bool = False) -> P
         gpus=draw(GPUS),
         speed=1.0 if uniform else draw(SPEED),
         exclusive=False if uniform else draw(RARELY),
+        preemptible=False if uniform or name == "p0" else draw(RARELY),
         walltime=None if uniform else draw(PARTITION_WALLTIME),
     )
 
@@ -88,6 +89,7 @@ def qos(draw: st.DrawFn, name: str, partition_names: list[str]) -> Qos:
         nodes_per_job=draw(NODES_PER_JOB),
         exclusive=draw(RARELY),
         debug=draw(RARELY),
+        preemptible=draw(RARELY),
     )
 
 

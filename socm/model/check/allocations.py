@@ -70,10 +70,16 @@ def _bad_job(plan: AllocationPlan, a: Allocation) -> Iterator[str]:
         yield f"its walltime is {a.walltime} s, its workflows take {a.duration} s"
     if not a.plan.workflows:
         yield "no workflow runs in it"
-    if qos.debug:
-        for name, workflow in plan.campaign.workflows.items():
-            if workflow.request.qos != qos.name:
-                yield f"QOS {qos.name} is on request, and {name} does not name it"
+    mixed = len({p.gpus > 0 for p in plan.cluster.partitions}) > 1
+    for name, workflow in plan.campaign.workflows.items():
+        request = workflow.request
+        if request.qos != qos.name and (qos.debug or qos.preemptible):
+            yield f"QOS {qos.name} is on request, and {name} does not name it"
+        if request.partition is None and request.qos is None:
+            if partition.debug or partition.preemptible:
+                yield f"partition {partition.name} is on request, and {name} does not name it"
+            elif partition.gpus and mixed and not request.gpus:
+                yield f"partition {partition.name} has GPUs, and {name} needs none"
     for r in plan.reservations:
         mine = r.partition == a.partition and (r.node is None or r.node < a.nodes)
         if mine and r.start < a.finish and a.start < r.finish:

@@ -98,7 +98,7 @@ def _frame_of(
 ) -> Frame | list[str]:
     """Return the frame, or the reasons why no allocation there holds the campaign."""
     workflows = campaign.workflows.values()
-    if qos.debug and any(w.request.qos != qos.name for w in workflows):
+    if not all(cluster.asked_for(w.request, partition, qos) for w in workflows):
         return ["is used only where every workflow names it"]
     bare = inside(cluster, partition, partition.nodes)
     modes: dict[str, Mode] = {}

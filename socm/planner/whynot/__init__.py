@@ -183,7 +183,7 @@ class _Search:
             yield from self._naming(NamedQos(dict.fromkeys(chosen)), chosen, None)
         others = [name for name, qos in named.items() if qos is None]
         for qos in self.late.cluster.qos_by_size:
-            if not qos.debug:
+            if not qos.on_request:
                 continue
             free = OpenQos(qos.name)
             bound = self.trials.excluded(free)

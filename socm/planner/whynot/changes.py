@@ -89,7 +89,7 @@ def applied(change: Change, campaign: Campaign, cluster: Cluster) -> Case:
         case RaisedLimit(name, _, amount):
             return campaign, _with_qos(cluster, replace(cluster.by_qos[name], running_jobs=amount))
         case OpenQos(name):
-            return campaign, _with_qos(cluster, replace(cluster.by_qos[name], debug=False))
+            return campaign, _opened(cluster, cluster.by_qos[name])
         case NamedQos(named):
             workflows = dict(campaign.workflows)
             for name, qos in named.items():
@@ -100,6 +100,18 @@ def applied(change: Change, campaign: Campaign, cluster: Cluster) -> Case:
             gone = _with_children(campaign, names)
             rest = {name: w for name, w in campaign.workflows.items() if name not in gone}
             return replace(campaign, workflows=rest), cluster
+
+
+def _opened(cluster: Cluster, qos: Qos) -> Cluster:
+    """Return the cluster with a QOS for all, and its partitions if it leads to no others."""
+    ways = [p for p in cluster.partitions if qos.usable_on(p)]
+    if all(p.on_request for p in ways):
+        partitions = (
+            replace(p, debug=False, preemptible=False) if p in ways else p
+            for p in cluster.partitions
+        )
+        cluster = replace(cluster, partitions=tuple(partitions))
+    return _with_qos(cluster, replace(qos, debug=False, preemptible=False))
 
 
 def _with_qos(cluster: Cluster, qos: Qos) -> Cluster:

@@ -69,6 +69,10 @@ def _changes(request: ResourceRequest, cluster: Cluster, budget: Budget) -> Iter
         yield f"requested_resources of at least {format_count(cores)} cores"
     if request.partition is not None and fits(replace(request, partition=None)):
         yield "another partition"
+    elif request.partition is None and (
+        named := [p.name for p in cluster.partitions if fits(replace(request, partition=p.name))]
+    ):
+        yield f"partition {' or '.join(named)}"
     others = [q.name for q in cluster.qos if q.name != request.qos]
     if allowed := [name for name in others if fits(replace(request, qos=name))]:
         yield f"QOS {' or '.join(allowed)}"
