@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from socm.engine.backend import Job
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster
+from socm.model.demand import Demand
 from socm.model.partition import Partition
-from socm.model.placement import Reservation
+from socm.model.placement import Placement, Reservation
 from socm.model.plan import Plan
 from socm.model.qos import Qos
 from socm.planner import plan_campaign
@@ -34,3 +36,25 @@ def plan_of(
     )
     campaign = Campaign.of("known", workflows, budget=budget)
     return plan_campaign(campaign, cluster, reservations=reservations)
+
+
+def submitted(name: str, priority: int = 0, **changes: Any) -> Job:
+    """Make the first job of a workflow as a backend receives it: one core for ten minutes.
+
+    Parameters
+    ----------
+    changes
+        Fields of the job, and of its demand.
+    """
+    demand = Demand(**{f: changes.pop(f) for f in Demand._fields if f in changes})
+    usual: dict[str, Any] = {
+        "workflow": Workflow(name=name, request=ResourceRequest(runtime=1)),
+        "attempt": 1,
+        "partition": "cpu",
+        "qos": None,
+        "walltime": 600,
+        "demand": demand,
+        "cores": demand.ranks * demand.threads,
+        "placements": (Placement("cpu", 0, 1),),
+    }
+    return Job(name=name, priority=priority, **{**usual, **changes})

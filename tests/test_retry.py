@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from builders import submitted
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from socm.engine.events import JobState, Retrying
 from socm.engine.retry import RetryPolicy
 from socm.model.campaign import ResourceRequest, Workflow
 from socm.model.cluster import Cluster
-from socm.model.demand import Demand
 from socm.model.partition import Partition
 from socm.model.placement import Placement
 from socm.model.qos import Qos
@@ -28,19 +28,15 @@ CLUSTER = Cluster(name="c", partitions=(CPU,), qos=(LONG, SHORT))
 def job(
     qos: str | None = "short", *, pinned: str | None = None, memory: int = 400, **changes: Any
 ) -> Job:
+    """Make a job of four ranks on two nodes; its workflow may name a QOS itself."""
     request = ResourceRequest(ranks=4, memory=400, runtime=600, qos=pinned)
     usual: dict[str, Any] = {
-        "name": "run-w-1",
         "workflow": Workflow(name="w", request=request),
-        "attempt": 1,
-        "partition": "cpu",
         "walltime": 900,
-        "demand": Demand(ranks=4, threads=2, memory=memory),
-        "cores": 8,
         "placements": (Placement("cpu", 0, 3), Placement("cpu", 1, 1)),
-        "priority": 0,
     }
-    return Job(qos=qos, **{**usual, **changes})
+    amounts = {"ranks": 4, "threads": 2, "memory": memory}
+    return submitted("run-w-1", qos=qos, **amounts, **{**usual, **changes})
 
 
 def after(

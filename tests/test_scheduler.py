@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from builders import submitted
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import share
@@ -16,9 +17,7 @@ from sim.scheduler import Scheduler
 from socm.engine.backend import Job
 from socm.engine.events import JobState
 from socm.errors import SubmitError
-from socm.model.campaign import ResourceRequest, Workflow
 from socm.model.cluster import Cluster
-from socm.model.demand import Demand
 from socm.model.partition import Partition
 from socm.model.placement import Placement
 from socm.model.qos import Qos
@@ -28,22 +27,17 @@ CLUSTER = Cluster(name="c", partitions=(CPU,))
 
 
 def job(
-    name: str, priority: int = 0, *, walltime: int = 600, nodes: int | None = None, **changes: Any
+    name: str,
+    priority: int = 0,
+    *,
+    nodes: int | None = None,
+    node_names: tuple[str, ...] = (),
+    **changes: Any,
 ) -> Job:
     """Make a job that is planned on as many nodes as it needs, and on none that are here."""
-    demand = Demand(**{f: changes.pop(f) for f in Demand._fields if f in changes})
-    nodes = nodes or -(-demand.ranks * demand.threads // CPU.cores)
-    usual: dict[str, Any] = {
-        "workflow": Workflow(name=name, request=ResourceRequest(runtime=1)),
-        "attempt": 1,
-        "partition": "cpu",
-        "qos": None,
-        "demand": demand,
-        "cores": demand.ranks * demand.threads,
-        "placements": tuple(Placement("elsewhere", node, 1) for node in range(nodes)),
-    }
-    named = changes.pop("node_names", ())
-    return Job(name=name, priority=priority, walltime=walltime, nodes=named, **{**usual, **changes})
+    made = submitted(name, priority, nodes=node_names, **changes)
+    nodes = nodes or -(-made.demand.ranks * made.demand.threads // CPU.cores)
+    return replace(made, placements=tuple(Placement("elsewhere", n, 1) for n in range(nodes)))
 
 
 def started(scheduler: Scheduler, now: float = 0) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from builders import submitted
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import pairs, share
@@ -16,32 +17,15 @@ from strategies import pairs, share
 from sim import montecarlo, workers
 from sim.backend import SimBackend
 from sim.stochastic import runtime_factors
-from socm.engine.backend import Job, JobUpdate
+from socm.engine.backend import JobUpdate
 from socm.errors import ConfigError
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster
-from socm.model.demand import Demand
 from socm.model.partition import Partition
-from socm.model.placement import Placement
 from socm.model.qos import Qos
 from socm.planner import plan_campaign
 
 CLUSTER = Cluster(name="c", partitions=(Partition(name="cpu", nodes=1, cores=4, memory=400),))
-
-
-def job(name: str, priority: int = 0, **changes: Any) -> Job:
-    demand = Demand(**{f: changes.pop(f) for f in Demand._fields if f in changes})
-    usual: dict[str, Any] = {
-        "workflow": Workflow(name=name, request=ResourceRequest(runtime=1)),
-        "attempt": 1,
-        "partition": "cpu",
-        "qos": None,
-        "walltime": 600,
-        "demand": demand,
-        "cores": demand.ranks * demand.threads,
-        "placements": (Placement("cpu", 0, 1),),
-    }
-    return Job(name=name, priority=priority, **{**usual, **changes})
 
 
 def backend(*seconds: float, start: float = 0.0) -> SimBackend:
@@ -63,7 +47,7 @@ def all_told(world: SimBackend) -> list[tuple[str, str, float]]:
 
 def test_a_job_runs_for_as_long_as_it_takes() -> None:
     world = backend(100)
-    assert world.submit(job("a")) == "a"
+    assert world.submit(submitted("a")) == "a"
     assert all_told(world) == [("a", "running", 0), ("a", "completed", 100)]
     assert world.now() == 100
 
@@ -76,14 +60,14 @@ def test_what_takes_longer_than_its_limit_is_ended_at_it(
     seconds: float, state: str, end: float
 ) -> None:
     world = backend(seconds)
-    world.submit(job("a"))
+    world.submit(submitted("a"))
     assert all_told(world)[-1] == ("a", state, end)
 
 
 def test_only_what_completed_has_an_exit_code() -> None:
     world = backend(100, 700)
-    world.submit(job("good"))
-    world.submit(job("late", 1))
+    world.submit(submitted("good"))
+    world.submit(submitted("late", 1))
     codes: dict[str, int | None] = {}
     while updates := world.wait():
         codes |= {u.job.name: u.exit_code for u in updates if u.state.final}
@@ -92,7 +76,7 @@ def test_only_what_completed_has_an_exit_code() -> None:
 
 def test_time_passes_only_while_somebody_waits_and_never_beyond_what_was_said() -> None:
     world = backend(100)
-    world.submit(job("a"))
+    world.submit(submitted("a"))
     assert world.now() == 0
     assert told(world.wait(50)) == [("a", "running", 0)]
     assert world.now() == 0
@@ -119,8 +103,8 @@ def test_to_wait_for_the_past_takes_no_time() -> None:
 def test_all_that_ends_in_one_instant_is_told_at_once_and_before_what_follows() -> None:
     world = backend(100)
     for name, priority in (("a", 0), ("b", 1)):
-        world.submit(job(name, priority, threads=2))
-    world.submit(job("c", 2, threads=4))
+        world.submit(submitted(name, priority, threads=2))
+    world.submit(submitted("c", 2, threads=4))
     assert told(world.wait()) == [("a", "running", 0), ("b", "running", 0)]
     assert told(world.wait()) == [("a", "completed", 100), ("b", "completed", 100)]
     assert told(world.wait()) == [("c", "running", 100)]
@@ -129,17 +113,17 @@ def test_all_that_ends_in_one_instant_is_told_at_once_and_before_what_follows() 
 def test_who_is_submitted_in_the_second_of_an_end_may_take_the_place() -> None:
     """Even before one that has waited in the queue, if its priority is higher."""
     world = backend(100)
-    world.submit(job("a", 0, threads=4))
-    world.submit(job("waits", 2, threads=4))
+    world.submit(submitted("a", 0, threads=4))
+    world.submit(submitted("waits", 2, threads=4))
     world.wait()
     world.wait()
-    world.submit(job("comes", 1, threads=4))
+    world.submit(submitted("comes", 1, threads=4))
     assert told(world.wait()) == [("comes", "running", 100)]
 
 
 def test_a_world_may_begin_at_any_time() -> None:
     world = backend(100, start=1000.5)
-    world.submit(job("a"))
+    world.submit(submitted("a"))
     assert all_told(world) == [("a", "running", 1000.5), ("a", "completed", 1100.5)]
 
 
@@ -148,8 +132,8 @@ def test_a_world_may_begin_at_any_time() -> None:
 
 def test_a_waiting_job_that_is_cancelled_never_starts() -> None:
     world = backend(100)
-    world.submit(job("a", 0, threads=4))
-    world.submit(job("b", 1, threads=4))
+    world.submit(submitted("a", 0, threads=4))
+    world.submit(submitted("b", 1, threads=4))
     world.wait()
     world.cancel("b")
     assert all_told(world) == [("b", "cancelled", 0), ("a", "completed", 100)]
@@ -157,8 +141,8 @@ def test_a_waiting_job_that_is_cancelled_never_starts() -> None:
 
 def test_a_running_job_that_is_cancelled_is_over_and_gives_its_nodes_back() -> None:
     world = backend(500, 100)
-    world.submit(job("a", 0, threads=4))
-    world.submit(job("b", 1, threads=4))
+    world.submit(submitted("a", 0, threads=4))
+    world.submit(submitted("b", 1, threads=4))
     world.wait()
     world.wait(40)
     world.cancel("a")
@@ -171,7 +155,7 @@ def test_a_running_job_that_is_cancelled_is_over_and_gives_its_nodes_back() -> N
 
 def test_to_cancel_what_is_over_changes_nothing() -> None:
     world = backend(100)
-    world.submit(job("a"))
+    world.submit(submitted("a"))
     all_told(world)
     world.cancel("a")
     world.cancel("a")
@@ -180,7 +164,7 @@ def test_to_cancel_what_is_over_changes_nothing() -> None:
 
 def test_to_cancel_twice_is_to_cancel_once() -> None:
     world = backend(100)
-    world.submit(job("a"))
+    world.submit(submitted("a"))
     world.wait()
     world.cancel("a")
     world.cancel("a")
@@ -189,20 +173,20 @@ def test_to_cancel_twice_is_to_cancel_once() -> None:
 
 def test_a_job_is_found_by_its_name_and_only_once_it_was_submitted() -> None:
     world = backend(100)
-    assert world.find(job("a")) is None
-    native_id = world.submit(job("a"))
-    assert world.find(job("a")) == native_id
+    assert world.find(submitted("a")) is None
+    native_id = world.submit(submitted("a"))
+    assert world.find(submitted("a")) == native_id
     all_told(world)
-    assert world.find(job("a")) == native_id
-    assert world.find(job("b")) is None
+    assert world.find(submitted("a")) == native_id
+    assert world.find(submitted("b")) is None
 
 
 def test_what_was_submitted_can_be_attached_and_what_was_not_has_failed() -> None:
     world = backend(100)
-    native_id = world.submit(job("a"))
-    world.attach(job("a"), native_id)
+    native_id = world.submit(submitted("a"))
+    world.attach(submitted("a"), native_id)
     assert [state for _, state, _ in all_told(world)] == ["running", "completed"]
-    world.attach(job("nobody"), "nobody")
+    world.attach(submitted("nobody"), "nobody")
     assert [state for _, state, _ in all_told(world)] == ["failed"]
 
 
@@ -220,7 +204,7 @@ def test_whatever_is_done_to_it_each_job_goes_forward_and_ends_once(
     for act, number in acts:
         if act == "submit":
             name = f"j{len(names)}"
-            names.append(world.submit(job(name, number, threads=1 + number % 4, walltime=45)))
+            names.append(world.submit(submitted(name, number, threads=1 + number % 4, walltime=45)))
         elif act == "cancel" and names:
             world.cancel(names[number % len(names)])
         elif act == "wait":
