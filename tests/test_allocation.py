@@ -163,7 +163,7 @@ def test_no_allocation_that_makes_the_deadline_is_charged_less(
     for partition, qos in cluster.pairs():
         for nodes in range(1, partition.nodes + 1):
             inside = replace(partition, nodes=nodes, exclusive=False, walltime=None)
-            inside = replace(inside, debug=False, preemptible=False)
+            inside = replace(inside, debug=False, preemptible=False, memory_per_core=None)
             bare = Cluster(name="inside", partitions=(inside,))
             steps = [
                 replace(w, request=replace(w.request, partition=None, qos=None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -240,6 +241,37 @@ def test_where_no_qos_is_open_the_reason_does_not_speak_of_a_qos_that_nobody_nam
     assert "None" not in why(place, request_)
 
 
+LIMITED = replace(NODE, cores=16, memory=64000, memory_per_core=4000)
+
+
+@pytest.mark.parametrize(
+    ("asked", "threads", "nodes"),
+    [
+        ({"memory": 20480}, 6, 1),
+        ({"memory": 4000}, 1, 1),
+        ({"memory": 4001}, 2, 1),
+        ({"ranks": 2, "memory": 40960}, 6, 1),
+        ({"ranks": 3, "threads": 2, "memory": 30720}, 3, 1),
+        ({"ranks": 4, "threads": 2, "memory": 4 * 20480}, 6, 2),
+        ({"threads": 9, "memory": 20480}, 9, 1),
+        ({}, 1, 1),
+    ],
+)
+def test_a_job_has_as_many_cores_as_its_memory_takes(
+    asked: dict[str, int], threads: int, nodes: int
+) -> None:
+    mode = only(cluster(nodes=LIMITED), ResourceRequest(runtime=60, **asked))
+    assert (mode.threads, mode.fewest_nodes) == (threads, nodes)
+    assert mode.cores == threads * asked.get("ranks", 1)
+
+
+def test_cores_for_memory_count_against_limits_and_not_on_whole_nodes() -> None:
+    request = ResourceRequest(memory=20480, runtime=60)
+    assert "needs 6 cores" in why(cluster(Qos(name="q", cores_per_job=5), nodes=LIMITED), request)
+    assert "needs 6 cores" in why(cluster(nodes=LIMITED), request, Budget(cores=5))
+    assert only(cluster(nodes=replace(LIMITED, exclusive=True)), request).threads == 1
+
+
 def judged(
     place: Cluster, request: ResourceRequest, partition: Partition, qos: Qos, budget: Budget
 ) -> str:
@@ -252,6 +284,9 @@ def judged(
         return "no"
     hardware_threads = partition.threads_per_core if request.cpus == "logical" else 1
     threads = math.ceil(request.threads / hardware_threads)
+    if partition.memory_per_core and not (partition.exclusive or qos.exclusive):
+        while threads * partition.memory_per_core * request.ranks < request.memory:
+            threads += 1
     per_node = 0
     while per_node < request.ranks and (
         (per_node + 1) * threads <= partition.cores

@@ -258,7 +258,7 @@ def test_the_recorded_cluster_is_imported_with_its_figures() -> None:
         "quick": (2, 16, 1, 60000, 0, False, 30 * MINUTE),
     }
     assert "1 of 4 nodes are down or drained" in str(cluster.by_partition["cpu"].note)
-    assert "without --mem, SLURM allocates 3000 MB per CPU" in str(cluster.by_partition["cpu"].note)
+    assert cluster.by_partition["cpu"].default_memory_per_core == 3000
     assert "cpu (3 nodes), cpu-2 (2 nodes); in SLURM there is only cpu" in warnings
     assert "partition closed is left out: its state is DOWN" in warnings
     assert "partition quick: not kept: MaxNodes=1" in warnings
@@ -337,6 +337,18 @@ def test_the_qos_of_a_partition_limits_all_its_jobs() -> None:
     assert cluster.by_partition["cpu-2"].walltime == 30 * MINUTE
     _, warnings = imported(recorded(partitions=text, qos=None))
     assert "partition cpu: not kept: its QOS debug" in warnings
+
+
+def test_the_most_memory_of_a_cpu_is_that_of_the_partition_or_else_of_all() -> None:
+    config = recorded().config.replace("MaxMemPerNode           = UNLIMITED", "MaxMemPerCPU = 2000")
+    assert config != recorded().config
+    said = recorded().partitions.replace("MaxMemPerNode=UNLIMITED", "MaxMemPerCPU=4000", 1)
+    cluster, told = imported(recorded(config=config, partitions=said))
+    assert {p.name: p.memory_per_core for p in cluster.partitions} == {
+        "cpu": 4000, "cpu-2": 4000, "gpu": 2 * 2000, "quick": 2000,
+    }  # fmt: skip
+    assert "MaxMemPerCPU" not in told
+    assert {p.memory_per_core for p in imported(recorded())[0].partitions} == {None}
 
 
 def test_a_qos_may_outrank_the_walltime_of_a_partition() -> None:

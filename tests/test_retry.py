@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState, Retrying
 from socm.engine.retry import RetryPolicy
-from socm.model.campaign import ResourceRequest, Workflow
+from socm.model.campaign import Budget, ResourceRequest, Workflow
 from socm.model.cluster import Cluster
+from socm.model.demand import Demand
 from socm.model.partition import Partition
 from socm.model.placement import Placement
 from socm.model.qos import Qos
@@ -161,6 +162,36 @@ def test_memory_grows_only_up_to_what_its_fullest_node_can_give_each_rank() -> N
     assert again[2] == 1333
     assert -(-3 * 1333 // 4) <= 1000 < -(-3 * 1334 // 4)
     assert after(JobState.OUT_OF_MEMORY, job(memory=1333)) is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"),
+    [
+        ({}, 4 * 2 * 150),  # two cores of eight for each of three ranks, where the node is full
+        ({"cores": 8}, 4 * 2 * 150),
+        ({"cores_per_job": 4}, 4 * 2 * 150),  # never less than its own cores hold
+    ],
+)
+def test_memory_grows_only_as_far_as_the_cores_that_it_takes(
+    limits: dict[str, int], most: int
+) -> None:
+    place = replace(
+        CLUSTER,
+        partitions=(replace(CPU, memory=2000, memory_per_core=150),),
+        qos=(replace(SHORT, **limits),),
+    )
+    assert asked(after(JobState.OUT_OF_MEMORY, job(memory=900), place))[2] == most
+    assert after(JobState.OUT_OF_MEMORY, job(memory=1200), place) is None
+
+
+def test_more_memory_may_take_more_cores_within_the_budget() -> None:
+    place = replace(CLUSTER, partitions=(replace(CPU, memory=2000, memory_per_core=150),))
+    small = replace(job(), demand=Demand(ranks=4, memory=600), cores=4)
+    policy = RetryPolicy()
+    for budget, memory in ((None, 900), (Budget(cores=8), 900), (Budget(cores=7), None)):
+        update = JobUpdate(job=small, state=JobState.OUT_OF_MEMORY, time=7.0)
+        again = policy.after(update, place, budget)
+        assert (again and again.memory) == memory
 
 
 def test_a_job_that_asked_for_no_memory_needs_a_measurement_to_ask_for_more() -> None:

@@ -98,7 +98,7 @@ class Findings:
         if self._without_memory:
             yield (
                 f"memory is not given for {listed(self._without_memory)}: "
-                "assuming the cores' share of a node"
+                "assuming what their cores get by default on the cluster, or their share of a node"
             )
         if self._unset:
             unset = listed((f"${name}" for name in sorted(self._unset)), most=5)

@@ -77,7 +77,9 @@ class RequestReader:
             return section.memory
         self.findings.without_memory(name)
         share = min(
-            p.memory * request.cores(p.threads_per_core) // p.cores
+            p.default_memory_per_core * request.cores(p.threads_per_core)
+            if p.default_memory_per_core is not None
+            else p.memory * request.cores(p.threads_per_core) // p.cores
             for p in self.cluster.partitions
             if p.name == request.partition or request.partition not in self.cluster.by_partition
         )
@@ -97,7 +99,7 @@ class RequestReader:
         given: Sequence[str],
     ) -> None:
         """Note each value of ``resources`` and its origin."""
-        memory = f"{origins[given[0]]} ({kebab(given[0])})" if given else "share of a node"
+        memory = f"{origins[given[0]]} ({kebab(given[0])})" if given else "the cores' share"
         why = {
             "walltime": f"{WALLTIME_FACTOR:g} × runtime, by the planner",
             **origins,

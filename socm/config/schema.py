@@ -105,6 +105,8 @@ class PartitionSection(SbatchOptions):
     speed: float = Field(default=1.0, ge=1e-3, le=1e3)
     exclusive: bool = False
     walltime: Duration | None = None
+    memory_per_core: NodeMemory | None = None
+    default_memory_per_core: NodeMemory | None = None
     slurm_name: str | None = None
     debug: bool = False
     preemptible: bool = False

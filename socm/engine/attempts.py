@@ -194,6 +194,8 @@ def job_of(plan: Plan, name: str, progress: Progress, prefix: str, position: int
         Of the workflow in the plan.
     """
     planned, workflow = plan.by_name[name], plan.campaign.workflows[name]
+    demand = plan.demand(planned, progress.memory)
+    partition = plan.cluster.by_partition[planned.partition]
     return Job(
         name=f"{prefix}-{name}-{progress.attempt}",
         workflow=workflow,
@@ -201,8 +203,8 @@ def job_of(plan: Plan, name: str, progress: Progress, prefix: str, position: int
         partition=planned.partition,
         qos=progress.qos,
         walltime=progress.walltime,
-        demand=plan.demand(planned, progress.memory),
-        cores=planned.cores,
+        demand=demand,
+        cores=demand.cores(len(planned.placements), partition.node),
         placements=planned.placements,
         priority=position,
         nodes=progress.nodes,

@@ -306,7 +306,7 @@ class _Driver:
             reason=progress.reason,
             peak_memory=progress.peak_memory,
         )
-        return self._retry.after(update, self._plan.cluster)
+        return self._retry.after(update, self._plan.cluster, self._plan.campaign.budget)
 
     def _try_again(self, name: str) -> None:
         """Submit a workflow whose job was not submitted, unless nothing more is."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState, Retrying
+from socm.model.campaign import Budget
 from socm.model.cluster import Cluster
 from socm.model.mode import longest
 from socm.model.qos import Qos
@@ -27,12 +28,15 @@ class RetryPolicy:
     attempts: int = 3
     growth: float = 1.5
 
-    def after(self, update: JobUpdate, cluster: Cluster) -> Retrying | None:
+    def after(
+        self, update: JobUpdate, cluster: Cluster, budget: Budget | None = None
+    ) -> Retrying | None:
         """Return the next attempt after a failed job, or `None` if there is none.
 
         After a failed node or a preemption it asks for the same; after a timeout for a longer
         walltime, in the next QOS if necessary; when out of memory for more memory, up to that of
-        the node. Any other failure would come again.
+        the node, and with the cores that SLURM gives it for that. Any other failure would come
+        again.
         """
         job = update.job
         if job.attempt >= self.attempts:
@@ -43,7 +47,7 @@ class RetryPolicy:
             case JobState.TIMEOUT:
                 return self._longer(update, cluster)
             case JobState.OUT_OF_MEMORY:
-                return self._larger(update, cluster)
+                return self._larger(update, cluster, budget)
             case _:
                 return None
 
@@ -58,15 +62,13 @@ class RetryPolicy:
             update, reason + format_walltime(job.walltime), qos=qos or None, walltime=limit
         )
 
-    def _larger(self, update: JobUpdate, cluster: Cluster) -> Retrying | None:
+    def _larger(
+        self, update: JobUpdate, cluster: Cluster, budget: Budget | None
+    ) -> Retrying | None:
         job = update.job
-        partition = cluster.by_partition[job.partition]
-        ranks_on_a_node = max(p.ranks for p in job.placements)
-        # The node with most of its ranks bounds the memory of each rank.
-        most = partition.memory * job.demand.ranks // ranks_on_a_node
         asked = job.demand.memory
         wanted = round(max(asked, update.peak_memory or 0) * self.growth)
-        memory = min(wanted, most)
+        memory = min(wanted, _most_memory(job, cluster, budget))
         if memory <= asked:
             return None
         reason = f"out of memory: {format_memory(memory)} instead of {format_memory(asked)}"
@@ -91,6 +93,28 @@ def _again(
         memory=memory or job.demand.memory,
         reason=reason,
     )
+
+
+def _most_memory(job: Job, cluster: Cluster, budget: Budget | None) -> int:
+    """Return the most MB that a job can ask for on as many nodes as it has."""
+    partition, qos = cluster.by_partition[job.partition], cluster.by_qos[job.qos or ""]
+    ranks, ranks_on_a_node = job.demand.ranks, max(p.ranks for p in job.placements)
+    # The node with most of its ranks bounds the memory of each rank.
+    most = partition.memory * ranks // ranks_on_a_node
+    if partition.memory_per_core is None or job.demand.exclusive:
+        return most
+    # More memory takes more cores, up to those of the node and of what limits the cores of a job.
+    threads = min(
+        [
+            partition.cores // ranks_on_a_node,
+            *(
+                limit.most // ranks
+                for limit in qos.limits(partition, budget)
+                if limit.what == "cores"
+            ),
+        ]
+    )
+    return min(most, partition.memory_per_core * max(threads, job.demand.threads) * ranks)
 
 
 def _qos_for(job: Job, walltime: int, cluster: Cluster) -> tuple[str, int]:

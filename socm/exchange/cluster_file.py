@@ -68,7 +68,7 @@ def _entries(section: Partition | Qos, spelled: dict[str, str]) -> Iterator[str]
             yield from _options(value)
         elif value != entry.default:
             key = spelled.get(entry.name, entry.name.replace("_", "-"))
-            unit = "  # MB" if entry.name == "memory" else ""
+            unit = "  # MB" if "memory" in entry.name else ""
             yield f"{key} = {_value(entry.name, value)}{unit}"
 
 

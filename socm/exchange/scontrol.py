@@ -178,7 +178,7 @@ def why_closed(record: Record, nodes: Sequence[Node]) -> str | None:
 
 
 def partitions_of(
-    record: Record, nodes: Sequence[Node], *, whole_nodes: bool, taken: Container[str]
+    record: Record, nodes: Sequence[Node], settings: Record, *, taken: Container[str]
 ) -> list[Partition]:
     """Return a partition for each kind of nodes in a partition of SLURM.
 
@@ -188,8 +188,8 @@ def partitions_of(
     ----------
     nodes
         The nodes of the partition, of which at least one is not away.
-    whole_nodes
-        Whether SLURM allocates only whole nodes.
+    settings
+        Those of SLURM, for what the partition does not say itself.
     taken
         Names that are in use.
     """
@@ -200,6 +200,7 @@ def partitions_of(
     free = (name for name in names if name not in taken)
     most_cpus = limit(record.get("MaxCPUsPerNode"))
     longest = limit(record.get("MaxTime"))
+    whole_nodes = settings.get("SelectType") == "select/linear"
     made: list[Partition] = []
     for kind in kinds:
         cores = kind.cores
@@ -215,11 +216,19 @@ def partitions_of(
                 gpus=kind.gpus,
                 exclusive=whole_nodes or record.get("OverSubscribe") == "EXCLUSIVE",
                 walltime=parse_duration(longest) if longest is not None else None,
+                memory_per_core=_per_core("MaxMemPerCPU", kind, record, settings),
+                default_memory_per_core=_per_core("DefMemPerCPU", kind, record, settings),
                 slurm_name=slurm_name if made else None,
                 note="; ".join(_notes(record, nodes, kind, len(kinds))) or None,
             )
         )
     return made
+
+
+def _per_core(key: str, kind: Hardware, record: Record, settings: Record) -> int | None:
+    """Return an amount of memory for each CPU as one for each core."""
+    amount = limit(record.get(key)) or limit(settings.get(key))
+    return int(amount) * kind.threads_per_core if amount else None
 
 
 def _notes(record: Record, nodes: Sequence[Node], kind: Hardware, kinds: int) -> Iterator[str]:
@@ -229,9 +238,8 @@ def _notes(record: Record, nodes: Sequence[Node], kind: Hardware, kinds: int) ->
         yield f"{away} of {len(mine)} nodes are down or drained and not counted"
     if kinds > 1:
         yield f"one of {kinds} kinds of nodes in SLURM's partition {record['PartitionName']}"
-    for key, unit in (("DefMemPerCPU", "CPU"), ("DefMemPerNode", "node")):
-        if amount := limit(record.get(key)):
-            yield f"without --mem, SLURM allocates {amount} MB per {unit}"
+    if amount := limit(record.get("DefMemPerNode")):
+        yield f"without --mem, SLURM allocates {amount} MB per node"
     for key, whom in (("AllowAccounts", "accounts"), ("AllowGroups", "groups")):
         if record.get(key, "ALL") != "ALL":
             yield f"only for {whom} {record[key].replace(',', ', ')}"
@@ -241,7 +249,7 @@ def _notes(record: Record, nodes: Sequence[Node], kind: Hardware, kinds: int) ->
 
 def lost_limits(record: Record) -> list[str]:
     """List the limits of a partition that a cluster file cannot express."""
-    keys = ("MaxNodes", "MaxMemPerNode", "MaxMemPerCPU", "MaxCPUsPerSocket")
+    keys = ("MaxNodes", "MaxMemPerNode", "MaxCPUsPerSocket")
     lost = [f"{key}={value}" for key in keys if (value := limit(record.get(key)))]
     if (fewest := record.get("MinNodes", "0")) not in ("0", "1"):
         lost.append(f"MinNodes={fewest}")

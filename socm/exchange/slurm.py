@@ -165,7 +165,6 @@ def _slots(
     said = read_records(answers.partitions)
     records = {record["PartitionName"]: record for record in said if "PartitionName" in record}
     _refuse_unknown(only, records)
-    whole_nodes = settings.get("SelectType") == "select/linear"
     stopped = stopped_for_others(records, nodes, settings)
     slots = {}
     for name in only or records:
@@ -176,7 +175,7 @@ def _slots(
             continue
         kinds = [
             replace(kind, preemptible=name in stopped)
-            for kind in partitions_of(record, mine, whole_nodes=whole_nodes, taken=records)
+            for kind in partitions_of(record, mine, settings, taken=records)
         ]
         if len(kinds) > 1:
             warnings.append(_several_kinds(name, kinds))

@@ -153,9 +153,8 @@ def inside(cluster: Cluster, partition: Partition, nodes: int) -> Cluster:
     >>> cluster.partitions[0].nodes, cluster.partitions[0].exclusive
     (4, False)
     """
-    shared = replace(
-        partition, nodes=nodes, exclusive=False, walltime=None, debug=False, preemptible=False
-    )
+    shared = replace(partition, nodes=nodes, exclusive=False, walltime=None, memory_per_core=None)
+    shared = replace(shared, debug=False, preemptible=False)
     return Cluster(name=cluster.name, partitions=(shared,))
 
 

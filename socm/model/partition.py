@@ -29,6 +29,10 @@ class Partition(SitePart):
         Whether jobs get whole nodes.
     walltime
         Longest limit of a job in seconds, or `None`.
+    memory_per_core
+        The most MB that a job may have for each of its cores; one that needs more gets more cores.
+    default_memory_per_core
+        MB for each core of a job that does not say how much memory it needs.
     slurm_name
         Its name in SLURM, where that differs: a partition of SLURM may have nodes of several
         kinds, and each kind is a partition here.
@@ -44,6 +48,8 @@ class Partition(SitePart):
     speed: float = 1.0
     exclusive: bool = False
     walltime: int | None = None
+    memory_per_core: int | None = None
+    default_memory_per_core: int | None = None
     slurm_name: str | None = None
 
     def __post_init__(self) -> None:
@@ -56,6 +62,9 @@ class Partition(SitePart):
             raise ValueError(f"partition {self.name!r}: gpus or speed is out of range")
         if self.walltime is not None and self.walltime < 1:
             raise ValueError(f"partition {self.name!r}: walltime is at least a second")
+        for what in ("memory_per_core", "default_memory_per_core"):
+            if (amount := getattr(self, what)) is not None and not 1 <= amount <= LARGEST:
+                raise ValueError(f"partition {self.name!r}: {what} is not between 1 and {LARGEST}")
 
     @cached_property
     def node(self) -> Amounts:
@@ -65,7 +74,20 @@ class Partition(SitePart):
     def demand(self, request: ResourceRequest, *, exclusive: bool = False) -> Demand:
         """Return what a request needs of these nodes."""
         threads = request.cores(self.threads_per_core)
+        if not exclusive:
+            threads = max(threads, self.cores_for(request.memory, request.ranks))
         return Demand(request.ranks, threads, request.memory, request.gpus, exclusive)
+
+    def cores_for(self, memory: int, ranks: int) -> int:
+        """Return the cores of each rank without which these MB of all ranks are not given.
+
+        Examples
+        --------
+        >>> cpu = Partition(name="cpu", nodes=2, cores=8, memory=1000, memory_per_core=100)
+        >>> cpu.cores_for(401, ranks=2)
+        3
+        """
+        return 1 if self.memory_per_core is None else -(-memory // (ranks * self.memory_per_core))
 
     def ranks_per_node(self, request: ResourceRequest) -> int:
         """Return how many ranks of a request fit on an empty node; 0 if not even one does."""

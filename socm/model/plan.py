@@ -118,9 +118,13 @@ class Plan(BasePlan):
     def demand(self, w: PlannedWorkflow, memory: int | None = None) -> Demand:
         """Return what a workflow needs of its nodes, with the memory (MB) of a retry if given."""
         request = self.campaign.workflows[w.name].request
+        threads = w.threads
         if memory is None:
             memory = request.memory
-        return Demand(request.ranks, w.threads, memory, request.gpus, w.exclusive)
+        elif not w.exclusive:
+            partition = self.cluster.by_partition[w.partition]
+            threads = max(threads, partition.cores_for(memory, request.ranks))
+        return Demand(request.ranks, threads, memory, request.gpus, w.exclusive)
 
     @property
     def jobs(self) -> tuple[PlannedJob, ...]:

@@ -20,8 +20,8 @@ from socm.planner.instance import Instance, Modes, admitted, instance_of
 from socm.planner.policies import POLICIES, Policy
 from socm.planner.ranking import by_rank, upward_rank
 from socm.planner.schemes import serial
-from socm.units import format_walltime
-from socm.words import count
+from socm.units import format_memory, format_walltime
+from socm.words import count, listed
 
 __all__ = ["POLICIES", "Effort", "admitted", "plan_campaign"]
 
@@ -112,7 +112,7 @@ def plan_campaign(
         lower_bound=instance.bound,
         start=start,
         reservations=reservations,
-        warnings=tuple(_warnings(workflows, modes, cluster)),
+        warnings=tuple(_warnings(workflows, modes, campaign, cluster)),
     )
     check_plan(plan)
     return plan
@@ -137,7 +137,7 @@ def _bound(instance: Instance, modes: Modes, effort: Effort) -> int:
 
 
 def _warnings(
-    workflows: Sequence[PlannedWorkflow], modes: Modes, cluster: Cluster
+    workflows: Sequence[PlannedWorkflow], modes: Modes, campaign: Campaign, cluster: Cluster
 ) -> Iterator[str]:
     for w in workflows:
         pair = (w.partition, w.qos or "")
@@ -147,6 +147,7 @@ def _warnings(
                 f"{w.walltime / w.duration:.2f} × its runtime"
             )
     yield from _preemptible(workflows, cluster)
+    yield from _with_more_cores(campaign, cluster, workflows)
 
 
 def _preemptible(workflows: Sequence[PlannedWorkflow], cluster: Cluster) -> Iterator[str]:
@@ -160,4 +161,23 @@ def _preemptible(workflows: Sequence[PlannedWorkflow], cluster: Cluster) -> Iter
     for name, number in Counter(places).items():
         yield (
             f"{count(number, 'workflow')} in {name}: SLURM may stop their jobs for those of others"
+        )
+
+
+def _with_more_cores(
+    campaign: Campaign, cluster: Cluster, workflows: Sequence[PlannedWorkflow]
+) -> Iterator[str]:
+    """Yield for each partition who gets more cores than asked for, because of the memory."""
+    names: dict[str, list[str]] = {}
+    amount: dict[str, int] = {}
+    for w in workflows:
+        partition = cluster.by_partition[w.partition]
+        threads = campaign.workflows[w.name].request.cores(partition.threads_per_core)
+        if w.threads > threads and partition.memory_per_core is not None:
+            names.setdefault(w.partition, []).append(w.name)
+            amount[w.partition] = partition.memory_per_core
+    for place, mine in names.items():
+        yield (
+            f"{listed(mine, most=5)}: more cores than asked for, because {place} gives at most "
+            f"{format_memory(amount[place])} for each core"
         )

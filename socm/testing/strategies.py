@@ -45,6 +45,7 @@ THREADS_PER_CORE = st.sampled_from([1, 2])
 MEMORY = st.sampled_from([100, 128, 250, 1000])
 GPUS = st.sampled_from([0, 0, 1, 4])
 SPEED = st.sampled_from([1.0, 1.0, 0.5, 0.7, 1.3, 2.0])
+MEMORY_PER_CORE = sometimes(st.sampled_from([20, 60, 125]))
 PARTITION_WALLTIME = sometimes(st.sampled_from([300, 600, 1200]))
 
 
@@ -62,6 +63,7 @@ def partitions(draw: st.DrawFn, name: str = "p0", *, uniform: bool = False) -> P
         exclusive=False if uniform else draw(RARELY),
         preemptible=False if uniform or name == "p0" else draw(RARELY),
         walltime=None if uniform else draw(PARTITION_WALLTIME),
+        memory_per_core=None if uniform else draw(MEMORY_PER_CORE),
     )
 
 

@@ -32,6 +32,9 @@ def bad_request(plan: Plan, w: PlannedWorkflow) -> Iterator[str]:
             f"{w.name}: walltime {w.walltime} s is not between {w.duration} s and "
             f"{option.walltime} s"
         )
+    most = option.partition.memory_per_core
+    if most is not None and not w.exclusive and w.threads * most * request.ranks < request.memory:
+        yield f"{w.name}: has {w.threads} cores for each rank, and {most} MB for each core at most"
     if len(set(nodes)) < len(nodes) or min(ranks, default=1) < 1:
         yield f"{w.name}: a node is listed twice or without ranks"
     for partition, node in nodes:
