@@ -34,14 +34,14 @@ def write_commands(app: object) -> None:
     """Write the page of all commands from what each says of itself."""
     from typer.main import get_command
 
-    from socm.cli.app import app as socm_app
+    from socm.cli.app import app_of
 
     def walk(command: object, name: str) -> Iterator[tuple[str, object]]:
         yield name, command
         for word, inner in getattr(command, "commands", {}).items():
             yield from walk(inner, f"{name} {word}")
 
-    commands = [*walk(get_command(socm_app), "socm")][1:]
+    commands = [*walk(get_command(app_of()), "socm")][1:]
     page = ["# Commands", "", "| command | |", "|---|---|"]
     for name, command in commands:
         summary = command.get_short_help_str(limit=200)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar, cast
@@ -35,15 +36,20 @@ class Registry(Generic[T]):
 
     def __init__(self, kind: str, builtin: Mapping[str, str], *, group: str) -> None:
         self._kind = kind
-        self._points = {point.name: point for point in entry_points(group=group)}
-        for name, target in builtin.items():
-            self._points[name] = EntryPoint(name, target, group)
+        self._builtin = {name: EntryPoint(name, at, group) for name, at in builtin.items()}
+        self._group = group
+
+    @cached_property
+    def _points(self) -> dict[str, EntryPoint]:
+        """All names: to know the strangers, the files of each installed package are looked at."""
+        strangers = {point.name: point for point in entry_points(group=self._group)}
+        return strangers | self._builtin
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._points))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._points
+        return name in self._builtin or name in self._points
 
     def unknown(self, name: str) -> tuple[str, str]:
         """Say that nothing is called `name`, and what was probably meant, or is known.
@@ -65,7 +71,7 @@ class Registry(Generic[T]):
         ConfigError
             If nothing has that name, or what has it cannot be imported.
         """
-        point = self._points.get(name)
+        point = self._builtin.get(name) or self._points.get(name)
         if point is None:
             message, hint = self.unknown(name)
             raise ConfigError(Problem(message=message, hint=hint))

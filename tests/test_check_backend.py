@@ -19,9 +19,9 @@ from socm.engine.driver import run_plan
 from socm.engine.events import JobState
 from socm.executor.folder import make_run_folder
 from socm.executor.local import LocalExecutor
-from socm.executor.machine import this_machine
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster
+from socm.model.machine import this_machine
 from socm.model.partition import Partition
 from socm.planner import plan_campaign
 from socm.testing import SCENARIOS, Watched, check_backend

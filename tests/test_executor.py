@@ -28,7 +28,6 @@ from socm.engine.state import CampaignState
 from socm.errors import SubmitError
 from socm.executor.folder import JobFolder, make_run_folder, reusable
 from socm.executor.local import LocalExecutor
-from socm.executor.machine import this_machine
 from socm.executor.processes import ARGUMENTS, PYTHON, SUPERVISOR, supervised_job
 from socm.executor.psij import psij_type
 from socm.executor.script import job_script, option_lines, sbatch_options
@@ -37,6 +36,7 @@ from socm.executor.tracker import refuse_what_cannot_run
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster
 from socm.model.demand import Demand
+from socm.model.machine import this_machine
 from socm.model.partition import Partition
 from socm.model.placement import Placement
 from socm.planner import plan_campaign

@@ -22,8 +22,8 @@ from socm.engine.events import JobState
 from socm.engine.life import SILENCE
 from socm.executor.folder import make_run_folder
 from socm.executor.local import LocalExecutor
-from socm.executor.machine import this_machine
 from socm.executor.processes import supervised_job, works_elsewhere
+from socm.model.machine import this_machine
 
 
 class Scene:

@@ -1,7 +1,7 @@
 """The commands, and what becomes of their errors.
 
-Heavy libraries are imported by the commands that need them, inside their functions, so that
-``socm --help`` answers at once.
+A command line loads the module of its own command only. Heavy libraries are imported by the
+commands that need them, inside their functions, so that ``socm --help`` answers at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,21 +21,6 @@ import typer
 from typer.core import TyperGroup
 
 from socm._version import __version__
-from socm.cli import (
-    cancel,
-    clusters,
-    diff,
-    export,
-    import_,
-    init,
-    plan,
-    run,
-    simulate,
-    status,
-    torture,
-    validate,
-    workflows,
-)
 from socm.cli.interrupts import INTERRUPTED
 from socm.errors import ConfigError, Problem, RunError, SocmError
 from socm.words import reason_of
@@ -89,33 +76,54 @@ def _as_run(words: list[str]) -> list[str]:
     return words
 
 
-app = typer.Typer(
-    cls=Commands,
-    name="socm",
-    help="Plan, simulate and run campaigns of workflows on SLURM clusters.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode="rich",
-)
-for command, examples in (
-    (simulate.simulate, simulate.EXAMPLES),
-    (plan.plan, plan.EXAMPLES),
-    (diff.diff, diff.EXAMPLES),
-    (run.run, run.RUN_EXAMPLES),
-    (run.resume, run.RESUME_EXAMPLES),
-    (status.status, status.STATUS_EXAMPLES),
-    (status.logs, status.LOGS_EXAMPLES),
-    (cancel.cancel, cancel.CANCEL_EXAMPLES),
-    (import_.import_, import_.EXAMPLES),
-    (export.export, export.EXAMPLES),
-    (init.init, init.EXAMPLES),
-    (validate.validate, validate.EXAMPLES),
-    (torture.torture, torture.EXAMPLES),
-):
-    app.command(name=command.__name__.rstrip("_"), epilog=examples)(command)
-app.add_typer(clusters.app, name="clusters")
-app.add_typer(workflows.app, name="workflows")
+COMMANDS = {
+    "simulate": ("simulate", "EXAMPLES"),
+    "plan": ("plan", "EXAMPLES"),
+    "diff": ("diff", "EXAMPLES"),
+    "run": ("run", "RUN_EXAMPLES"),
+    "resume": ("run", "RESUME_EXAMPLES"),
+    "status": ("status", "STATUS_EXAMPLES"),
+    "logs": ("status", "LOGS_EXAMPLES"),
+    "cancel": ("cancel", "CANCEL_EXAMPLES"),
+    "import": ("import_", "EXAMPLES"),
+    "export": ("export", "EXAMPLES"),
+    "init": ("init", "EXAMPLES"),
+    "validate": ("validate", "EXAMPLES"),
+    "torture": ("torture", "EXAMPLES"),
+}
+"""The module of each command, and the name that its examples have there."""
+GROUPS = ("clusters", "workflows")
+"""The groups of commands: each is a module with an `app`."""
+
+
+def app_for(words: Sequence[str]) -> typer.Typer:
+    """Return the application that a command line needs: the command that it names, else all."""
+    named = next((word for word in _as_run([*words]) if not word.startswith("-")), None)
+    return app_of(named if named in COMMANDS or named in GROUPS else None)
+
+
+@cache
+def app_of(only: str | None = None) -> typer.Typer:
+    """Return the application with one command or group; with all of them if none is named."""
+    app = typer.Typer(
+        cls=Commands,
+        name="socm",
+        help="Plan, simulate and run campaigns of workflows on SLURM clusters.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        rich_markup_mode="rich",
+    )
+    app.callback()(options)
+    for name, (place, examples) in COMMANDS.items():
+        if only in (None, name):
+            module = import_module(f"socm.cli.{place}")
+            function = getattr(module, "import_" if name == "import" else name)
+            app.command(name=name, epilog=getattr(module, examples))(function)
+    for name in GROUPS:
+        if only in (None, name):
+            app.add_typer(import_module(f"socm.cli.{name}").app, name=name)
+    return app
 
 
 def _version(asked: bool) -> None:
@@ -124,7 +132,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     version: Annotated[
         bool,
@@ -154,7 +161,7 @@ def command_line(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="replace")  # a bar is worth less than an answer
     as_json = "--json" in arguments
     try:
-        code = app([*arguments], prog_name="socm", standalone_mode=False)
+        code = app_for(arguments)([*arguments], prog_name="socm", standalone_mode=False)
         sys.stdout.flush()
     except SocmError as error:
         if "--debug" in arguments:

@@ -64,7 +64,7 @@ def take_in_changes(run: Run, journal: FileJournal | None = None) -> None:
 
 
 def _as_it_is_now(run: Run, file: Path) -> Campaign:
-    from socm.executor.machine import LOCAL
+    from socm.model.machine import LOCAL
 
     local = run.plan.cluster.name == LOCAL and file.suffix != ".json"
     return take_in(file, LOCAL if local else None).campaign

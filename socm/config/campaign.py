@@ -17,10 +17,10 @@ from socm.config.settings import Setting, Settings, load_settings
 from socm.config.source import parse, read
 from socm.config.workflows import WorkflowReader
 from socm.errors import ConfigError, did_you_mean
-from socm.executor.machine import LOCAL
 from socm.garbage import no_collection
 from socm.model.campaign import Budget, Campaign, Schema, Workflow
 from socm.model.cluster import Cluster
+from socm.model.machine import LOCAL
 from socm.spelling import kebab, snake
 from socm.words import count, listed
 

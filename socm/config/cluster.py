@@ -12,8 +12,8 @@ from socm.config.sbatch import SbatchOptions
 from socm.config.schema import ClusterFile
 from socm.config.source import Source, read
 from socm.errors import ConfigError, Problem, did_you_mean
-from socm.executor.machine import LOCAL, this_machine
 from socm.model.cluster import Cluster
+from socm.model.machine import LOCAL, this_machine
 from socm.model.partition import Partition
 from socm.model.qos import Qos
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from socm.engine.backend import Backend, Job
 from socm.errors import ConfigError, Problem, did_you_mean
-from socm.executor.machine import LOCAL
 from socm.model.cluster import Cluster
+from socm.model.machine import LOCAL
 from socm.model.plan import Plan
 from socm.registry import Registry
 from socm.threads import restore_environment

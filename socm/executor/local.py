@@ -17,12 +17,12 @@ from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState
 from socm.errors import RunError
 from socm.executor.folder import Start
-from socm.executor.machine import LOCAL, this_machine
 from socm.executor.processes import MARK, PYTHON, left_of, supervisors, works_elsewhere
 from socm.executor.script import job_script
 from socm.executor.tracker import Tracked, Tracker
 from socm.model.cluster import Cluster
 from socm.model.demand import Demand
+from socm.model.machine import LOCAL, this_machine
 from socm.model.placement import Placement
 from socm.model.pool import NodePool
 from socm.words import reason_of

@@ -27,7 +27,7 @@ from socm.engine.events import (
 )
 from socm.engine.state import CampaignState, Status
 from socm.executor.folder import JobFolder
-from socm.executor.machine import LOCAL
+from socm.model.machine import LOCAL
 from socm.model.plan import Plan
 from socm.report.status import counts_line, failures, tail, why
 from socm.report.table import facts_table, plan_table

@@ -20,7 +20,6 @@ from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState
 from socm.errors import BackendUnavailable, ConfigError, Problem
 from socm.executor.folder import JobFolder, Start
-from socm.executor.machine import LOCAL
 from socm.executor.script import job_script, option_lines, sbatch_options
 from socm.executor.slurm.answers import Seen, is_id, node_names
 from socm.executor.slurm.client import sbatch_at_work
@@ -28,6 +27,7 @@ from socm.executor.slurm.identity import Identity
 from socm.executor.slurm.jobs import Slurm
 from socm.executor.tracker import SETTLED, TICK, Tracked, Tracker
 from socm.model.cluster import Cluster
+from socm.model.machine import LOCAL
 from socm.model.plan import Plan
 
 if TYPE_CHECKING:
