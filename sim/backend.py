@@ -26,6 +26,8 @@ class SimBackend:
         Returns the seconds that a job takes if no walltime ends it.
     start
         The time at which the emulation starts, in seconds since the campaign's start.
+    closes
+        When it ends, if it is the inside of an allocation; so do all jobs then.
     reservations
         Capacity that the campaign may not use; jobs that run there when one begins end first.
     """
@@ -36,16 +38,21 @@ class SimBackend:
         runtime: Callable[[Job], float],
         *,
         start: float = 0.0,
+        closes: float = math.inf,
         reservations: Iterable[Reservation] = (),
     ) -> None:
         self._env = simpy.Environment(initial_time=start)
         self._runtime = runtime
+        self._closes = closes
         self._scheduler = Scheduler(cluster)
         self._jobs: dict[str, Job] = {}  # all that were ever submitted, by native id
         self._running: set[str] = set()
         self._updates: list[JobUpdate] = []  # not yet returned by `wait`
         self._reported: list[JobUpdate] = []  # all of them
         self._changed = False  # something arrived or ended since the controller last looked
+        if closes < math.inf:
+            # What ends in the same instant has ended before: its timeout was there earlier.
+            self._after(closes - start, lambda _: self._after(0, self._close))
         for reservation in reservations:
             if reservation.finish > start:
                 self._at(reservation.start, reservation, 1)
@@ -71,9 +78,12 @@ class SimBackend:
         if time <= self.now():
             change(None)
         else:
-            timeout = self._env.timeout(time - self.now())
-            assert timeout.callbacks is not None
-            timeout.callbacks.append(change)
+            self._after(time - self.now(), change)
+
+    def _after(self, seconds: float, action: Callable[[object], None]) -> None:
+        timeout = self._env.timeout(seconds)
+        assert timeout.callbacks is not None
+        timeout.callbacks.append(action)
 
     def now(self) -> float:
         """Seconds since the campaign's start."""
@@ -132,11 +142,13 @@ class SimBackend:
     def _start(self, running: Running) -> None:
         job = running.job
         self._running.add(job.name)
+        if self.now() + job.duration > self._closes:
+            self._end(job, JobState.ALLOCATION_ENDED)
+            return
         self._report(job, JobState.RUNNING, nodes=running.nodes)
         runtime = self._runtime(job)
         state = JobState.COMPLETED if runtime <= job.walltime else JobState.TIMEOUT
-        timeout = self._env.timeout(min(runtime, job.walltime))
-        timeout.callbacks.append(lambda _: self._end(job, state))
+        self._after(min(runtime, job.walltime), lambda _: self._end(job, state))
 
     def _end(self, job: Job, state: JobState) -> None:
         if job.name in self._running:
@@ -146,6 +158,14 @@ class SimBackend:
             return  # it was cancelled while it ran
         self._changed = True
         self._report(job, state, exit_code=0 if state is JobState.COMPLETED else None)
+
+    def _close(self, _: object) -> None:
+        """End all jobs, for the allocation has ended."""
+        over = {update.job.name for update in self._reported if update.state.final}
+        for name, job in self._jobs.items():
+            if name not in over and (self._scheduler.withdraw(name) or name in self._running):
+                self._running.discard(name)
+                self._report(job, JobState.ALLOCATION_ENDED)
 
     def _report(
         self,

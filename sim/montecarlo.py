@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from math import fsum
 
+from sim.allocations import run_in_allocations
 from sim.backend import SimBackend
 from sim.stochastic import runtime_factors
 from sim.workers import spread
@@ -15,7 +17,9 @@ from socm.engine.driver import run_plan
 from socm.engine.events import Ended, Event, JobState, Started
 from socm.engine.journal import MemoryJournal
 from socm.engine.release import RELEASES, Gate
+from socm.engine.state import Status
 from socm.errors import ConfigError, Problem
+from socm.model.allocation import AllocationPlan, AnyPlan, of_steps
 from socm.model.outcome import Outcome, Simulation, WorkflowOutcome
 from socm.model.plan import Plan
 
@@ -27,7 +31,7 @@ CHUNK = 4
 
 
 def simulate(
-    plan: Plan,
+    made: AnyPlan,
     *,
     replications: int = 200,
     seed: int = 0,
@@ -58,13 +62,16 @@ def simulate(
     Stalled
         If a replication stops before every workflow is in a final state.
     """
+    plan = made if isinstance(made, Plan) else of_steps(made)
+    allocations = None if isinstance(made, Plan) else made
     if any(w.fixed for w in plan.workflows):
         message = "a plan of a campaign that has begun cannot be simulated in this version"
         raise ConfigError(Problem(message=message))
     gates = RELEASES[release](plan)
-    exact = replay(plan, gates)
+    world = _World(plan, gates, seed, allocations)
+    exact = replay(plan, gates, allocations=allocations)
     outcomes = []
-    for outcome in _replications(plan, gates, replications, seed, processes):
+    for outcome in _replications(world, replications, processes):
         outcomes.append(outcome)
         progress(len(outcomes))
     critical = Counter(name for outcome in outcomes for name in outcome.critical_chain)
@@ -74,9 +81,10 @@ def simulate(
             if w.status == "completed" and w.finish is not None:
                 finishes[w.name].append(w.finish)
     lost = Counter(w.name for o in outcomes for w in o.workflows if w.status == "failed")
-    deadline = plan.campaign.deadline
+    deadline = made.campaign.deadline
     return Simulation(
-        plan=plan,
+        # What is shown of it are its steps; deadline and budget are those of the campaign.
+        plan=replace(plan, campaign=made.campaign, warnings=made.warnings),
         exact=exact,
         makespans=tuple(outcome.makespan for outcome in outcomes if outcome.completed),
         replications=len(outcomes),
@@ -88,28 +96,41 @@ def simulate(
         lost={name: count / len(outcomes) for name, count in lost.items()},
         timeouts=sum(o.timeouts for o in outcomes) / len(outcomes) if outcomes else 0.0,
         seed=seed,
-        assumptions=_assumptions(plan, release),
+        assumptions=_assumptions(made, release),
     )
 
 
 def replay(
-    plan: Plan, gates: Mapping[str, Gate], factors: Mapping[str, float] | None = None
+    plan: Plan,
+    gates: Mapping[str, Gate],
+    factors: Mapping[str, float] | None = None,
+    *,
+    allocations: AllocationPlan | None = None,
 ) -> Outcome:
-    """Run a plan once; each runtime is the planned one times its factor."""
+    """Run a plan once; each runtime is the planned one times its factor.
+
+    Parameters
+    ----------
+    allocations
+        In which its workflows are steps; without them, each is a job.
+    """
 
     def runtime(job: Job) -> float:
         planned = plan.by_name[job.workflow.name].duration
         return planned if factors is None else planned * factors[job.workflow.name]
 
     journal = MemoryJournal()
-    backend = SimBackend.for_plan(plan, runtime)
-    state = run_plan(plan, backend, journal, release=lambda _: gates)
+    if allocations is None:
+        backend = SimBackend.for_plan(plan, runtime)
+        state = run_plan(plan, backend, journal, release=lambda _: gates)
+    else:
+        state = run_in_allocations(allocations, plan, gates, runtime, journal)
     spans = list(_spans(journal.events))
     cores = {w.name: w.cores for w in plan.workflows}
     workflows = tuple(
         WorkflowOutcome(
             name=w.name,
-            status=state.workflows[w.name].status.value,
+            status=_ending(state.workflows[w.name].status),
             start=state.workflows[w.name].began,
             finish=state.workflows[w.name].ended,
             attempts=state.workflows[w.name].attempt,
@@ -123,6 +144,11 @@ def replay(
         timeouts=sum(how is JobState.TIMEOUT for *_, how in spans),
         critical_chain=_critical_chain(plan, gates, workflows),
     )
+
+
+def _ending(status: Status) -> str:
+    """Return a final status in words: what no allocation has completed has failed."""
+    return (status if status.final else Status.FAILED).value
 
 
 def _spans(events: Iterable[Event]) -> Iterator[tuple[str, float, float, JobState]]:
@@ -168,11 +194,19 @@ def _critical_chain(
     return tuple(reversed(chain))
 
 
-def _replications(
-    plan: Plan, gates: Mapping[str, Gate], count: int, seed: int, processes: int
-) -> Iterator[Outcome]:
+@dataclass(frozen=True)
+class _World:
+    """What is replicated: sent to each process once, not with each chunk."""
+
+    plan: Plan
+    gates: Mapping[str, Gate]
+    seed: int
+    allocations: AllocationPlan | None
+
+
+def _replications(world: _World, count: int, processes: int) -> Iterator[Outcome]:
     """Yield the outcomes in order, from other processes, too, if it would take long."""
-    _prepare(plan, gates, seed)
+    _prepare(world)
     began = time.perf_counter()
     done = 0
     workers = min(processes, count)
@@ -185,18 +219,17 @@ def _replications(
     if done == count:
         return
     chunks = (range(first, min(first + CHUNK, count)) for first in range(done, count, CHUNK))
-    known = (plan, gates, seed)
-    for outcomes in spread(_chunk, chunks, workers, prepare=_prepare, arguments=known):
+    for outcomes in spread(_chunk, chunks, workers, prepare=_prepare, arguments=(world,)):
         yield from outcomes
 
 
-_replicated: tuple[Plan, Mapping[str, Gate], int] | None = None
-"""What this process replicates: set once in each process, not sent with each chunk."""
+_replicated: _World | None = None
+"""What this process replicates."""
 
 
-def _prepare(plan: Plan, gates: Mapping[str, Gate], seed: int) -> None:
+def _prepare(world: _World) -> None:
     global _replicated
-    _replicated = (plan, gates, seed)
+    _replicated = world
 
 
 def _chunk(numbers: range) -> list[Outcome]:
@@ -205,12 +238,13 @@ def _chunk(numbers: range) -> list[Outcome]:
 
 def _replication(number: int) -> Outcome:
     assert _replicated is not None
-    plan, gates, seed = _replicated
-    factors = runtime_factors(plan, seed, number).tolist()
-    return replay(plan, gates, dict(zip(plan.campaign.workflows, factors, strict=True)))
+    world = _replicated
+    factors = runtime_factors(world.plan, world.seed, number).tolist()
+    by_name = dict(zip(world.plan.campaign.workflows, factors, strict=True))
+    return replay(world.plan, world.gates, by_name, allocations=world.allocations)
 
 
-def _assumptions(plan: Plan, release: str) -> dict[str, object]:
+def _assumptions(plan: AnyPlan, release: str) -> dict[str, object]:
     """Return the assumptions of a simulation, for its document."""
     spreads = sorted({w.request.spread for w in plan.campaign.workflows.values()})
     return {

@@ -24,8 +24,8 @@ from socm.cli.common import (
 from socm.cli.intake import take_in
 
 if TYPE_CHECKING:
+    from socm.model.allocation import AnyPlan
     from socm.model.outcome import Simulation
-    from socm.model.plan import Plan
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -89,6 +89,7 @@ def simulate(
     from socm.cli import whynot
     from socm.config.settings import load_settings
     from socm.model.document import simulation_document
+    from socm.model.plan import Plan
 
     settings = load_settings()
 
@@ -102,7 +103,7 @@ def simulate(
         from socm.report.picture import picture_format
 
         picture_format(plot)  # a wrong suffix is an error before the work, not after it
-    plan = take_in(file, cluster, assume_splits=assume_splits).plan(effort_of(effort))
+    plan = take_in(file, cluster, assume_splits=assume_splits).any_plan(effort_of(effort))
     if not json:
         warn(plan.warnings)
     simulation = _simulate(
@@ -111,7 +112,8 @@ def simulate(
         chosen("seed", seed, 0) or 0,
         chosen("processes", processes, usable_cores()) or 1,
     )
-    why = whynot.explain(plan)
+    # Remedies are planned as jobs.
+    why = whynot.explain(plan) if isinstance(plan, Plan) else None
     document = {**simulation_document(simulation), "why_not": whynot.document_of(why)}
     if output is not None:
         write_json(document, output)
@@ -148,7 +150,7 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _simulate(plan: Plan, replications: int, seed: int, processes: int) -> Simulation:
+def _simulate(plan: AnyPlan, replications: int, seed: int, processes: int) -> Simulation:
     """Simulate, with a progress bar on a terminal."""
     from rich.progress import Progress
 

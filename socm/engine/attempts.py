@@ -157,6 +157,10 @@ class Attempts:
                 nodes = update.nodes
                 self._record(Started(time=time, workflow=name, attempt=attempt, nodes=nodes))
                 self._in_use.place(job, nodes)
+        elif update.state is JobState.ALLOCATION_ENDED and progress.started is None:
+            self._record(same_again(job, time, "no time was left in the allocation"))
+            self._forget(name)
+            return True
         elif update.state.final:
             self._record(
                 Ended(
@@ -207,6 +211,7 @@ def job_of(plan: Plan, name: str, progress: Progress, prefix: str, position: int
         cores=demand.cores(len(planned.placements), partition.node),
         placements=planned.placements,
         priority=position,
+        duration=planned.duration,
         nodes=progress.nodes,
     )
 

@@ -33,6 +33,8 @@ class Job:
         Its nodes in the plan. They are virtual: a backend honours them where that is possible.
     priority
         Its position in the plan; of two jobs that wait, the one with the smaller starts first.
+    duration
+        Seconds that it is expected to take.
     nodes
         Names of real nodes that must be among its nodes.
     """
@@ -47,6 +49,7 @@ class Job:
     cores: int
     placements: tuple[Placement, ...]
     priority: int
+    duration: int = 0
     nodes: tuple[str, ...] = ()
 
 
@@ -95,6 +98,8 @@ class Backend(Protocol):
       nodes, if they are known. It has no more than its placements, `Job.nodes` among them. A
       job that can never have those, because one is not available, ends as one whose node failed.
     - The times of a job's updates never decrease, and none is later than `now`.
+    - Where the cluster is an allocation, no job starts whose `Job.duration` ends after it; such a
+      job ends as ALLOCATION_ENDED without having run, and so do jobs that the allocation ends.
     """
 
     def now(self) -> float:

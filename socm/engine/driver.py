@@ -50,12 +50,14 @@ def run_plan(
     retry_failed: bool = False,
     fail_fast: bool = False,
     reusable: Callable[[Workflow], bool] = lambda workflow: False,
+    closes: Callable[[], float] = lambda: math.inf,
     requests: Poll | None = None,
     reporter: Reporter | None = None,
 ) -> CampaignState:
     """Carry out a plan until every workflow is in a final state.
 
-    If a workflow fails permanently, those that depend on it are skipped; the rest goes on.
+    If a workflow fails permanently, those that depend on it are skipped; the rest goes on. Where
+    the cluster is an allocation that ends, no job is submitted that is expected to last longer.
 
     Parameters
     ----------
@@ -79,6 +81,8 @@ def run_plan(
         Whether the first permanent failure skips whatever is not submitted.
     reusable
         Whether the outputs of a workflow make it unnecessary to run it.
+    closes
+        Returns the time at which the allocation ends in which all this happens.
     requests
         Returns what the user asks; it is called at least once a second.
     reporter
@@ -87,8 +91,9 @@ def run_plan(
     Returns
     -------
     CampaignState
-        With every workflow in a final state, unless the user stopped the run. A run that had
-        ended, and in which nothing is left to do, is returned as it was: nothing is written.
+        With every workflow in a final state, unless the user stopped the run or the allocation has
+        no time left for another workflow. A run that had ended, and in which nothing is left to do,
+        is returned as it was: nothing is written.
 
     Raises
     ------
@@ -105,6 +110,7 @@ def run_plan(
         job_prefix=job_prefix,
         fail_fast=fail_fast,
         reusable=reusable,
+        closes=closes,
         requests=requests,
         reporter=reporter,
     )
@@ -126,6 +132,7 @@ class _Driver:
         job_prefix: str,
         fail_fast: bool,
         reusable: Callable[[Workflow], bool],
+        closes: Callable[[], float],
         requests: Poll | None,
         reporter: Reporter | None,
     ) -> None:
@@ -138,6 +145,7 @@ class _Driver:
         self._job_prefix = job_prefix
         self._fail_fast = fail_fast
         self._reusable = reusable
+        self._closes = closes
         self._requests = requests
         self._reporter = reporter
         self._in_use = InUse(plan.cluster, plan.campaign.budget)
@@ -145,6 +153,7 @@ class _Driver:
         self._cancellations = Cancellations(backend, state, self._record)
         self._refused = Refused()
         self._open = {w.name: None for w in plan.workflows}  # not over, in the order of the plan
+        self._late = False  # the allocation has no time left for some that are ready
         self._halted: str | None = None  # failed under fail_fast: nothing more is submitted
 
     def run(self, *, retry_failed: bool) -> CampaignState:
@@ -171,11 +180,23 @@ class _Driver:
                 return state
             if not paused:
                 self._submit_ready()
+            if self._open and self._nothing_more():
+                return state
             if self._open:
                 self._wait(paused=paused)
         last = state.last_end
         self._record(CampaignEnded(time=self._backend.now() if last is None else last))
         return state
+
+    def _nothing_more(self) -> bool:
+        """Whether nothing runs, and the allocation ends before anything more may start."""
+        next_time, closes = min(self._gates.next_time, self._refused.next_time), self._closes()
+        waits = self._late or next_time < math.inf
+        return waits and not self._attempts and closes < math.inf and next_time >= closes
+
+    def _in_time(self, job: Job) -> bool:
+        """Whether a job is expected to be over when the allocation ends."""
+        return self._backend.now() + job.duration <= self._closes()
 
     def _wait(self, *, paused: bool) -> None:
         """Let time pass to the next thing to do."""
@@ -228,6 +249,7 @@ class _Driver:
         """
         full: set[str | None] = set()
         waiting = []
+        self._late = False
         now = self._backend.now()
         while not self._attempts.in_doubt and (name := self._gates.ready()) is not None:
             progress = self._state.workflows[name]
@@ -238,6 +260,9 @@ class _Driver:
             job = None if closed or progress.qos in full else self._job(name)
             if job is not None and not self._in_use.qos_admits(job):
                 full.add(progress.qos)
+                job = None
+            if job is not None and not self._in_time(job):
+                self._late = True
                 job = None
             if job is None or self._in_use.must_wait(job):
                 waiting.append(name)
@@ -253,7 +278,7 @@ class _Driver:
             if self._state.workflows[name].status is not Status.PENDING:
                 continue
             job = self._job(name)
-            if self._in_use.admits(job):
+            if self._in_use.admits(job) and self._in_time(job):
                 self._submit(job)
             else:
                 self._gates.open(name)
@@ -283,6 +308,9 @@ class _Driver:
 
     def _settle(self, name: str) -> None:
         """Go on after an attempt that is over: with the next one, or with those that waited."""
+        if self._state.workflows[name].status is Status.PENDING:
+            self._gates.open(name)
+            return
         again = self._next_attempt(name)
         if again is None:
             self._end(name)
@@ -306,7 +334,8 @@ class _Driver:
             reason=progress.reason,
             peak_memory=progress.peak_memory,
         )
-        return self._retry.after(update, self._plan.cluster, self._plan.campaign.budget)
+        budget = self._plan.campaign.budget
+        return self._retry.after(update, self._plan.cluster, budget, excused=progress.excused)
 
     def _try_again(self, name: str) -> None:
         """Submit a workflow whose job was not submitted, unless nothing more is."""

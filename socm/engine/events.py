@@ -30,6 +30,7 @@ class JobState(Enum):
     OUT_OF_MEMORY = "out of memory"
     NODE_FAILED = "node failed"
     PREEMPTED = "preempted"
+    ALLOCATION_ENDED = "allocation ended"
     CANCELLED = "cancelled"
 
     @property

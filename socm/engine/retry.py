@@ -29,17 +29,29 @@ class RetryPolicy:
     growth: float = 1.5
 
     def after(
-        self, update: JobUpdate, cluster: Cluster, budget: Budget | None = None
+        self,
+        update: JobUpdate,
+        cluster: Cluster,
+        budget: Budget | None = None,
+        *,
+        excused: int = 0,
     ) -> Retrying | None:
         """Return the next attempt after a failed job, or `None` if there is none.
 
         After a failed node or a preemption it asks for the same; after a timeout for a longer
         walltime, in the next QOS if necessary; when out of memory for more memory, up to that of
         the node, and with the cores that SLURM gives it for that. Any other failure would come
-        again.
+        again. The end of an allocation is no failure.
+
+        Parameters
+        ----------
+        excused
+            How many of its attempts do not count.
         """
         job = update.job
-        if job.attempt >= self.attempts:
+        if update.state is JobState.ALLOCATION_ENDED:
+            return _again(update, "the allocation ended: the same again")
+        if job.attempt - excused >= self.attempts:
             return None
         match update.state:
             case JobState.NODE_FAILED | JobState.PREEMPTED:

@@ -68,6 +68,8 @@ class Progress:
         those that it was submitted to.
     outcome
         How its last attempt ended.
+    excused
+        How many of its attempts an allocation ended: they do not count as failures.
     cancelling
         Whether the user asked for its end.
     edited
@@ -88,6 +90,7 @@ class Progress:
     exit_code: int | None = None
     reason: str = ""
     peak_memory: int | None = None
+    excused: int = 0
     cancelling: bool = False
     edited: bool = False
 
@@ -214,6 +217,7 @@ def apply(state: CampaignState, event: Event) -> None:
             progress.exit_code = event.exit_code
             progress.reason = event.reason
             progress.peak_memory = event.peak_memory
+            progress.excused += event.state is JobState.ALLOCATION_ENDED
         case SubmitRefused():
             progress = state.workflows[event.workflow]
             progress.status = Status.FAILED

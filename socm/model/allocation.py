@@ -121,6 +121,12 @@ class AllocationPlan(BasePlan):
             start = a.start + a.plan.by_name[chain[0]].start
         return chain
 
+    def nth(self, number: int) -> Allocation:
+        """Return the allocation to ask for as the nth, from 0: as planned, then the longest."""
+        if number < len(self.allocations):
+            return self.allocations[number]
+        return max(self.allocations, key=lambda a: a.walltime)
+
 
 AnyPlan = Plan | AllocationPlan
 """A plan whose workflows are jobs, or one whose workflows are steps in allocations."""
@@ -136,11 +142,44 @@ def of_jobs(plan: AnyPlan) -> Plan:
     """
     if isinstance(plan, AllocationPlan):
         message = (
-            "a plan of shape 'allocation' can be planned, not carried out, simulated or proved"
+            "a plan of shape 'allocation' can be planned and simulated, not carried out or proved"
         )
         hint = "`socm plan CAMPAIGN --shape jobs --output plan.json` makes each workflow a job"
         raise ConfigError(Problem(message=message, hint=hint))
     return plan
+
+
+def of_steps(plan: AllocationPlan) -> Plan:
+    """Return the plan of all steps, with the times of the whole campaign, on the nodes of one.
+
+    Allocations that follow one another are then one cluster with pauses. What one of them leaves
+    undone, the next one carries on; so no walltime of a step is cut to the end of its allocation.
+
+    Raises
+    ------
+    ConfigError
+        If the allocations do not have the same nodes.
+    """
+    if not plan.allocations:
+        return Plan(campaign=plan.campaign, cluster=plan.cluster, workflows=(), lower_bound=0)
+    if len({(a.partition, a.nodes) for a in plan.allocations}) > 1:
+        message = "its allocations do not have the same number of nodes of the same partition"
+        hint = "`socm plan CAMPAIGN --shape allocation` makes a plan whose allocations do"
+        raise ConfigError(Problem(message=message, hint=hint))
+    first = plan.allocations[0]
+    cluster = inside(plan.cluster, plan.cluster.by_partition[first.partition], first.nodes)
+    campaign = part(plan.campaign, plan.campaign.workflows)
+    workflows = []
+    for w in plan.workflows:
+        [mode], _ = cluster.admit(campaign.workflows[w.name].request)
+        workflows.append(replace(w, qos=None, walltime=mode.walltime))
+    return Plan(
+        campaign=campaign,
+        cluster=cluster,
+        workflows=tuple(workflows),
+        lower_bound=plan.lower_bound,
+        start=plan.start,
+    )
 
 
 def inside(cluster: Cluster, partition: Partition, nodes: int) -> Cluster:
