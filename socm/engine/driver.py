@@ -29,6 +29,7 @@ from socm.engine.release import Release, hand_over_or_due
 from socm.engine.reporter import Reporter
 from socm.engine.requests import Poll
 from socm.engine.retry import RetryPolicy
+from socm.engine.stalled import why_stalled
 from socm.engine.state import CampaignState, Status, apply
 from socm.errors import Stalled
 from socm.model.campaign import Workflow
@@ -210,7 +211,7 @@ class _Driver:
             until = min(until, self._backend.now() + POLL_INTERVAL)
         updates = self._backend.wait(until)
         if not updates and until == math.inf:
-            raise Stalled(self._why_stalled())
+            raise Stalled(why_stalled(self._open, self._gates, self._attempts, self._state))
         for update in updates:
             if self._attempts.update(update):
                 self._refused.open((update.job.partition, update.job.qos))
@@ -385,18 +386,3 @@ class _Driver:
         apply(self._state, event)
         if self._reporter is not None:
             self._reporter.report(event, self._state)
-
-    def _why_stalled(self) -> str:
-        lines = []
-        for name in self._open:
-            parents, before = self._gates.parents[name], self._gates.before[name]
-            if name in self._attempts:
-                status = self._state.workflows[name].status.value
-                lines.append(f"{name} is {status}; the cluster never reports its end")
-            elif parents:
-                lines.append(f"{name} waits for {', '.join(sorted(parents))}")
-            elif before:
-                lines.append(f"{name} waits for the nodes or limits of {', '.join(sorted(before))}")
-            else:
-                lines.append(f"{name} waits for the budget")
-        return "nothing runs and nothing may start:\n" + "\n".join(f"  {line}" for line in lines)
