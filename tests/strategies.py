@@ -54,6 +54,7 @@ __all__ = [
     "exact",
     "excesses",
     "faults",
+    "least_walltime",
     "longest_walltime",
     "noisy",
     "pairs",
@@ -65,6 +66,14 @@ __all__ = [
     "simulate",
     "unasked",
 ]
+
+
+def least_walltime(partition: Partition, qos: Qos, cluster: Cluster) -> float:
+    """Return the least walltime for which SLURM takes a QOS that jobs do not name."""
+    smaller = cluster.qos_by_size[: cluster.qos_by_size.index(qos)]
+    here = [q for q in smaller if partition.name in (q.partitions or cluster.by_partition)]
+    limits = [q.walltime or math.inf for q in here if not q.send and not qos.send]
+    return max([limit + 60 - limit % 60 if limit < math.inf else limit for limit in limits] or [0])
 
 
 def unasked(request: ResourceRequest, partition: Partition, qos: Qos, cluster: Cluster) -> bool:

@@ -310,6 +310,16 @@ def judged(
     longest = longest_walltime(partition, qos)
     if duration > min(walltime, longest):
         return "no"
+    wanted, asked = min(walltime, longest), request.walltime is not None
+    for other in place.qos_by_size[: place.qos_by_size.index(qos)]:
+        if qos.send or other.send or partition.name not in (other.partitions or place.by_partition):
+            continue
+        if other.walltime is None or (wanted <= other.walltime and not other.on_request):
+            return "no"
+        if wanted <= other.walltime:
+            wanted = (other.walltime // 60 + 1) * 60
+            if asked or wanted > longest:
+                return "no"
     if walltime <= longest:
         return "yes"
     return "capped" if request.walltime is None else "no"

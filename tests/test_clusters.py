@@ -33,7 +33,7 @@ TODAY = "2026-11-22"
 
 def recorded(**changes: str | None) -> Answers:
     """The recorded answers, some of them changed."""
-    names = ("config", "nodes", "partitions", "qos", "associations")
+    names = ("config", "nodes", "partitions", "qos", "associations", "user")
     texts = {name: (ANSWERS / f"{name}.txt").read_text() for name in names}
     return Answers(**{**texts, **changes})  # type: ignore[arg-type]
 
@@ -289,7 +289,8 @@ def test_the_recorded_qos_are_imported_with_their_limits() -> None:
     assert "its name contains debug" in str(cluster.by_qos["debug"].note)
     assert "its charge is 2" in str(cluster.by_qos["gpu"].note)
     assert "all users together: GrpJobs=8" in str(cluster.by_qos["long"].note)
-    assert "only with account project" in str(cluster.by_qos["short"].note)
+    assert cluster.by_qos["short"].accounts == ("project",)
+    assert cluster.account == "project"
     assert "QOS gpu: not kept: MaxTRESPU gres/gpu=4" in warnings
     assert "left out, because you may not use them: QOS other" in warnings
 
@@ -324,7 +325,7 @@ def test_a_partition_without_a_qos_of_the_user_is_left_out() -> None:
     cluster, warnings = imported(recorded(associations="Account|QOS\nproject|short\n"))
     assert [p.name for p in cluster.partitions] == ["cpu", "cpu-2", "quick"]
     assert "partition gpu is left out: none of your QOS may be used there" in warnings
-    assert cluster.by_qos["short"].note is None  # the only account is no news
+    assert cluster.by_qos["short"].accounts == ()  # the only account is no news
 
 
 def test_the_qos_of_a_partition_limits_all_its_jobs() -> None:
@@ -522,7 +523,8 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     _command(
         folder / "sacctmgr",
-        f"case $3 in qos) cat {ANSWERS}/qos.txt;; assoc) cat {ANSWERS}/associations.txt;; esac",
+        f"case $3 in qos) cat {ANSWERS}/qos.txt;; assoc) cat {ANSWERS}/associations.txt;;"
+        f" user) cat {ANSWERS}/user.txt;; esac",
     )
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
     return folder

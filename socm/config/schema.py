@@ -107,10 +107,12 @@ class PartitionSection(SbatchOptions):
     walltime: Duration | None = None
     memory_per_core: NodeMemory | None = None
     default_memory_per_core: NodeMemory | None = None
-    slurm_name: str | None = None
     debug: bool = False
     preemptible: bool = False
     send: bool = True
+    slurm_name: str | None = None
+    accounts: Lines = ()
+    account_suffix: str | None = None
     source: str | None = None
     checked: Date | None = None
     note: str | None = None
@@ -132,6 +134,8 @@ class QosSection(SbatchOptions):
     debug: bool = False
     preemptible: bool = False
     send: bool = True
+    slurm_name: str | None = None
+    accounts: Lines = ()
     source: str | None = None
     checked: Date | None = None
     note: str | None = None

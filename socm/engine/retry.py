@@ -132,7 +132,7 @@ def _most_memory(job: Job, cluster: Cluster, budget: Budget | None) -> int:
 def _qos_for(job: Job, walltime: int, cluster: Cluster) -> tuple[str, int]:
     """Return the job's QOS if it allows the walltime, else the next that does, else the longest."""
     partition = cluster.by_partition[job.partition]
-    own = cluster.by_qos[job.qos or ""]
+    own, account = cluster.by_qos[job.qos or ""], job.workflow.request.account
 
     def limit(qos: Qos) -> int:
         """Return the most of the wanted walltime that a job may have here."""
@@ -140,6 +140,10 @@ def _qos_for(job: Job, walltime: int, cluster: Cluster) -> tuple[str, int]:
 
     def admits(qos: Qos) -> bool:
         alike = qos.usable_on(partition) and qos.exclusive == own.exclusive and not qos.on_request
+        if cluster.why_account(account, partition, qos) is not None:
+            return False
+        if not qos.send and cluster.taken_for(limit(qos), partition, account) != qos:
+            return False
         return alike and not any(
             qos.refusals(partition, nodes=len(job.placements), cores=job.cores)
         )

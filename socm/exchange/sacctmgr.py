@@ -159,8 +159,6 @@ def _qos(row: Record, where: Sequence[Slot], accounts: Sequence[str], *, everywh
     cores_per_job = _least(row, ("MaxTRES",), "cpu")
     on_request = [f"{_ON_REQUEST}: {why}" for why in _why_only_on_request(row)]
     notes = [f"all users together: {key}={row[key]}" for key in _SHARED if row.get(key)]
-    if accounts:
-        notes.append(f"only with account {' or '.join(accounts)}")
     return Qos(
         name=row["Name"],
         partitions=() if everywhere else tuple(partition.name for partition in kinds),
@@ -172,6 +170,7 @@ def _qos(row: Record, where: Sequence[Slot], accounts: Sequence[str], *, everywh
         nodes_per_job=_least(row, ("MaxTRES", *_TOGETHER), "node"),
         charge=float(row.get("UsageFactor") or 1),
         debug=bool(on_request),
+        accounts=tuple(accounts),
         note="; ".join(on_request + notes) or None,
     )
 

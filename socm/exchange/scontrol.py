@@ -219,6 +219,7 @@ def partitions_of(
                 memory_per_core=_per_core("MaxMemPerCPU", kind, record, settings),
                 default_memory_per_core=_per_core("DefMemPerCPU", kind, record, settings),
                 slurm_name=slurm_name if made else None,
+                accounts=_allowed(record),
                 note="; ".join(_notes(record, nodes, kind, len(kinds))) or None,
             )
         )
@@ -231,6 +232,12 @@ def _per_core(key: str, kind: Hardware, record: Record, settings: Record) -> int
     return int(amount) * kind.threads_per_core if amount else None
 
 
+def _allowed(record: Record) -> tuple[str, ...]:
+    """Return the accounts whose jobs may be in a partition; empty is all."""
+    allowed = record.get("AllowAccounts", "ALL")
+    return () if allowed == "ALL" else tuple(allowed.split(","))
+
+
 def _notes(record: Record, nodes: Sequence[Node], kind: Hardware, kinds: int) -> Iterator[str]:
     """Yield facts about a partition that its figures do not show."""
     mine = [node for node in nodes if node.hardware == kind]
@@ -240,16 +247,15 @@ def _notes(record: Record, nodes: Sequence[Node], kind: Hardware, kinds: int) ->
         yield f"one of {kinds} kinds of nodes in SLURM's partition {record['PartitionName']}"
     if amount := limit(record.get("DefMemPerNode")):
         yield f"without --mem, SLURM allocates {amount} MB per node"
-    for key, whom in (("AllowAccounts", "accounts"), ("AllowGroups", "groups")):
-        if record.get(key, "ALL") != "ALL":
-            yield f"only for {whom} {record[key].replace(',', ', ')}"
+    if record.get("AllowGroups", "ALL") != "ALL":
+        yield f"only for groups {record['AllowGroups'].replace(',', ', ')}"
     if kind.memory == 1:
         yield "SLURM does not know the memory of these nodes: fill it in"
 
 
 def lost_limits(record: Record) -> list[str]:
     """List the limits of a partition that a cluster file cannot express."""
-    keys = ("MaxNodes", "MaxMemPerNode", "MaxCPUsPerSocket")
+    keys = ("DenyAccounts", "MaxNodes", "MaxMemPerNode", "MaxCPUsPerSocket")
     lost = [f"{key}={value}" for key in keys if (value := limit(record.get(key)))]
     if (fewest := record.get("MinNodes", "0")) not in ("0", "1"):
         lost.append(f"MinNodes={fewest}")

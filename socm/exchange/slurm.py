@@ -6,6 +6,7 @@ import os
 import pwd
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from socm.errors import BackendError, ConfigError, Problem, did_you_mean
@@ -39,6 +40,8 @@ class Answers:
         ``scontrol show config``, ``show node --oneliner`` and ``show partition --oneliner``.
     qos, associations
         ``sacctmgr -P show qos``, and ``show assoc`` of the user; `None` without accounting.
+    user
+        ``sacctmgr -P show user``, with the account of jobs that name none.
     no_qos
         Why there are no QOS.
     """
@@ -48,6 +51,7 @@ class Answers:
     partitions: str
     qos: str | None = None
     associations: str | None = None
+    user: str | None = None
     no_qos: str = "this SLURM has no accounting"
 
 
@@ -73,7 +77,7 @@ def ask() -> Answers:
     user = f"user={_user()}"
     cluster = f"cluster={settings.get('ClusterName', '')}"
     try:
-        return replace(
+        answers = replace(
             answers,
             # All columns, by their names: versions have different ones.
             qos=ask("sacctmgr", "-P", "show", "qos"),
@@ -83,6 +87,10 @@ def ask() -> Answers:
         )
     except BackendError as error:
         return replace(answers, no_qos=error.message)
+    with suppress(BackendError):  # without it, the account is the user's to set
+        told = ask("sacctmgr", "-P", "show", "user", _user(), "format=DefaultAccount")
+        answers = replace(answers, user=told)
+    return answers
 
 
 def _user() -> str:
@@ -150,7 +158,19 @@ def _cluster(
         source=f"scontrol show config {on}",
         checked=checked,
     )
+    if any(part.accounts for part in (*cluster.partitions, *cluster.qos)):
+        account = _default_account(answers, warnings)
+        cluster = replace(cluster, account=account)
     return cluster, tuple(warnings)
+
+
+def _default_account(answers: Answers, warnings: list[str]) -> str | None:
+    """Return the account of jobs that name none."""
+    [row, *_] = [*read_table(answers.user or ""), {}]
+    account = row.get("DefaultAccount")
+    if not account:
+        warnings.append("some QOS or partitions are only for some accounts: set yours as `account`")
+    return account or None
 
 
 def _slots(

@@ -37,8 +37,8 @@ def sbatch_options(
     if partition.send:
         yield "partition", partition.slurm_name or partition.name
     if job.qos and qos.send:
-        yield "qos", job.qos
-    if account := job.workflow.request.account or cluster.account:
+        yield "qos", qos.slurm_name or qos.name
+    if account := cluster.account_of(job.workflow.request.account, partition):
         yield "account", account
     yield "nodes", len(job.placements)
     yield "ntasks", job.demand.ranks

@@ -193,7 +193,7 @@ def inside(cluster: Cluster, partition: Partition, nodes: int) -> Cluster:
     (4, False)
     """
     shared = replace(partition, nodes=nodes, exclusive=False, walltime=None, memory_per_core=None)
-    shared = replace(shared, debug=False, preemptible=False)
+    shared = replace(shared, debug=False, preemptible=False, accounts=())
     return Cluster(name=cluster.name, partitions=(shared,))
 
 

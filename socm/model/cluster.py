@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from socm.errors import did_you_mean
 from socm.model.campaign import Budget, ResourceRequest
-from socm.model.mode import Mode, mode_on
+from socm.model.mode import Mode, beyond, longest, mode_on
 from socm.model.partition import Partition
 from socm.model.qos import Qos
+from socm.units import format_walltime
 
 Admission = tuple[tuple[Mode, ...], tuple[str, ...]]
 """The modes of a request, and why other partitions and QOS do not admit it."""
@@ -123,7 +124,7 @@ class Cluster:
                 continue
             if not self.asked_for(request, partition, qos):
                 continue
-            outcome = mode_on(request, partition, qos, budget)
+            outcome = self._outcome(request, partition, qos, budget)
             if isinstance(outcome, Mode):
                 modes.append(outcome)
             else:
@@ -135,6 +136,84 @@ class Cluster:
             reasons.append(self._why_nothing(request))
         roomy = tuple(o for o in modes if not o.capped)
         return roomy or tuple(modes), tuple(reasons)
+
+    def _outcome(
+        self, request: ResourceRequest, partition: Partition, qos: Qos, budget: Budget
+    ) -> Mode | str:
+        if why_not := self.why_account(request.account, partition, qos):
+            return why_not
+        mode = mode_on(request, partition, qos, budget)
+        return mode if isinstance(mode, str) or qos.send else self._reached(mode, request)
+
+    def _reached(self, mode: Mode, request: ResourceRequest) -> Mode | str:
+        """Return a mode with a walltime for which SLURM takes its QOS, or why there is none.
+
+        A walltime that nobody asked for may be longer, so that SLURM takes no QOS on request.
+        """
+        taken = self.taken_for(mode.walltime, mode.partition, request.account)
+        if taken is None or taken.name == mode.qos.name:
+            return mode
+        reason = f"SLURM takes QOS {taken.name} for a walltime of {format_walltime(mode.walltime)}"
+        if not taken.on_request or taken.walltime is None or request.walltime is not None:
+            return reason
+        longer = beyond(taken.walltime)
+        if longer > longest(mode.partition, mode.qos):
+            return reason
+        return self._reached(replace(mode, walltime=longer), request)
+
+    def taken_for(
+        self, walltime: int, partition: Partition, account: str | None = None
+    ) -> Qos | None:
+        """Return the QOS that SLURM takes for a job that names none: the smallest that admits it.
+
+        Examples
+        --------
+        >>> cpu = Partition(name="cpu", nodes=2, cores=8, memory=1000)
+        >>> qos = (
+        ...     Qos(name="short", walltime=3600, send=False),
+        ...     Qos(name="long", walltime=86400, send=False),
+        ... )
+        >>> cluster = Cluster(name="small", partitions=(cpu,), qos=qos)
+        >>> cluster.taken_for(3600, cpu).name, cluster.taken_for(3660, cpu).name
+        ('short', 'long')
+        """
+        for qos in self.qos_by_size:
+            usable = qos.usable_on(partition) and not self.why_account(account, partition, qos)
+            if usable and not qos.send and walltime <= (qos.walltime or walltime):
+                return qos
+        return None
+
+    def least_walltime(self, partition: Partition, qos: Qos) -> float:
+        """Return the least seconds, of whole minutes, for which SLURM takes a QOS."""
+        smaller = self.qos_by_size[: self.qos_by_size.index(qos)]
+        limits = [
+            beyond(q.walltime) if q.walltime else math.inf
+            for q in smaller
+            if not (qos.send or q.send) and q.usable_on(partition)
+        ]
+        return max(limits, default=0)
+
+    def account_of(self, account: str | None, partition: Partition) -> str | None:
+        """Return the account of a job on a partition, where a workflow names this one or none.
+
+        Examples
+        --------
+        >>> gpu = Partition(name="gpu", nodes=2, cores=8, memory=1000, account_suffix="_g")
+        >>> cluster = Cluster(name="small", partitions=(gpu,), account="m1")
+        >>> cluster.account_of(None, gpu), cluster.account_of("m2_g", gpu)
+        ('m1_g', 'm2_g')
+        """
+        account, suffix = account or self.account, partition.account_suffix or ""
+        return account if account is None else account.removesuffix(suffix) + suffix
+
+    def why_account(self, account: str | None, partition: Partition, qos: Qos) -> str | None:
+        """Say why jobs with an account may not be there; `None` if they may."""
+        account = self.account_of(account, partition)
+        for part in (qos, partition):
+            if part.accounts and account not in part.accounts:
+                given = f"the account is {account}" if account else "no account is given"
+                return f"only for account {' or '.join(part.accounts)}; {given}"
+        return None
 
     def asked_for(self, request: ResourceRequest, partition: Partition, qos: Qos) -> bool:
         """Whether a request asks for a partition and a QOS, as far as they have to be asked for.

@@ -103,6 +103,17 @@ def longest(partition: Partition, qos: Qos) -> float:
     return min(limit for limit in (qos.walltime, of_partition, math.inf) if limit)
 
 
+def beyond(walltime: int) -> int:
+    """Return the next longer walltime in whole minutes.
+
+    Examples
+    --------
+    >>> beyond(3600)
+    3660
+    """
+    return (walltime // MINUTE + 1) * MINUTE
+
+
 def usual_walltime(duration: int) -> int:
     """Return the walltime to ask for, in seconds: whole minutes, and room for what is slow.
 

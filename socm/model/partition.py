@@ -33,10 +33,11 @@ class Partition(SitePart):
         The most MB that a job may have for each of its cores; one that needs more gets more cores.
     default_memory_per_core
         MB for each core of a job that does not say how much memory it needs.
+    account_suffix
+        What accounts end in whose jobs are there; it is added to those that do not.
     slurm_name
-        Its name in SLURM, where that differs: a partition of SLURM may have nodes of several
-        kinds, and each kind is a partition here.
-    debug, preemptible, send, options, source, checked, note
+        A partition of SLURM may have nodes of several kinds, and each kind is a partition here.
+    debug, preemptible, send, accounts, options, source, checked, note
         As for a `SitePart`.
     """
 
@@ -50,7 +51,7 @@ class Partition(SitePart):
     walltime: int | None = None
     memory_per_core: int | None = None
     default_memory_per_core: int | None = None
-    slurm_name: str | None = None
+    account_suffix: str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.nodes <= MOST_NODES:

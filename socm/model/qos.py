@@ -42,7 +42,7 @@ class Qos(SitePart):
         What is charged for a core-hour.
     exclusive
         Whether its jobs get whole nodes.
-    debug, preemptible, send, options, source, checked, note
+    debug, preemptible, send, slurm_name, accounts, options, source, checked, note
         As for a `SitePart`.
     """
 

@@ -22,7 +22,11 @@ class SitePart:
     preemptible
         Whether SLURM may stop its jobs for those of others: used only for workflows that name it.
     send
-        Whether jobs name it; otherwise SLURM finds it by what they ask for.
+        Whether jobs name it; otherwise SLURM finds it by what they ask for: a QOS by the walltime.
+    slurm_name
+        Its name in SLURM, where that differs.
+    accounts
+        The accounts whose jobs may be there; empty is all.
     options
         What else jobs ask for there, by the names of options of sbatch; a flag has an empty value.
     source, checked, note
@@ -33,6 +37,8 @@ class SitePart:
     debug: bool = False
     preemptible: bool = False
     send: bool = True
+    slurm_name: str | None = None
+    accounts: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
     source: str | None = None
     checked: str | None = None

@@ -65,14 +65,26 @@ def cluster_options(cluster: Cluster) -> Iterator[tuple[str, str]]:
     account = [f"account {cluster.account}"] if cluster.account else []
     if cluster.account_required and not account:
         account = ["an account, which each workflow has to name"]
-    parts = (*cluster.partitions, *cluster.qos)
+    parts: tuple[Partition | Qos, ...] = (*cluster.partitions, *cluster.qos)
     for name, words, options in (
         (cluster.name, account, cluster.options),
-        *((p.name, [] if p.send else ["not named to SLURM"], p.options) for p in parts),
+        *((p.name, [*_asked_there(p)], p.options) for p in parts),
     ):
         asked = [f"--{option}={value}".rstrip("=") for option, value in options.items()]
         if words or asked:
             yield name, ", ".join((*words, *asked))
+
+
+def _asked_there(part: Partition | Qos) -> Iterator[str]:
+    """Yield how jobs ask SLURM for a partition or a QOS, and with which account."""
+    if part.slurm_name:
+        yield f"{part.slurm_name} in SLURM"
+    if not part.send:
+        yield "not named to SLURM" + ("" if isinstance(part, Partition) else ": by the walltime")
+    if part.accounts:
+        yield f"only for account {' or '.join(part.accounts)}"
+    if isinstance(part, Partition) and part.account_suffix:
+        yield f"accounts end in {part.account_suffix}"
 
 
 def cluster_sources(cluster: Cluster) -> Iterator[tuple[str, str]]:

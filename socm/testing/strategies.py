@@ -92,6 +92,7 @@ def qos(draw: st.DrawFn, name: str, partition_names: list[str]) -> Qos:
         exclusive=draw(RARELY),
         debug=draw(RARELY),
         preemptible=draw(RARELY),
+        send=not draw(RARELY),
     )
 
 

@@ -70,6 +70,10 @@ def _bad_job(plan: AllocationPlan, a: Allocation) -> Iterator[str]:
         yield f"its walltime is {a.walltime} s, its workflows take {a.duration} s"
     if not a.plan.workflows:
         yield "no workflow runs in it"
+    for other in plan.cluster.qos:
+        routed = not (qos.send or other.send) and other.usable_on(partition)
+        if routed and a.walltime <= (other.walltime or 0) < (qos.walltime or math.inf):
+            yield f"SLURM takes QOS {other.name} for {a.walltime} s, not {qos.name}"
     mixed = len({p.gpus > 0 for p in plan.cluster.partitions}) > 1
     for name, workflow in plan.campaign.workflows.items():
         request = workflow.request

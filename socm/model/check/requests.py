@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from socm.model.placement import PlannedWorkflow
@@ -35,6 +36,14 @@ def bad_request(plan: Plan, w: PlannedWorkflow) -> Iterator[str]:
     most = option.partition.memory_per_core
     if most is not None and not w.exclusive and w.threads * most * request.ranks < request.memory:
         yield f"{w.name}: has {w.threads} cores for each rank, and {most} MB for each core at most"
+    for other in plan.cluster.qos:
+        if (
+            not (w.fixed or option.qos.send or other.send)
+            and other.usable_on(option.partition)
+            and not plan.cluster.why_account(request.account, option.partition, other)
+            and w.walltime <= (other.walltime or 0) < (option.qos.walltime or math.inf)
+        ):
+            yield f"{w.name}: SLURM takes QOS {other.name} for {w.walltime} s, not {w.qos}"
     if len(set(nodes)) < len(nodes) or min(ranks, default=1) < 1:
         yield f"{w.name}: a node is listed twice or without ranks"
     for partition, node in nodes:

@@ -235,6 +235,7 @@ def _one_after_the_other(frame: Frame, nodes: int, plans: Sequence[Plan]) -> Ite
     start = 0
     for plan in plans:
         walltime = int(min(usual_walltime(plan.makespan), frame.limit))
+        walltime = int(max(walltime, frame.least_walltime))
         steps = tuple(
             replace(w, walltime=min(w.walltime, walltime - w.start)) for w in plan.workflows
         )

@@ -30,8 +30,8 @@ class Frame:
 
     Parameters
     ----------
-    limit
-        Longest walltime of a job, in seconds.
+    limit, least_walltime
+        Longest walltime of a job, in seconds, and the least for which SLURM takes the QOS.
     slowest
         Seconds of the longest workflow.
     fewest, most
@@ -45,6 +45,7 @@ class Frame:
     partition: Partition
     qos: Qos
     limit: float
+    least_walltime: float
     slowest: int
     fewest: int
     most: int
@@ -100,6 +101,9 @@ def _frame_of(
     workflows = campaign.workflows.values()
     if not all(cluster.asked_for(w.request, partition, qos) for w in workflows):
         return ["is used only where every workflow names it"]
+    for w in workflows:
+        if refused := cluster.why_account(w.request.account, partition, qos):
+            return [f"{w.name}: {refused}"]
     bare = inside(cluster, partition, partition.nodes)
     modes: dict[str, Mode] = {}
     reasons = []
@@ -113,6 +117,9 @@ def _frame_of(
     if reasons:
         return reasons
     limit = longest(partition, qos)
+    least = cluster.least_walltime(partition, qos)
+    if least > limit:
+        return ["SLURM takes another QOS for each walltime that it admits"]
     slowest = max((o.duration for o in modes.values()), default=1)
     fewest = max((o.fewest_nodes for o in modes.values()), default=1)
     most, owner = min(
@@ -138,6 +145,7 @@ def _frame_of(
         partition=partition,
         qos=qos,
         limit=limit,
+        least_walltime=least,
         slowest=slowest,
         fewest=fewest,
         most=most,

@@ -73,6 +73,9 @@ def _changes(request: ResourceRequest, cluster: Cluster, budget: Budget) -> Iter
         named := [p.name for p in cluster.partitions if fits(replace(request, partition=p.name))]
     ):
         yield f"partition {' or '.join(named)}"
+    accounts = {a: None for part in (*cluster.partitions, *cluster.qos) for a in part.accounts}
+    if admitted := [a for a in accounts if fits(replace(request, account=a))]:
+        yield f"account {' or '.join(admitted)}"
     others = [q.name for q in cluster.qos if q.name != request.qos]
     if allowed := [name for name in others if fits(replace(request, qos=name))]:
         yield f"QOS {' or '.join(allowed)}"
