@@ -116,6 +116,11 @@ class SimBackend:
         if self._scheduler.withdraw(native_id) or native_id in self._running:
             self._end(job, JobState.CANCELLED)
 
+    def withdraw(self, native_id: str) -> None:
+        """End a job that waits; any other is left alone."""
+        if self._scheduler.withdraw(native_id):
+            self._end(self._jobs[native_id], JobState.CANCELLED)
+
     def wait(self, until: float = math.inf) -> Sequence[JobUpdate]:
         """Step to the next instant at which something is reported, but not beyond `until`.
 

@@ -218,6 +218,16 @@ class CancelsAll(Emulated):
             super().cancel(name)
 
 
+class WithdrawsWhatRuns(Emulated):
+    def withdraw(self, native_id: str) -> None:
+        self.cancel(native_id)
+
+
+class NeverWithdraws(Emulated):
+    def withdraw(self, native_id: str) -> None:
+        pass
+
+
 class CancelsTheKnown(Emulated):
     def cancel(self, native_id: str) -> None:
         assert native_id in self._jobs, f"no job {native_id}"
@@ -308,6 +318,8 @@ RUNNING, COMPLETED = JobState.RUNNING, JobState.COMPLETED
         (NeverCancels, "cancels_what_runs", "COMPLETED, not CANCELLED"),
         (NeverCancels, "cancels_what_waits", "not CANCELLED"),
         (CancelsAll, "cancels_what_waits", "another job was cancelled"),
+        (WithdrawsWhatRuns, "withdraws_what_waits", "a job that has begun was withdrawn"),
+        (NeverWithdraws, "withdraws_what_waits", "waits.*: not CANCELLED"),
         (CancelsTheKnown, "knows_what_is_not_there", "no job 99999999"),
         (CancelsOnce, "cancels_what_runs", "it was cancelled before"),
         (HasMoreNodes, "cancels_what_waits", "nothing was to be reported"),

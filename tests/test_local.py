@@ -456,26 +456,60 @@ def test_an_edit_is_taken_wholly_or_not_at_all(tmp_path: Path) -> None:
     assert "but it is completed already" in done.stderr
 
 
-@pytest.mark.parametrize("runs", [False, True], ids=["queued", "running"])
-def test_what_has_a_job_is_edited_as_the_refusal_says(tmp_path: Path, runs: bool) -> None:
-    script = "exit 1" if not runs else f"touch {tmp_path}/a; {until(tmp_path / 'never')}"
+def killed(folder: Path, path: Path, begun: Path) -> None:
+    """Begin a run, and kill its process once a job has begun."""
+    process = start(folder, "run", path, "--yes")
+    wait_for(begun.exists)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def test_a_job_that_waits_is_withdrawn_and_submitted_as_edited(tmp_path: Path) -> None:
+    """Here, where its first process ended between the lines that it was submitted and began."""
+    path = write(tmp_path, stage("a", "exit 1"), stage("b", "true", "a"))
+    assert socm(tmp_path, "run", path, "--yes").returncode == 1
+    run = tmp_path / "socm-runs" / "campaign-1"
+    lines = (run / "journal.jsonl").read_text().splitlines(keepends=True)
+    (run / "journal.jsonl").write_text("".join(lines[:3]))
+    for left in (run / "results").iterdir():
+        left.unlink()
+    path.write_text(path.read_text().replace("exit 1", "exit 0"))
+    done = socm(tmp_path, "resume", "--accept-changes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert states(tmp_path) == {"a": "completed", "b": "completed"}
+    assert "a: its job waits and is withdrawn, to be submitted as edited" in done.stdout
+    assert "a: its job was withdrawn" in done.stdout
+    assert (run / "jobs" / "a" / "2" / "script.sh").exists(), "another attempt"
+
+
+def test_a_job_that_began_meanwhile_is_not_edited(tmp_path: Path) -> None:
+    """The journal does not say that it began, but it has: nothing is changed."""
+    script = f"touch {tmp_path}/a; {until(tmp_path / 'go')}"
     path = write(tmp_path, stage("a", script), stage("b", "true", "a"))
-    if runs:
-        process = start(tmp_path, "run", path, "--yes")
-        wait_for((tmp_path / "a").exists)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    else:
-        assert socm(tmp_path, "run", path, "--yes").returncode == 1
-        journal = tmp_path / "socm-runs" / "campaign-1" / "journal.jsonl"
-        lines = journal.read_text().splitlines(keepends=True)
-        journal.write_text("".join(lines[:3]))  # up to the line that it was submitted
-        for left in (journal.parent / "results").iterdir():
-            left.unlink()
+    killed(tmp_path, path, tmp_path / "a")
+    run = tmp_path / "socm-runs" / "campaign-1"
+    lines = (run / "journal.jsonl").read_text().splitlines(keepends=True)
+    (run / "journal.jsonl").write_text("".join(lines[:3]))
+    before = path.read_text()
+    path.write_text(before.replace("touch", "true"))
+    done = socm(tmp_path, "resume", "--accept-changes")
+    assert done.returncode == 2
+    assert "but it is running already" in done.stderr
+    path.write_text(before)
+    (tmp_path / "go").touch()
+    assert socm(tmp_path, "resume").returncode == 0
+    assert states(tmp_path) == {"a": "completed", "b": "completed"}
+    assert not (run / "jobs" / "a" / "2").exists()
+
+
+def test_what_runs_is_edited_as_the_refusal_says(tmp_path: Path) -> None:
+    script = f"touch {tmp_path}/a; {until(tmp_path / 'never')}"
+    path = write(tmp_path, stage("a", script), stage("b", "true", "a"))
+    killed(tmp_path, path, tmp_path / "a")
     path.write_text(path.read_text().replace(script, "exit 0"))
     done = socm(tmp_path, "resume", "--accept-changes")
     assert done.returncode == 2
-    assert f"but it is {'running' if runs else 'queued'} already" in done.stderr
+    assert "but it is running already" in done.stderr
     commands = re.findall("`socm (.*?)`", done.stderr.replace("\n", " "))
     assert len(commands) == 2
     for command in commands:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from socm.cli.app import command_line
+from socm.engine import edits, state
 from socm.engine.attempts import Attempts, same_again
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.cancellations import Cancellations
@@ -26,8 +27,8 @@ from socm.engine.state import Status, apply
 from socm.testing import Watched
 from socm.testing.torture import Choices, Process, Story, World, shorten, shortest, tell, torture
 from socm.testing.torture import story as story_module
+from socm.testing.torture.faults import FAULTS
 from socm.testing.torture.process import Killed
-from socm.testing.torture.world import FAULTS
 
 
 def first_failure(most: int = 5000) -> Story | None:
@@ -84,7 +85,7 @@ def do_nothing(*_: object) -> None:
     """Do nothing."""
 
 
-FAULTY: dict[str, tuple[type, str, Any]] = {
+FAULTY: dict[str, tuple[object, str, Any]] = {
     "does not look for what had no answer": (Attempts, "look_up", believe_in_silence),
     "writes no line before it submits": (_Driver, "_record", forget_to_write(Submitting)),
     "forgets to write that something is skipped": (_Driver, "_record", forget_to_write(Skipped)),
@@ -111,6 +112,8 @@ FAULTY: dict[str, tuple[type, str, Any]] = {
         "can_be_edited",
         property(lambda self: self is not Status.COMPLETED),
     ),
+    "edits jobs that wait where they are": (edits, "withdraw", lambda *args, **more: True),
+    "takes what it withdraws for cancelled": (state, "_was_withdrawn", lambda progress: False),
     "never cancels": (Cancellations, "carry_out", lambda self: ()),
 }
 

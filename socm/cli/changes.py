@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,55 +11,124 @@ from socm.cli.intake import refuse_unready, take_in
 from socm.errors import ConfigError, InvalidPlan, Problem
 
 if TYPE_CHECKING:
+    from socm.cli.progress import Reporter
+    from socm.engine.edits import Edit
     from socm.engine.journal import FileJournal
+    from socm.engine.requests import Poll
     from socm.engine.run import Run
     from socm.engine.state import CampaignState
+    from socm.executor import Executor
     from socm.model.campaign import Campaign
+    from socm.model.placement import PlannedWorkflow
+    from socm.model.plan import Plan
 
 
-def take_in_changes(run: Run, journal: FileJournal | None = None) -> None:
-    """Refuse to go on with a campaign that was changed since; or plan what it is now.
-
-    A file that is not there any more changes nothing: the run has all it needs. Nor does a
-    deadline that is a date: it is another span of time each time that it is read.
+@dataclass(frozen=True)
+class Changes:
+    """What has changed in the campaign file of a run.
 
     Parameters
     ----------
-    journal
-        Of the run, where the changes are accepted.
+    file
+        The file.
+    differences
+        Each with its workflow, or nothing for the campaign's own keys; and in words.
+    edit
+        What they amount to.
+    """
+
+    file: Path
+    differences: list[tuple[str, str]]
+    edit: Edit
+
+
+def changes_of(run: Run) -> Changes | None:
+    """Return what has changed in the campaign file of a run; `None` if nothing has.
+
+    A file that is not there any more changes nothing: the run has all it needs. Nor does a
+    deadline that is a date: it is another span of time each time that it is read.
+    """
+    from socm.engine.edits import Edit
+
+    file = Path(run.settings.file)
+    if not file.exists():
+        return None
+    campaign = _as_it_is_now(run, file)
+    differences = [*_differences(run.plan.campaign, campaign)]
+    if not differences:
+        return None
+    refuse_unready(campaign, run.plan.cluster, file)
+    changed = frozenset(name for name, _ in differences if name)
+    return Changes(file, differences, Edit(run.plan, campaign, changed))
+
+
+def refuse_changes(run: Run) -> None:
+    """Refuse to go on with a campaign that was changed since.
 
     Raises
     ------
     ConfigError
-        With every difference, unless they are accepted; and where one comes too late.
+        With every difference.
     """
+    changes = changes_of(run)
+    if changes is None:
+        return
+    file = str(changes.file)
+    problems = [Problem(file=file, message=what) for _, what in changes.differences]
+    hint = (
+        f"`socm resume {run.name} --accept-changes` goes on with the file as it is now; "
+        "or change it back"
+    )
+    message = "the campaign was changed since this run began"
+    raise ConfigError(*problems, Problem(file=file, message=message, hint=hint))
+
+
+def accept_changes(
+    changes: Changes,
+    run: Run,
+    journal: FileJournal,
+    executor: Executor,
+    requests: Poll,
+    reporter: Reporter,
+) -> None:
+    """Carry a run on as its campaign file is now, from one line of its journal on.
+
+    Raises
+    ------
+    ConfigError
+        If a change comes too late; then nothing is changed.
+    """
+    from socm.engine.edits import prepare
+    from socm.engine.state import CampaignState
     from socm.planner import plan_campaign
 
-    file = Path(run.settings.file)
-    if not file.exists():
-        return
-    changed = _as_it_is_now(run, file)
-    differences = [*_differences(run.plan.campaign, changed)]
-    if not differences:
-        return
-    refuse_unready(changed, run.plan.cluster, file)
-    if journal is None:
-        problems = [Problem(file=str(file), message=what) for _, what in differences]
-        hint = (
-            f"`socm resume {run.name} --accept-changes` goes on with the file as it is now; "
-            "or change it back"
-        )
-        message = "the campaign was changed since this run began"
-        raise ConfigError(*problems, Problem(file=str(file), message=message, hint=hint))
-    state = run.state()
-    if problems := [*_too_late(run, state, differences)]:
-        raise ConfigError(*problems)
-    now = math.ceil(max(journal.latest, time.time() - run.epoch))
-    try:
-        plan = plan_campaign(changed, run.plan.cluster, start=now, fixed=state.kept(run.plan, now))
-    except InvalidPlan as error:
-        raise ConfigError(*_too_small(file, error)) from error
-    run.replan(plan, journal, {name for name, _ in differences if name}, now)
+    def make_plan(campaign: Campaign, start: int, fixed: list[PlannedWorkflow]) -> Plan:
+        try:
+            return plan_campaign(campaign, run.plan.cluster, start=start, fixed=fixed)
+        except InvalidPlan as error:
+            raise ConfigError(*_too_small(changes.file, error)) from error
+
+    state = CampaignState.of(run.plan, journal.events)
+    if late := changes.edit.too_late(state):
+        raise ConfigError(*_too_late(changes, run, state, late))
+    new = prepare(
+        changes.edit,
+        executor,
+        journal,
+        make_plan,
+        events=[*journal.events],
+        job_prefix=run.id,
+        requests=requests,
+        reporter=reporter,
+    )
+    state = CampaignState.of(run.plan, journal.events)
+    begun = [*_too_late(changes, run, state, new.begun)]
+    if new.plan is not None:
+        for problem in begun:
+            reporter.say(f"{problem.message}: {problem.hint}")
+        run.replan(new.plan, journal, new.edit.changed, new.time)
+    elif begun:
+        raise ConfigError(*begun)
 
 
 def _as_it_is_now(run: Run, file: Path) -> Campaign:
@@ -108,18 +176,19 @@ def _short(value: object) -> str:
 
 
 def _too_late(
-    run: Run, state: CampaignState, differences: list[tuple[str, str]]
+    changes: Changes, run: Run, state: CampaignState, names: Iterable[str]
 ) -> Iterator[Problem]:
-    """Yield the differences that come too late."""
-    for name, what in differences:
-        progress = state.workflows.get(name)
-        if progress is None or progress.status.can_be_edited:
+    """Yield the differences of some workflows that come too late."""
+    late = {*names}
+    for name, what in changes.differences:
+        if name not in late:
             continue
+        status = state.workflows[name].status
         hint = "change it back, or begin a new run"
-        if not progress.status.final:
+        if not status.final:
             hint = (
                 f"change it back; or `socm cancel {run.name} {name}` ends its job, and then "
                 f"`socm resume {run.name} --accept-changes --retry-failed` submits it as it is now"
             )
-        message = f"{what}; but it is {progress.status.value} already"
-        yield Problem(file=run.settings.file, message=message, hint=hint)
+        message = f"{what}; but it is {status.value} already"
+        yield Problem(file=str(changes.file), message=message, hint=hint)

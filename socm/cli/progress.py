@@ -36,9 +36,7 @@ class Reporter:
     """
 
     def __init__(self, run: Run, executor: Executor, *, quiet: bool) -> None:
-        self._plan, self._executor = run.plan, executor
-        self._epoch = run.epoch
-        self._folder = run.path
+        self._run, self._executor = run, executor
         self._console = Terminal(quiet=quiet)
         self._status = self._console.status("") if self._console.is_terminal else None
         self._next_line = time.monotonic() + EVERY
@@ -47,7 +45,7 @@ class Reporter:
 
     def __enter__(self) -> Self:
         try:
-            self._log = open(self._folder / "log.txt", "a", encoding="utf-8")
+            self._log = open(self._run.path / "log.txt", "a", encoding="utf-8")
         except OSError:
             self._log = open(os.devnull, "a", encoding="utf-8")
         if self._status is not None:
@@ -62,11 +60,11 @@ class Reporter:
 
     def report(self, event: Event, state: CampaignState) -> None:
         """Print an event."""
-        moment = self._epoch + event.time
+        moment = self._run.epoch + event.time
         if isinstance(event, CampaignStarted):
-            for line in beginnings(self._plan, str(self._folder)):
+            for line in beginnings(self._run.plan, str(self._run.path)):
                 self._print(line, moment)
-        if line_of := event_line(event, self._plan, state):
+        if line_of := event_line(event, self._run.plan, state):
             self._print(line_of, moment)
         self.refresh(state)
 
@@ -79,7 +77,7 @@ class Reporter:
         if time.monotonic() < self._next_refresh:
             return
         self._next_refresh = time.monotonic() + REFRESH
-        line = progress_line(self._plan, state, self._executor.now())
+        line = progress_line(self._run.plan, state, self._executor.now())
         if self._status is not None:
             waits = [f"{n} waits: {why}" for n, why in self._executor.waiting().items() if why]
             self._status.update("; ".join([line, *waits[:1]]))

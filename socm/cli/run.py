@@ -158,7 +158,8 @@ def resume(
         bool,
         typer.Option(
             "--accept-changes",
-            help="Continue with the edited campaign file and replan the remaining workflows.",
+            help="Continue with the edited campaign file: withdraw the jobs that wait of edited "
+            "workflows, and replan the remaining ones.",
         ),
     ] = False,
     poll_interval: _Interval = None,
@@ -175,7 +176,7 @@ def resume(
     return _carry_out(
         found,
         retry_failed=retry_failed,
-        accept_changes=accept_changes,
+        accept=accept_changes,
         poll_interval=poll_interval,
         json=json,
     )
@@ -232,12 +233,12 @@ def _carry_out(
     run: Run,
     *,
     retry_failed: bool = False,
-    accept_changes: bool = False,
+    accept: bool = False,
     poll_interval: float | None = None,
     json: bool = False,
 ) -> int:
     """Run the remaining workflows of a run, and report how it ended."""
-    from socm.cli.changes import take_in_changes
+    from socm.cli.changes import accept_changes, changes_of, refuse_changes
     from socm.cli.progress import Reporter
     from socm.cli.requests import UserRequests
     from socm.engine.driver import run_plan
@@ -246,15 +247,14 @@ def _carry_out(
     from socm.executor.folder import make_run_folder, reusable
 
     fail_fast = run.settings.fail_fast
-    if not accept_changes and run.journal.exists():
-        take_in_changes(run)
+    if not accept and run.journal.exists():
+        refuse_changes(run)
         state = run.state()
         if state.is_finished(run.plan, retry_failed=retry_failed, fail_fast=fail_fast):
             return _ending(run, state, json=json)
     with run.lock() as life, FileJournal(run.journal) as journal:
         make_run_folder(run.path)
-        if accept_changes and journal.events:
-            take_in_changes(run, journal)
+        changes = changes_of(run) if accept and journal.events else None
         executor = open_executor(run, poll_interval=poll_interval, not_before=journal.latest)
         with (
             Reporter(run, executor, quiet=json) as reporter,
@@ -262,6 +262,8 @@ def _carry_out(
         ):
             if journal.mended:
                 reporter.say(MENDED)
+            if changes is not None:
+                accept_changes(changes, run, journal, executor, requests, reporter)
             state = run_plan(
                 run.plan,
                 executor,

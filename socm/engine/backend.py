@@ -149,6 +149,14 @@ class Backend(Protocol):
         """
         ...
 
+    def withdraw(self, native_id: str) -> None:
+        """Ask for the end of a job that waits; `wait` reports it as cancelled once it is over.
+
+        A job that has begun is left alone; one that begins in this moment may be ended, too. Like
+        `cancel` in everything else.
+        """
+        ...
+
     def wait(self, until: float = math.inf) -> Sequence[JobUpdate]:
         """Let time pass to the next updates, but not beyond `until`.
 

@@ -46,7 +46,7 @@ class Cancellations:
 
     def request(self, names: Iterable[str]) -> None:
         """Record what the user wants to end, before anything is done about it."""
-        for name in sorted(names):
+        for name in sorted({*names} & self._state.workflows.keys()):  # an edit takes some out
             progress = self._state.workflows[name]
             if not progress.status.final and not progress.cancelling:
                 self._record(CancelRequested(time=self._backend.now(), workflow=name))

@@ -27,16 +27,13 @@ from socm.engine.limits import InUse
 from socm.engine.refused import Place, Refused
 from socm.engine.release import Release, hand_over_or_due
 from socm.engine.reporter import Reporter
-from socm.engine.requests import Poll
+from socm.engine.requests import POLL_INTERVAL, Poll
 from socm.engine.retry import RetryPolicy
 from socm.engine.stalled import why_stalled
 from socm.engine.state import CampaignState, Status, apply
 from socm.errors import Stalled
 from socm.model.campaign import Workflow
 from socm.model.plan import Plan
-
-POLL_INTERVAL = 1.0
-"""The most seconds between two polls of the user's requests."""
 
 
 def run_plan(
@@ -309,8 +306,11 @@ class _Driver:
 
     def _settle(self, name: str) -> None:
         """Go on after an attempt that is over: with the next one, or with those that waited."""
-        if self._state.workflows[name].status is Status.PENDING:
-            self._gates.open(name)
+        if self._state.workflows[name].status is Status.PENDING:  # its job was no try
+            if self._halted is None:
+                self._gates.open(name)
+            else:
+                self._skip([(name, self._halted)])
             return
         again = self._next_attempt(name)
         if again is None:

@@ -137,6 +137,16 @@ class CancelRequested(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawing(Event):
+    """A job that waits is about to be withdrawn, because its workflow was edited.
+
+    When it is over, the workflow is pending again. A job that has begun meanwhile goes on.
+    """
+
+    workflow: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled(Event):
     """A workflow without a job was cancelled by the user."""
 
@@ -194,6 +204,7 @@ EVENT_TYPES: Mapping[str, type[Event]] = {
         Retrying,
         Skipped,
         CancelRequested,
+        Withdrawing,
         Cancelled,
         Reused,
         CampaignEnded,

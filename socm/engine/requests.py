@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from socm.engine.state import CampaignState
 
+POLL_INTERVAL = 1.0
+"""The most seconds between two polls of the user's requests."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:

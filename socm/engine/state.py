@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -23,6 +23,7 @@ from socm.engine.events import (
     SubmitRefused,
     Submitted,
     Submitting,
+    Withdrawing,
 )
 from socm.model.placement import PlannedWorkflow
 from socm.model.plan import Plan
@@ -50,6 +51,11 @@ class Status(Enum):
         """Whether a workflow can still be edited: it has not completed, and there is no job."""
         return self in (Status.PENDING, Status.FAILED, Status.SKIPPED, Status.CANCELLED)
 
+    @property
+    def can_be_withdrawn(self) -> bool:
+        """Whether a workflow can be edited once its job is withdrawn, which may wait."""
+        return self in (Status.SUBMITTING, Status.QUEUED)
+
 
 @dataclass(slots=True)
 class Progress:
@@ -69,9 +75,11 @@ class Progress:
     outcome
         How its last attempt ended.
     excused
-        How many of its attempts an allocation ended: they do not count as failures.
+        How many of its attempts an allocation ended, or were withdrawn: they do not count as tries.
     cancelling
         Whether the user asked for its end.
+    withdrawing
+        Whether its job is to be withdrawn, so that it is submitted as edited.
     edited
         Whether it was edited since its last attempt.
     """
@@ -92,6 +100,7 @@ class Progress:
     peak_memory: int | None = None
     excused: int = 0
     cancelling: bool = False
+    withdrawing: bool = False
     edited: bool = False
 
 
@@ -133,10 +142,15 @@ class CampaignState:
                     progress.edited = True
         return state
 
-    def kept(self, plan: Plan, now: int) -> list[PlannedWorkflow]:
+    def kept(self, plan: Plan, now: int, gone: Collection[str] = ()) -> list[PlannedWorkflow]:
         """Return what no edit can change of a plan: workflows with a job, or that completed.
 
         What has completed needs its place no longer.
+
+        Parameters
+        ----------
+        gone
+            Workflows whose jobs are to be withdrawn.
         """
         status = {name: progress.status for name, progress in self.workflows.items()}
         return [
@@ -144,7 +158,7 @@ class CampaignState:
             if status[w.name] is Status.COMPLETED and w.start < now
             else w
             for w in plan.workflows
-            if not status[w.name].can_be_edited
+            if not status[w.name].can_be_edited and w.name not in gone
         ]
 
     def is_finished(
@@ -182,6 +196,13 @@ def _try_again(progress: Progress) -> None:
         progress.cancelling = False
 
 
+def _was_withdrawn(progress: Progress) -> bool:
+    """Whether a job that is over was withdrawn: one that has begun may have ended by itself."""
+    if not progress.withdrawing or progress.cancelling or progress.status is Status.COMPLETED:
+        return False
+    return progress.outcome is JobState.CANCELLED or progress.started is None
+
+
 _ENDS = (Ended, SubmitRefused, Cancelled, Reused)
 _OUTCOMES = {JobState.COMPLETED: Status.COMPLETED, JobState.CANCELLED: Status.CANCELLED}
 
@@ -195,7 +216,7 @@ def apply(state: CampaignState, event: Event) -> None:
             progress = state.workflows[event.workflow]
             progress.status = Status.SUBMITTING
             progress.attempt = event.attempt
-            progress.edited = False
+            progress.edited = progress.withdrawing = False
             progress.nodes = event.nodes
         case Submitted():
             progress = state.workflows[event.workflow]
@@ -218,6 +239,10 @@ def apply(state: CampaignState, event: Event) -> None:
             progress.reason = event.reason
             progress.peak_memory = event.peak_memory
             progress.excused += event.state is JobState.ALLOCATION_ENDED
+            if _was_withdrawn(progress):
+                progress.excused += 1
+                progress.reason = "its job was withdrawn"
+                _try_again(progress)
         case SubmitRefused():
             progress = state.workflows[event.workflow]
             progress.status = Status.FAILED
@@ -239,6 +264,8 @@ def apply(state: CampaignState, event: Event) -> None:
             progress.reason = f"{event.because} did not complete"
         case CancelRequested():
             state.workflows[event.workflow].cancelling = True
+        case Withdrawing():
+            state.workflows[event.workflow].withdrawing = True
         case Cancelled():
             progress = state.workflows[event.workflow]
             progress.status = Status.CANCELLED

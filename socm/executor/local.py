@@ -124,6 +124,11 @@ class LocalExecutor(Tracker):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGTERM)
 
+    def withdraw(self, native_id: str) -> None:
+        """End a job that waits here; see `Backend.withdraw`."""
+        if self.tracked.get(native_id) in self._queue:
+            self.cancel(native_id)
+
     def poll(self) -> list[JobUpdate]:
         """Report which jobs are over, and start those for which there is room."""
         updates = [update for t in [*self.tracked.values()] for update in self._judge(t)]

@@ -44,8 +44,8 @@ class Tracked:
 class Tracker(ABC):
     """The common part of executors that keep `socm.executor.Executor`.
 
-    A subclass submits, attaches, finds and cancels jobs, writes their `script`, and says in `poll`
-    what it learnt of those in `tracked`.
+    A subclass submits, attaches, finds, cancels and withdraws jobs, writes their `script`, and says
+    in `poll` what it learnt of those in `tracked`.
 
     Parameters
     ----------

@@ -24,6 +24,7 @@ from socm.engine.events import (
     Started,
     SubmitRefused,
     Submitted,
+    Withdrawing,
 )
 from socm.engine.state import CampaignState, Status
 from socm.executor.folder import JobFolder
@@ -113,6 +114,8 @@ def event_line(event: Event, plan: Plan, state: CampaignState) -> str | None:
             return f"{name}: runs"
         case Ended():
             progress = state.workflows[name]
+            if progress.status is Status.PENDING:
+                return f"{name}: its job was withdrawn"
             took = format_duration(event.time - (progress.started or event.time))
             if event.state is JobState.COMPLETED:
                 peak = (
@@ -128,6 +131,8 @@ def event_line(event: Event, plan: Plan, state: CampaignState) -> str | None:
             return f"{name}: skipped, because {event.because} did not complete"
         case CancelRequested():
             return f"{name}: to be cancelled"
+        case Withdrawing():
+            return f"{name}: its job waits and is withdrawn, to be submitted as edited"
         case Cancelled():
             return f"{name}: cancelled"
         case Reused():

@@ -84,6 +84,10 @@ class Watched:
         """Ask for the end of a job."""
         self._backend.cancel(native_id)
 
+    def withdraw(self, native_id: str) -> None:
+        """Ask for the end of a job that waits."""
+        self._backend.withdraw(native_id)
+
     def wait(self, until: float = math.inf) -> Sequence[JobUpdate]:
         """Let time pass to the next updates, but not beyond `until`."""
         before = self.now()
@@ -246,6 +250,25 @@ def cancels_what_waits(bench: Bench) -> None:
     bench.wait_for(backend, first, JobState.CANCELLED)
 
 
+def withdraws_what_waits(bench: Bench) -> None:
+    """A job that waits for nodes is withdrawn; one that runs is not, and runs on."""
+    backend = bench.open()
+    first, second = (bench.job(n, f"sleep {LONG}", LONG, whole=True) for n in ("begun", "waits"))
+    first_id = backend.submit(first)
+    bench.wait_for(backend, first, JobState.RUNNING)
+    second_id = backend.submit(second)
+    bench.hear_nothing(backend)
+    for native_id in (first_id, second_id, second_id, UNKNOWN):
+        backend.withdraw(native_id)
+    states = [u.state for u in bench.wait_for(backend, second, JobState.CANCELLED)]
+    assert JobState.RUNNING not in states, "a job started on nodes that were not free"
+    backend.withdraw(second_id)
+    bench.hear_nothing(backend)
+    assert first.name in backend.open, "a job that has begun was withdrawn"
+    backend.cancel(first_id)
+    bench.wait_for(backend, first, JobState.CANCELLED)
+
+
 def waits(bench: Bench) -> None:
     """`wait` returns at its time, or at once where nothing will ever be reported."""
     backend = bench.open()
@@ -292,6 +315,7 @@ SCENARIOS: Mapping[str, Scenario] = {
         times_out,
         cancels_what_runs,
         cancels_what_waits,
+        withdraws_what_waits,
         waits,
         attaches,
         knows_what_is_not_there,

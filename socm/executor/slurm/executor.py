@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -171,12 +171,25 @@ class SlurmExecutor(Tracker):
 
     def cancel(self, native_id: str) -> None:
         """Ask for the end of a job; see `Backend.cancel`."""
+        if native_id in self.tracked:
+            self.slurm.cancel([i for i, s in self._ours(native_id) if not s.state.final])
+            self._is_to_end(native_id)
+
+    def withdraw(self, native_id: str) -> None:
+        """Ask for the end of a job that waits; see `Backend.withdraw`."""
         if native_id not in self.tracked:
             return
+        if waiting := [i for i, s in self._ours(native_id) if s.state is JobState.QUEUED]:
+            self.slurm.cancel(waiting, "--state=PENDING")
+            self._is_to_end(native_id)
+
+    def _ours(self, native_id: str) -> Iterable[tuple[str, Seen]]:
+        """Return the jobs that SLURM lists of one that we follow, by id."""
         if time.monotonic() > self._listed[0] + FRESH:
             self._listed = (time.monotonic(), self.slurm.listed())
-        ours = self._identities[native_id].among(self._listed[1])
-        self.slurm.cancel([i for i, seen in ours.items() if not seen.state.final])
+        return self._identities[native_id].among(self._listed[1]).items()
+
+    def _is_to_end(self, native_id: str) -> None:
         self._identities[native_id].withdrawn = True
         self._next_poll = time.monotonic() + CONFIRM
 

@@ -64,8 +64,13 @@ class Slurm:
         again = kind is Refusal.DENIED and self._denied[arguments] < TRIES
         raise SubmitError(message, transient=again or kind is Refusal.LATER)
 
-    def cancel(self, ids: Collection[str]) -> None:
+    def cancel(self, ids: Collection[str], *filters: str) -> None:
         """Ask for the end of jobs; those that are over or unknown are left alone.
+
+        Parameters
+        ----------
+        filters
+            Options of scancel that say which of them.
 
         Raises
         ------
@@ -74,7 +79,7 @@ class Slurm:
         """
         if not ids:
             return
-        answer = self.client.run("scancel", *ids)
+        answer = self.client.run("scancel", *filters, *ids)
         if answer.code and not any(mark in answer.err.lower() for mark in _OVER):
             raise BackendUnavailable(f"`scancel` failed: {answer.last_line}")
 

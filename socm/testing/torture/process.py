@@ -86,13 +86,7 @@ class Process:
 
     def cancel(self, native_id: str) -> None:
         """Ask for the end of a job; see `Backend.cancel`."""
-        world = self._world
-        self._reach()
-        record = next(
-            (r for _, r in self._followed.values() if r and r.native_id == native_id), None
-        )
-        if world.happens("cancellation unheard"):
-            raise BackendUnavailable("no answer")
+        world, record = self._world, self._asked_to_end(native_id)
         if record is not None and record.is_live:
             if record.state is JobState.RUNNING and world.choices.chance(0.5):
                 delay = 1 + world.choices.number(30)
@@ -101,6 +95,23 @@ class Process:
                 world.end(record, JobState.CANCELLED)
         if world.happens("cancellation not answered"):
             raise BackendUnavailable("no answer")
+
+    def withdraw(self, native_id: str) -> None:
+        """Ask for the end of a job that waits; see `Backend.withdraw`."""
+        world, record = self._world, self._asked_to_end(native_id)
+        waits = record is not None and record.state is JobState.QUEUED
+        if record is not None and (waits or world.happens("withdrawn as it begins")):
+            world.end(record, JobState.CANCELLED)
+        if world.happens("cancellation not answered"):
+            raise BackendUnavailable("no answer")
+
+    def _asked_to_end(self, native_id: str) -> Record | None:
+        """Return the job whose end is asked for, if that is heard."""
+        self._reach()
+        if self._world.happens("cancellation unheard"):
+            raise BackendUnavailable("no answer")
+        records = (record for _, record in self._followed.values())
+        return next((r for r in records if r and r.native_id == native_id), None)
 
     def wait(self, until: float = math.inf) -> Sequence[JobUpdate]:
         """Let time pass to the next updates; see `Backend.wait`."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from socm.errors import Infeasible, InvalidPlan
+from socm.engine.edits import Edit
+from socm.errors import Infeasible
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster
 from socm.model.partition import Partition
-from socm.model.placement import PlannedWorkflow
 from socm.model.plan import Plan
 from socm.model.qos import Qos
 from socm.planner import plan_campaign
@@ -35,19 +35,13 @@ def draw_plan(choices: Choices) -> Plan:
             continue  # something in it fits nowhere
 
 
-def draw_edit(
-    choices: Choices, plan: Plan, names: list[str], kept: list[PlannedWorkflow], now: int
-) -> Plan | None:
-    """Return the plan of a campaign after an edit; `None` if it cannot be planned any more.
+def draw_edit(choices: Choices, plan: Plan, names: list[str]) -> Edit:
+    """Return an edit of a campaign.
 
     Parameters
     ----------
     names
         The workflows that can be edited: taken out, changed, or made to wait for others.
-    kept
-        The others, as they were planned.
-    now
-        When it is planned.
     """
     workflows = dict(plan.campaign.workflows)
     for name in names:
@@ -63,11 +57,9 @@ def draw_edit(
         if name not in workflows:
             workflows[name] = _workflow(choices, name, [w for w in workflows if w < name])
     budget = plan.campaign.budget if choices.chance(0.7) else _budget(choices)
-    campaign = replace(plan.campaign, workflows=workflows, budget=budget)
-    try:
-        return plan_campaign(campaign, plan.cluster, start=now, fixed=kept, effort=NONE)
-    except (Infeasible, InvalidPlan):
-        return None
+    before, campaign = plan.campaign, replace(plan.campaign, workflows=workflows, budget=budget)
+    changed = {n for n in before.workflows if workflows.get(n) != before.workflows[n]}
+    return Edit(plan, campaign, frozenset(changed))
 
 
 def _cluster(choices: Choices) -> Cluster:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import traceback
 from collections import Counter
@@ -11,10 +10,13 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from socm.engine.driver import run_plan
+from socm.engine.edits import prepare
 from socm.engine.events import Ended, Replanned, Started
 from socm.engine.state import CampaignState, Status
-from socm.errors import RunError, Stalled
+from socm.errors import Infeasible, InvalidPlan, RunError, Stalled
 from socm.model.plan import Plan
+from socm.planner import plan_campaign
+from socm.planner.effort import NONE
 from socm.testing.torture.choices import Choices, shortest
 from socm.testing.torture.process import Killed, Notebook, Process, User
 from socm.testing.torture.scene import draw_edit, draw_plan
@@ -131,6 +133,7 @@ class _Run:
         self._journal = Notebook(world)
         self._attended = world.choices.chance(0.3)
         self._fail_fast = world.choices.chance(0.1)
+        self._user: User | None = None
 
     def carry_out(self) -> None:
         """Carry the run on until it has ended, and look at how it did."""
@@ -152,8 +155,6 @@ class _Run:
                 world.healthy = True
             begun = len(self._journal.events)
             try:
-                if begun and world.happens("edited"):
-                    self._edit()
                 state = self._live(retry_failed=retry_failed)
             except (Killed, RunError):
                 state = None
@@ -164,42 +165,58 @@ class _Run:
             world.advance(world.time + world.choices.number(200))
         return None
 
-    def _edit(self) -> None:
-        """Edit the campaign, as far as it can be edited, between two processes."""
+    def _edit(self, process: Process) -> None:
+        """Edit the campaign, as far as it can be edited, before it goes on."""
         world, events = self._world, self._journal.events
-        state = CampaignState.of(world.plan, events)
-        names = [n for n, progress in state.workflows.items() if progress.status.can_be_edited]
-        now = math.ceil(max(event.time for event in events))
-        edited = draw_edit(world.choices, world.plan, names, state.kept(world.plan, now), now)
-        if edited is None:
+        plan = world.plan
+        state = CampaignState.of(plan, events)
+        status = {name: progress.status for name, progress in state.workflows.items()}
+        names = [n for n, s in status.items() if s.can_be_edited or s.can_be_withdrawn]
+        try:
+            new = prepare(
+                draw_edit(world.choices, plan, names),
+                process,
+                self._journal,
+                lambda campaign, now, kept: plan_campaign(
+                    campaign, plan.cluster, start=now, fixed=kept, effort=NONE
+                ),
+                events=[*events],
+                job_prefix="run",
+                requests=self._user,
+            )
+        except (Infeasible, InvalidPlan):
             return
-        before, after = world.plan.campaign.workflows, edited.campaign.workflows
-        changed = [name for name in after if name in before and after[name] != before[name]]
+        if new.plan is None:
+            return
         event = Replanned(
-            time=now,
-            fingerprint=edited.campaign.fingerprint,
+            time=new.time,
+            fingerprint=new.plan.campaign.fingerprint,
             plan="edited.json",
-            edited=tuple(changed),
+            edited=tuple(sorted(new.edit.changed)),
         )
         try:
             self._journal.write(event)
         finally:
             if event in events:
-                world.plan = edited
+                world.edit(new.plan)
 
     def _live(self, *, retry_failed: bool) -> CampaignState:
         self.lives += 1
-        world, events = self._world, [*self._journal.events]
+        world, events = self._world, self._journal.events
+        process = Process(world, max((e.time for e in events), default=0.0))
+        self._user = User(world) if self._attended else None
+        if events and world.happens("edited"):
+            self._edit(process)
         return run_plan(
             world.plan,
-            Process(world, max((e.time for e in events), default=0.0)),
+            process,
             self._journal,
             job_prefix="run",
-            events=events,
+            events=[*events],
             retry_failed=retry_failed,
             fail_fast=self._fail_fast,
             reusable=world.reusable,
-            requests=User(world) if self._attended else None,
+            requests=self._user,
         )
 
     def _faults(self, state: CampaignState) -> Iterator[str]:
@@ -211,6 +228,8 @@ class _Run:
                 yield f"{name} is {status.value} at the end"
             if (status is Status.COMPLETED) != (name in world.completed):
                 yield f"{name} is said to be {status.value}, which is not so"
+            if status is Status.CANCELLED and name not in world.unwanted | world.cancelled:
+                yield f"{name} was cancelled, and nobody wanted that"
             parents = world.plan.campaign.workflows[name].depends
             orphan = any(state.workflows[p].status is not Status.COMPLETED for p in parents)
             if status is Status.SKIPPED and not orphan and not self._fail_fast:

@@ -17,44 +17,8 @@ from socm.errors import SubmitError
 from socm.model.campaign import Workflow
 from socm.model.plan import Plan
 from socm.testing.torture.choices import Choices
+from socm.testing.torture.faults import FAULTS
 
-FAULTS = {
-    "refused for now": 0.1,
-    "refused": 0.02,
-    "no answer": 0.1,
-    "taken without an answer": 0.1,
-    "arrives late": 0.05,
-    "away": 0.03,
-    "hangs": 0.03,
-    "cannot tell": 0.2,
-    "cancellation unheard": 0.3,
-    "cancellation not answered": 0.3,
-    "fails": 0.1,
-    "slow": 0.2,
-    "out of memory": 0.1,
-    "node fails": 0.1,
-    "preempted": 0.1,
-    "requeued": 0.1,
-    "other nodes": 0.5,
-    "held": 0.1,
-    "suspended": 0.1,
-    "cancelled by others": 0.1,
-    "job table lost": 0.02,
-    "told late": 0.2,
-    "told twice": 0.1,
-    "killed before a line": 0.03,
-    "killed after a line": 0.03,
-    "killed while waiting": 0.02,
-    "killed while submitting": 0.05,
-    "disk full": 0.02,
-    "clock steps": 0.5,
-    "edited": 0.3,
-    "cancel": 0.05,
-    "pause": 0.05,
-    "stop": 0.02,
-    "outputs exist": 0.5,
-}
-"""What may happen, and how probable it is each time that it could."""
 LATEST = 300
 """The most seconds by which something is late."""
 
@@ -108,11 +72,13 @@ class World:
         self.time = 0.0
         self.healthy = False
         self.away_until = 0.0
+        self.still_until = 0.0  # until then the queue stands still
         self.broken: list[str] = []
         self.happened: list[tuple[float, str]] = []
         self.faults = Counter[str]()
         self.completed: dict[str, Job | None] = {}
-        self.withdrawn: set[str] = set()  # the journal says that they are to be cancelled
+        self.unwanted: set[str] = set()  # the journal says that they are to be cancelled
+        self.cancelled: set[str] = set()  # by others
         self.in_flight: set[str] = set()  # names of jobs that are on their way to the cluster
         # Each story has some kinds of fault only: where all happen at once, some hide others.
         self._possible = {kind for kind in FAULTS if choices.chance(0.4)}
@@ -180,10 +146,18 @@ class World:
             self._outputs[workflow.name] = self.happens("outputs exist")
         return self._outputs[workflow.name]
 
+    def edit(self, plan: Plan) -> None:
+        """Carry the campaign on by another plan: every job that is there is one of it."""
+        self.plan = plan
+        for record in self.live:
+            workflow = record.job.workflow
+            if workflow != plan.campaign.workflows.get(workflow.name):
+                self.break_promise(f"{record.job.name} is still there as it was before an edit")
+
     def ask(self, job: Job) -> None:
         """Take note of a job that a process submits, whether it arrives or not."""
         name = job.workflow.name
-        if name in self.withdrawn:
+        if name in self.unwanted:
             self.break_promise(f"{name} was submitted after it had been cancelled")
         if job.workflow != self.plan.campaign.workflows[name]:
             self.break_promise(f"{name} was submitted as it was before an edit")
@@ -209,8 +183,12 @@ class World:
             self._scheduler.withdraw(job.name)
             self.note(f"{job.name}: is held")
             self._later(lambda: self._queue_again(record))
+        if self.happens("queue stands still"):
+            self.note("the queue stands still")
+            self.still_until = self.time + 1 + self.choices.number(LATEST)
+            self.at(self.still_until, lambda: None)
         if self.happens("cancelled by others"):
-            self._later(lambda: self.end(record, JobState.CANCELLED))
+            self._later(lambda: self._cancel(record))
         self.at(self.time, lambda: None)  # the controller looks at its queue
         return record
 
@@ -241,6 +219,12 @@ class World:
         self.note(f"{record.job.name}: {state.value}")
         self._tell(record, state, 0 if state is JobState.COMPLETED else None)
         self.at(self.time, lambda: None)
+
+    def _cancel(self, record: Record) -> None:
+        """End a job as somebody else may do."""
+        if record.is_live:
+            self.cancelled.add(record.job.workflow.name)
+            self.end(record, JobState.CANCELLED)
 
     def lose_jobs(self) -> None:
         """Start the cluster anew: it remembers no job, and counts its ids from one again.
@@ -310,8 +294,9 @@ class World:
         record.state = state
 
     def _start_jobs(self) -> None:
-        for running in self._scheduler.start(self.time):
-            self._start(running)
+        if self.time >= self.still_until:
+            for running in self._scheduler.start(self.time):
+                self._start(running)
 
     def _start(self, running: Running) -> None:
         job = running.job
@@ -374,8 +359,8 @@ class World:
         """Take note of what a run has written into its journal, and so has promised."""
         self.note(f"journal: {event}")
         if isinstance(event, CancelRequested):
-            self.withdrawn.add(event.workflow)
+            self.unwanted.add(event.workflow)
         elif isinstance(event, Reused):
             self.completed[event.workflow] = None
         elif isinstance(event, CampaignResumed) and event.retry_failed:
-            self.withdrawn.clear()
+            self.unwanted.clear()

@@ -1,0 +1,43 @@
+"""The faults of a random world."""
+
+from __future__ import annotations
+
+FAULTS = {
+    "refused for now": 0.1,
+    "refused": 0.02,
+    "no answer": 0.1,
+    "taken without an answer": 0.1,
+    "arrives late": 0.05,
+    "away": 0.03,
+    "hangs": 0.03,
+    "cannot tell": 0.2,
+    "cancellation unheard": 0.3,
+    "cancellation not answered": 0.3,
+    "fails": 0.1,
+    "slow": 0.2,
+    "out of memory": 0.1,
+    "node fails": 0.1,
+    "preempted": 0.1,
+    "requeued": 0.1,
+    "other nodes": 0.5,
+    "held": 0.1,
+    "queue stands still": 0.2,
+    "suspended": 0.1,
+    "cancelled by others": 0.1,
+    "withdrawn as it begins": 0.3,
+    "job table lost": 0.02,
+    "told late": 0.2,
+    "told twice": 0.1,
+    "killed before a line": 0.03,
+    "killed after a line": 0.03,
+    "killed while waiting": 0.02,
+    "killed while submitting": 0.05,
+    "disk full": 0.02,
+    "clock steps": 0.5,
+    "edited": 0.6,
+    "cancel": 0.05,
+    "pause": 0.05,
+    "stop": 0.02,
+    "outputs exist": 0.5,
+}
+"""What may happen, and how probable it is each time that it could."""
