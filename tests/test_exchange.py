@@ -300,6 +300,130 @@ def test_children_are_dependencies_too() -> None:
     assert loaded(from_json(document)).campaign.workflows["b"].depends == ("a",)
 
 
+def by_files(
+    *tasks: tuple[str, str, str], named: dict[str, Any] | None = None, **more: list[str]
+) -> dict[str, Any]:
+    """A record of tasks that say which files they read and write; `more` are their parents."""
+
+    def file(link: str, name: str) -> dict[str, object]:
+        return {"link": link, **(named or {}).get(name, {"name": name})}
+
+    return {
+        "name": "by files",
+        "schemaVersion": "1.4",
+        "workflow": {
+            "tasks": [
+                task(name, *more.get(name, ()), runtimeInSeconds=9)
+                | {
+                    "files": [file("input", f) for f in reads.split()]
+                    + [file("output", f) for f in writes.split()]
+                }
+                for name, reads, writes in tasks
+            ]
+        },
+    }
+
+
+def depends(made: CampaignFile) -> dict[str, set[str]]:
+    return {name: {*stage.get("depends", ())} for name, stage in made.stages.items()}  # type: ignore[misc]
+
+
+CHAIN = (("fetch", "", "raw"), ("trim", "raw", "cut"), ("align", "cut raw", "bam"))
+AS_FILES_SAY = {"fetch": set[str](), "trim": {"fetch"}, "align": {"fetch", "trim"}}
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {},
+        {"raw": {"path": "/a/", "name": "x"}, "cut": {"path": "/b/", "name": "x"}},
+        {"raw": {"path": "/a/x", "name": "x"}, "cut": {"path": "/b/x"}},
+        {"raw": {"name": "/a/./x"}, "cut": {"name": "b/x"}},
+        {"raw": {"id": "1"}, "cut": {"id": "2"}},
+        {"raw": {"id": "1", "name": "x", "path": "/a"}, "cut": {"id": "2", "name": "x"}},
+    ],
+    ids=["names", "folders", "paths", "names with folders", "ids", "ids and names"],
+)
+def test_without_parents_files_tell_the_order(named: dict[str, Any]) -> None:
+    made = from_json(by_files(*CHAIN, named=named))
+    assert depends(made) == AS_FILES_SAY
+    assert "2 tasks depend on those that write the files they read" in made.notes
+
+
+def test_files_are_named_by_ids_from_version_1_5_on() -> None:
+    document = two_tasks()
+    specification = document["workflow"]["specification"]
+    specification["tasks"] = [task("a", outputFiles=["f1"]), task("b", inputFiles=["f1", "in"])]
+    specification["files"] = [{"id": "f1", "sizeInBytes": 5}, {"id": "in", "sizeInBytes": 5}]
+    assert depends(from_json(document)) == {"a": set(), "b": {"a"}}
+
+
+def test_a_file_that_two_tasks_write_is_awaited_from_both() -> None:
+    made = from_json(by_files(("one", "", "log"), ("two", "", "log"), ("sum", "log", "")))
+    assert depends(made) == {"one": set(), "two": set(), "sum": {"one", "two"}}
+
+
+def test_a_file_elsewhere_is_another_file() -> None:
+    named = {"a": {"name": "x", "path": "/1"}, "b": {"name": "x", "path": "/2"}}
+    made = from_json(
+        by_files(("one", "", "a"), ("two", "b", ""), ("three", "a b", ""), named=named)
+    )
+    assert depends(made) == {"one": set(), "two": set(), "three": {"one"}}
+
+
+def test_a_file_that_is_updated_in_place_is_read_after_its_first_writer() -> None:
+    made = from_json(by_files(("make", "", "map"), ("mask", "map", "map"), ("use", "map", "")))
+    assert depends(made) == {"make": set(), "mask": {"make"}, "use": {"make", "mask"}}
+
+
+def test_parents_decide_in_which_order_a_file_is_updated() -> None:
+    tasks = ("a", "map", "map"), ("b", "map", "map"), ("c", "map", "map")
+    made = from_json(by_files(*tasks, b=["a"], c=["b"]))
+    assert depends(made) == {"a": set(), "b": {"a"}, "c": {"a", "b"}}
+
+
+def test_files_complete_parents_that_are_given_in_part() -> None:
+    made = from_json(by_files(*CHAIN, align=["trim"]))
+    assert depends(made) == AS_FILES_SAY
+    assert "2 tasks depend on those that write the files they read" in made.notes
+    complete = from_json(by_files(*CHAIN, trim=["fetch"], align=["trim", "fetch"]))
+    assert not [note for note in complete.notes if "files they read" in note]
+
+
+def test_tasks_that_wait_for_each_others_files_are_told() -> None:
+    tasks = ("a", "y", "x"), ("b", "x", "y"), ("c", "", "")
+    complaint = told(lambda: from_json(by_files(*tasks)))
+    assert "tasks wait for each other's files" in complaint
+    assert "a reads 'y' of b" in complaint
+    assert "b reads 'x' of a" in complaint
+    assert "`parents` can say which of them comes first" in complaint
+    made = from_json(by_files(*tasks, b=["a"]))
+    assert depends(made) == {"a": set(), "b": {"a"}, "c": set()}
+
+
+def test_a_parent_whose_name_several_tasks_have_is_the_one_whose_file_is_read() -> None:
+    """So Nextflow's records are: a name for each process, and an id for each of its tasks."""
+    document = by_files(
+        ("1", "", "x"), ("2", "", "y"), ("3", "x", "z"), ("4", "y", ""), ("5", "", "")
+    )
+    tasks = document["workflow"]["tasks"]
+    for each, name in zip(tasks, ("trim", "trim", "align", "align", "report"), strict=True):
+        each["name"] = name
+    tasks[2]["parents"] = tasks[3]["parents"] = ["trim"]
+    tasks[4]["parents"] = ["align"]
+    tasks[0]["children"] = ["align"]
+    made = from_json(document)
+    both = {"3", "4"}
+    assert depends(made) == {"1": set(), "2": set(), "3": {"1"}, "4": {"2"}, "5": both}
+    assert [note for note in made.notes if "named as several tasks are (align and trim)" in note]
+
+
+def test_a_command_may_be_a_text() -> None:
+    document = by_files(("a", "", ""))
+    document["workflow"]["tasks"][0]["command"] = "fastqc --quiet a.fq"
+    assert loaded(from_json(document)).campaign.workflows["a"].command[0] == "fastqc"
+
+
 def test_without_a_record_a_runtime_must_be_given() -> None:
     document = two_tasks()
     del document["workflow"]["execution"]

@@ -27,6 +27,7 @@ from socm.exchange.campaign_file import (
 )
 from socm.exchange.reader import Reader
 from socm.exchange.source import Document
+from socm.exchange.wfformat_order import Order
 from socm.model.campaign import ResourceRequest
 from socm.model.cluster import Cluster
 from socm.words import count, listed
@@ -58,6 +59,7 @@ class _Instance(Reader):
         self._runtime = runtime
         self._lacking: Counter[str] = Counter()
         self._untimed: list[str] = []
+        self._order: list[str] = []
 
     def read(self) -> CampaignFile:
         data = self.document.data
@@ -76,7 +78,14 @@ class _Instance(Reader):
         titles = [_text(task.get("name")) or key for key, task in tasks.items()]
         labels = titles if len(set(titles)) == len(titles) else list(tasks)
         names = dict(zip(tasks, workflow_names(labels), strict=True))
-        parents = self._parents(tasks, place)
+        listed_files = specification.get("files")
+        order = Order(
+            tasks,
+            listed_files if isinstance(listed_files, list) else [],
+            lambda key, message, hint: self._complain(place + key, message, hint),
+        )
+        parents = order.parents
+        self._order = order.notes
         stages = {
             names[key]: self._stage(names[key], task, records.get(key, {}))
             | ({"depends": [names[p] for p in parents[key]]} if parents[key] else {})
@@ -121,27 +130,6 @@ class _Instance(Reader):
             tasks[key] = task
         return tasks
 
-    def _parents(
-        self, tasks: Mapping[str, Mapping[str, object]], place: str
-    ) -> dict[str, list[str]]:
-        """Return dependencies, from whichever end they are given; up to 1.4 they are names."""
-        known = {_text(task.get("name")): key for key, task in tasks.items()}
-        known |= {key: key for key in tasks}
-        parents: dict[str, dict[str, None]] = {key: {} for key in tasks}
-        for index, (key, task) in enumerate(tasks.items()):
-            for end in ("parents", "children"):
-                others = task.get(end) or []
-                for other in others if isinstance(others, list) else [others]:
-                    there = known.get(_text(other) or "")
-                    if there is None:
-                        message = f"{other!r} is not the id of a task"
-                        self._complain(f"{place}[{index}].{end}", message)
-                    elif end == "parents":
-                        parents[key][there] = None
-                    else:
-                        parents[there][key] = None
-        return {key: list(found) for key, found in parents.items()}
-
     def _stage(
         self, name: str, task: Mapping[str, object], record: Mapping[str, object]
     ) -> dict[str, object]:
@@ -164,7 +152,7 @@ class _Instance(Reader):
             runtime=max(1, math.ceil(seconds or 1)),
         )
         return {
-            **self._command(_mapping(record.get("command")), task),
+            **self._command(record.get("command"), task),
             "resources": resources_section(request, memory=bool(bytes_used)),
         }
 
@@ -180,10 +168,9 @@ class _Instance(Reader):
             return 1
         return value
 
-    def _command(
-        self, command: Mapping[str, object], task: Mapping[str, object]
-    ) -> dict[str, object]:
-        program = _text(command.get("program"))
+    def _command(self, recorded: object, task: Mapping[str, object]) -> dict[str, object]:
+        command = _mapping(recorded)
+        program = _text(command.get("program", recorded))  # some recorders write a text
         if not program:
             self._lacking["command"] += 1
             return {"executable": "true"}
@@ -211,6 +198,7 @@ class _Instance(Reader):
             return
         if self._untimed:
             yield f"--runtime is assumed for {listed(self._untimed)}, without a record"
+        yield from self._order
         yield (
             "runtimes are those recorded on other machines, rounded up to whole seconds; cores of "
             "the cluster are assumed to be as fast"
@@ -224,8 +212,8 @@ class _Instance(Reader):
             if number := self._lacking[what]:
                 yield meaning.format(count(number, "task"))
         yield (
-            "left out: files, machines, and records of processors, reading and writing; commands "
-            "are as recorded: check that they can run before you run them"
+            "left out: sizes of files, machines, and records of processors, reading and writing; "
+            "commands are as recorded: check that they can run before you run them"
         )
 
 
