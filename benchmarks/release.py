@@ -158,7 +158,7 @@ class _Room:
             start = min(w.start, self.now)
             begun.append(replace(w, start=start, finish=max(start + w.duration, self.now + 1)))
         self._partitions = [p.name for p in plan.cluster.partitions]
-        self._indexer = Indexer(plan.cluster)
+        self._indexer = Indexer(plan.campaign, plan.cluster)
         self._capacity = Capacity(
             instance_of(
                 plan.campaign,

@@ -116,7 +116,7 @@ class Scheduler:
         shadowed: set[int] = set()  # classes that fit only on the nodes of a shadow
         for entry in self._queue[:BACKFILL_DEPTH]:
             job, number, limited = entry[2]
-            if limited and not self._in_use.qos_admits(job):
+            if limited and self._in_use.full_for(job):
                 continue
             if number in shadowed and now + job.walltime > shadows[job.partition][1]:
                 continue

@@ -126,6 +126,7 @@ class Seconds:
         self.nodes: dict[tuple[str, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
         self.qos: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
         self.cores: dict[int, int] = defaultdict(int)
+        self.uses: dict[tuple[str, int], int] = defaultdict(int)
         self.busy: dict[int, set[tuple[str, int]]] = defaultdict(set)
         for r in reservations:
             partition = cluster.by_partition[r.partition]
@@ -160,6 +161,8 @@ class Seconds:
             used[0] += 1
             used[1] += w.cores
             self.cores[second] += w.cores
+            for name, amount in request.uses.items():
+                self.uses[name, second] += amount
 
     def overfull(self) -> Iterator[str]:
         """Say each second in which something is used that is not there."""
@@ -173,6 +176,9 @@ class Seconds:
             limits = (qos.running_jobs, qos.cores)
             if any(x is not None and u > x for u, x in zip(used, limits, strict=True)):
                 yield f"{name} at {second}: {used}"
+        for (name, second), amount in self.uses.items():
+            if amount > self.campaign.limits[name]:
+                yield f"{amount} of {name} at {second}"
         budget = self.campaign.budget
         for second, cores in self.cores.items():
             if budget.cores is not None and cores > budget.cores:
@@ -207,13 +213,16 @@ class Seconds:
         return sum(rooms[-most:]) >= request.ranks
 
     def admits(self, option: Mode, request: ResourceRequest, start: int) -> bool:
-        """Whether nodes, the QOS and the budget of cores let a request start then."""
+        """Whether nodes, the QOS, the budget of cores and counted resources let it start then."""
         limits = (option.qos.running_jobs, option.qos.cores, self.campaign.budget.cores)
         more = (1, option.cores, option.cores)
         for second in range(start, start + option.duration):
             used = (*self.qos[option.qos.name, second], self.cores[second])
             for u, x, limit in zip(used, more, limits, strict=True):
                 if limit is not None and u + x > limit:
+                    return False
+            for name, amount in request.uses.items():
+                if self.uses[name, second] + amount > self.campaign.limits[name]:
                     return False
         return self.has_room(option, request, start)
 
@@ -395,6 +404,10 @@ def excesses(world: World) -> Iterator[str]:
         ):
             yield f"a job of {qos.name}"
     # What is submitted counts against the budget, whether it runs or waits.
+    for name, limit in world.plan.campaign.limits.items():
+        uses = ((r.submitted, r.end, r.job.workflow.request.uses.get(name, 0)) for r in ran)
+        if peak(uses) > limit:
+            yield f"limit of {name}"
     if budget.cores is not None and peak((r.submitted, r.end, r.cores) for r in ran) > budget.cores:
         yield "budget of cores"
     if budget.nodes is not None and distinct_nodes(ran) > budget.nodes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from hypothesis import given
@@ -18,6 +18,7 @@ from socm.model.qos import Qos
 from socm.planner.capacity import Capacity
 from socm.planner.instance import Indexer, NodeRanks, instance_of
 from socm.planner.limit import Limit
+from socm.testing.strategies import LIMITS
 
 CORES_ONLY = st.builds(Budget, cores=st.none() | st.integers(2, 16))
 
@@ -32,15 +33,16 @@ class Free:
         start: int = 0,
         reservations: tuple[Reservation, ...] = (),
         begun: Iterable[tuple[ResourceRequest, PlannedWorkflow]] = (),
+        limits: Mapping[str, int] | None = None,
     ) -> None:
         begun = [*begun]
         workflows = [Workflow(name=w.name, request=request) for request, w in begun]
-        campaign = Campaign.of("begun", workflows, budget=budget)
+        campaign = Campaign.of("begun", workflows, budget=budget, limits=limits or {})
         instance = instance_of(
             campaign, cluster, {}, start=start, reservations=reservations,
             fixed=[w for _, w in begun],
         )  # fmt: skip
-        self._capacity, self._indexer = Capacity(instance), Indexer(cluster)
+        self._capacity, self._indexer = Capacity(instance), Indexer(campaign, cluster)
 
     def earliest(self, mode: Mode, ready: int = 0) -> tuple[int, int, NodeRanks]:
         return self._capacity.earliest(self._indexer.indexed(mode), ready)
@@ -67,7 +69,7 @@ class Free:
 def assert_earliest(campaign: Campaign, cluster: Cluster, begin: int, data: st.DataObject) -> None:
     """Place the workflows in turn; the first second that brute force admits must be found."""
     windows = data.draw(reservations(cluster, latest=20), label="reservations")
-    capacity = Free(cluster, campaign.budget, begin, windows)
+    capacity = Free(cluster, campaign.budget, begin, windows, limits=campaign.limits)
     brute = Seconds(campaign, cluster, reservations=windows)
     for name, workflow in campaign.workflows.items():
         request = workflow.request
@@ -89,7 +91,7 @@ def assert_earliest(campaign: Campaign, cluster: Cluster, begin: int, data: st.D
 
 
 @share(0.6)
-@given(pairs(SHORT, most=8, budget=CORES_ONLY), st.integers(0, 30), st.data())
+@given(pairs(SHORT, most=8, budget=CORES_ONLY, limits=LIMITS), st.integers(0, 30), st.data())
 def test_the_first_second_that_nodes_and_limits_allow_is_found(
     pair: tuple[Campaign, Cluster], begin: int, data: st.DataObject
 ) -> None:

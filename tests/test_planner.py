@@ -80,7 +80,9 @@ def test_a_plan_is_infeasible_exactly_if_a_workflow_has_no_option(
 @given(pairs())
 def test_the_same_campaign_gets_the_same_plan(pair: tuple[Campaign, Cluster]) -> None:
     campaign, cluster = pair
-    again = Campaign.of("random", campaign.workflows.values(), budget=campaign.budget)
+    again = Campaign.of(
+        "random", campaign.workflows.values(), budget=campaign.budget, limits=campaign.limits
+    )
     assert plan_campaign(campaign, cluster) == plan_campaign(again, replace(cluster))
 
 

@@ -61,6 +61,7 @@ def believe_in_silence(self: Attempts) -> list[str]:
 
 
 UPDATE, RECORD = Attempts.update, _Driver._record  # noqa: SLF001 - to be spoilt
+FULL_FOR = InUse.full_for
 
 
 def believe_in_success(self: Attempts, update: JobUpdate) -> bool:
@@ -91,7 +92,16 @@ FAULTY: dict[str, tuple[object, str, Any]] = {
     "forgets to write that something is skipped": (_Driver, "_record", forget_to_write(Skipped)),
     "forgets to write what the user wants": (_Driver, "_record", forget_to_write(CancelRequested)),
     "does not pick up where it ended": (_Driver, "_pick_up", do_nothing),
-    "ignores the limits of a QOS": (InUse, "qos_admits", lambda self, job: True),
+    "ignores the limits of a QOS": (
+        InUse,
+        "full_for",
+        lambda self, job: {limited for limited in FULL_FOR(self, job) if limited.what == "uses"},
+    ),
+    "ignores counted resources": (
+        InUse,
+        "full_for",
+        lambda self, job: {limited for limited in FULL_FOR(self, job) if limited.what != "uses"},
+    ),
     "ignores the budget": (InUse, "budget_admits", lambda self, job: True),
     "sends no job to the node that it shares": (InUse, "pins", lambda self, job: ()),
     "never counts a job as over": (InUse, "remove", do_nothing),

@@ -95,6 +95,8 @@ def applied(change: Mapping[str, Any], campaign: Campaign, cluster: Cluster) -> 
         name, raised = value["qos"], {k: v for k, v in value.items() if k != "qos"}
         qos = tuple(replace(q, **raised) if q.name == name else q for q in cluster.qos)
         cluster = replace(cluster, qos=qos)
+    elif what == "limits":
+        campaign = replace(campaign, limits={**campaign.limits, **value})
     else:
         workflows = dict(campaign.workflows)
         for name in value:
@@ -156,6 +158,10 @@ def one_step_less(change: Mapping[str, Any], plan: Plan) -> tuple[Campaign, Clus
         lower = {"qos": value["qos"], key: amount - (1 if key == "running_jobs" else node)}
         none = lower[key] == getattr(plan.cluster.by_qos[value["qos"]], key)
         change = {"limit": lower}
+    elif what == "limits":
+        lower = {name: amount - 1 for name, amount in value.items()}
+        none = lower.items() <= plan.campaign.limits.items()
+        change = {"limits": lower}
     elif what == "qos":
         change = {"qos": dict([*value.items()][:-1])}
         none = len(value) == 1

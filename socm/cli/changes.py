@@ -142,7 +142,7 @@ def _differences(before: Campaign, after: Campaign) -> Iterator[tuple[str, str]]
     """Yield what differs: the workflow, or nothing for the campaign's own keys; and in words."""
     from socm.model.difference import workflow_changes
 
-    for key in ("budget", "policy", "retries"):
+    for key in ("budget", "limits", "policy", "retries"):
         old, new = getattr(before, key), getattr(after, key)
         if old != new:
             yield "", f"{key} was {old}, and is {new}"
@@ -161,11 +161,11 @@ def _differences(before: Campaign, after: Campaign) -> Iterator[tuple[str, str]]
 
 
 def _too_small(file: Path, error: InvalidPlan) -> Iterator[Problem]:
-    """Yield why a smaller budget comes too late."""
+    """Yield why a smaller budget or limit comes too late."""
     for violation in error.violations:
         yield Problem(
             file=str(file),
-            message=f"the budget is smaller than what has jobs already: {violation}",
+            message=f"what has jobs already does not fit any more: {violation}",
             hint="change it back, or wait until less is in use",
         )
 

@@ -170,6 +170,7 @@ class _CampaignReader:
                 workflows,
                 deadline=section.deadline,
                 budget=budget,
+                limits=section.limits,
                 policy=self.policy or section.policy,
                 retries=section.retries,
                 execution_schema=section.execution_schema,

@@ -10,7 +10,7 @@ from socm.config.sbatch import SbatchOptions
 from socm.config.schema import ResourcesSection
 from socm.config.settings import ResourceDefaults, Settings
 from socm.config.toml_positions import Key
-from socm.model.campaign import ResourceRequest
+from socm.model.campaign import ResourceRequest, bad_uses
 from socm.model.cluster import Cluster
 from socm.model.mode import WALLTIME_FACTOR
 from socm.spelling import kebab
@@ -28,11 +28,14 @@ class RequestReader:
         Collects what is wrong, and the origin of each value.
     cluster, settings
         The sources of defaults.
+    limits
+        The counted resources of the campaign.
     """
 
     findings: Findings
     cluster: Cluster
     settings: Settings
+    limits: Mapping[str, int]
 
     def read(self, name: str, key: Key, section: ResourcesSection) -> ResourceRequest:
         """Return the request of a workflow; its memory is that of all ranks together."""
@@ -47,6 +50,8 @@ class RequestReader:
                 f"{name}: walltime is shorter than runtime, so it would be killed",
                 "give a longer walltime, or leave it out",
             )
+        for used, message, hint in bad_uses(section.uses, self.limits):
+            findings.problem((*resources, "uses", used), f"{name}: {message}", hint)
         values = {k: v for k, v in section if k not in (*_MEMORY, *SbatchOptions.model_fields)}
         outside: dict[str, str] = {}
         for default in ResourceDefaults.model_fields:
@@ -107,4 +112,6 @@ class RequestReader:
         }
         for each in fields(request):
             value = getattr(request, each.name)
+            if each.name == "uses" and not value:
+                continue  # few workflows have any
             self.findings.resolve(name, each.name, value, why.get(each.name, BUILT_IN))

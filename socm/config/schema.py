@@ -10,6 +10,7 @@ from socm.config.sbatch import SbatchOptions
 from socm.config.values import (
     Count,
     CountOrNone,
+    Counts,
     Date,
     Deadline,
     Duration,
@@ -43,6 +44,7 @@ class ResourcesSection(SbatchOptions):
     partition: str | None = None
     qos: str | None = None
     account: str | None = None
+    uses: Counts = Field(default_factory=dict)
 
 
 class BudgetSection(Section):
@@ -63,6 +65,7 @@ class CampaignSection(SbatchOptions):
     execution_schema: Schema | None = None
     requested_resources: Count | None = None
     resources: BudgetSection = BudgetSection()
+    limits: Counts = Field(default_factory=dict)
     policy: str = "time"
     environment: dict[str, Scalar] = Field(default_factory=dict)
     base_path: str | None = None

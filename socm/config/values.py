@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from socm.model.partition import LARGEST
 from socm.spelling import SECTION
@@ -46,6 +46,15 @@ def _date_as_text(value: object) -> object:
     return value.isoformat() if isinstance(value, date) else value
 
 
+def _resource_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,39}", name):
+        raise ValueError(
+            f"{name[:40]!r} cannot be counted; use up to 40 of A-Z, a-z, 0-9 and _ . -, and begin "
+            "with a letter"
+        )
+    return name
+
+
 def _node_memory(value: Any) -> int:
     if not 1 <= (memory := parse_memory(value)) <= LARGEST:
         raise ValueError(f"{value!r} is not between 1 MB and {format_memory(LARGEST)}")
@@ -55,6 +64,8 @@ def _node_memory(value: Any) -> int:
 Date = Annotated[str, BeforeValidator(_date_as_text), Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 Count = Annotated[int, BeforeValidator(not_bool), Field(ge=1, le=LARGEST)]
 CountOrNone = Annotated[int, BeforeValidator(not_bool), Field(ge=0, le=LARGEST)]
+Counts = dict[Annotated[str, AfterValidator(_resource_name)], Count]
+"""An amount of each of some counted resources."""
 Duration = Annotated[
     int,
     BeforeValidator(_positive_duration),

@@ -50,7 +50,12 @@ class WorkflowReader:
 
     @cached_property
     def _requests(self) -> RequestReader:
-        return RequestReader(findings=self.findings, cluster=self.cluster, settings=self.settings)
+        return RequestReader(
+            findings=self.findings,
+            cluster=self.cluster,
+            settings=self.settings,
+            limits=self.campaign.limits,
+        )
 
     def typed(self, sections: Mapping[str, object]) -> Iterator[Workflow]:
         """Yield the workflows of sections of workflow types.

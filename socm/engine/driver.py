@@ -6,7 +6,7 @@ One driver for both worlds: it is synchronous, does one thing at a time and neve
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from socm.engine.attempts import Attempts, job_of, same_again
@@ -33,6 +33,7 @@ from socm.engine.stalled import why_stalled
 from socm.engine.state import CampaignState, Status, apply
 from socm.errors import Stalled
 from socm.model.campaign import Workflow
+from socm.model.limits import Limited, counted
 from socm.model.plan import Plan
 
 
@@ -146,7 +147,7 @@ class _Driver:
         self._closes = closes
         self._requests = requests
         self._reporter = reporter
-        self._in_use = InUse(plan.cluster, plan.campaign.budget)
+        self._in_use = InUse(plan.cluster, plan.campaign)
         self._attempts = Attempts(backend, self._in_use, state, self._record)
         self._cancellations = Cancellations(backend, state, self._record)
         self._refused = Refused()
@@ -241,11 +242,11 @@ class _Driver:
         """Submit in the order of the plan, as far as the limits admit.
 
         Nothing overtakes a workflow that waits for the budget: it could wait for ever. One that
-        waits for its QOS delays only those of the same QOS, and one that waits to know its node
-        delays none. While it is not known whether there is a job, nothing else is submitted: the
-        cluster does not answer.
+        waits for its QOS or for a counted resource delays only those of the same QOS, or that use
+        the same resource; and one that waits to know its node delays none. While it is not known
+        whether there is a job, nothing else is submitted: the cluster does not answer.
         """
-        full: set[str | None] = set()
+        full: set[Limited] = set()
         waiting = []
         self._late = False
         now = self._backend.now()
@@ -255,9 +256,9 @@ class _Driver:
                 self._gates.pop()
                 continue
             closed = self._refused.is_closed(self._place(name), now)
-            job = None if closed or progress.qos in full else self._job(name)
-            if job is not None and not self._in_use.qos_admits(job):
-                full.add(progress.qos)
+            job = None if closed or full.intersection(self._limited(name)) else self._job(name)
+            if job is not None and (no_room := self._in_use.full_for(job)):
+                full |= no_room
                 job = None
             if job is not None and not self._in_time(job):
                 self._late = True
@@ -297,6 +298,12 @@ class _Driver:
 
     def _place(self, name: str) -> Place:
         return self._plan.by_name[name].partition, self._state.workflows[name].qos
+
+    def _limited(self, name: str) -> Iterator[Limited]:
+        """Yield what a workflow counts against."""
+        request, qos = self._plan.campaign.workflows[name].request, self._state.workflows[name].qos
+        for limited, _ in counted(qos, self._plan.by_name[name].cores, request.uses):
+            yield limited
 
     def _job(self, name: str) -> Job:
         progress, position = self._state.workflows[name], self._gates.position[name]

@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from socm.engine.backend import Job
 from socm.engine.nodes import NodesInUse
-from socm.model.campaign import Budget
+from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster
+from socm.model.limits import Limited, counted, limits_of, of_qos
+
+BUDGET = Limited("budget")
 
 
 class InUse:
-    """Jobs and cores in use of each QOS, cores and real nodes in use of the budget.
+    """What is in use of each limit, and of a budget of nodes the real nodes.
 
     Parameters
     ----------
     cluster
         Whose QOS have limits.
-    budget
-        Of the campaign; without one, only the limits of QOS count.
+    campaign
+        With its budget and its counted resources; without one, only the limits of QOS count.
     """
 
-    def __init__(self, cluster: Cluster, budget: Budget | None = None) -> None:
-        self._qos = cluster.by_qos
-        self._budget = budget or Budget()
-        self._of_qos: dict[str | None, tuple[int, int]] = {}  # jobs and cores
-        self._cores = 0
-        nodes = self._budget.nodes
+    def __init__(self, cluster: Cluster, campaign: Campaign | None = None) -> None:
+        self._limits = of_qos(cluster) if campaign is None else limits_of(campaign, cluster)
+        self._used = Counter[Limited]()
+        nodes = None if campaign is None else campaign.budget.nodes
         self._nodes = None if nodes is None else NodesInUse(nodes)
 
     def admits(self, job: Job) -> bool:
         """Whether a job may be submitted now."""
-        return self.qos_admits(job) and not self.must_wait(job) and self.budget_admits(job)
+        return not self.full_for(job) and not self.must_wait(job) and self.budget_admits(job)
 
-    def qos_admits(self, job: Job) -> bool:
-        """Whether the QOS of a job has room for it now."""
-        qos = self._qos[job.qos or ""]
-        jobs, cores = self._of_qos.get(job.qos, (0, 0))
-        return (qos.running_jobs is None or jobs < qos.running_jobs) and (
-            qos.cores is None or cores + job.cores <= qos.cores
-        )
+    def full_for(self, job: Job) -> set[Limited]:
+        """Return which limits have no room for a job now, apart from those of the budget."""
+        return {limited for limited in self._exceeded(job) if limited != BUDGET}
 
     def must_wait(self, job: Job) -> bool:
         """Whether it is not known yet on which real nodes a job would count."""
@@ -47,8 +45,7 @@ class InUse:
 
     def budget_admits(self, job: Job) -> bool:
         """Whether the budget has room for a job now."""
-        most = self._budget.cores
-        if most is not None and self._cores + job.cores > most:
+        if BUDGET in self._exceeded(job):
             return False
         return self._nodes is None or self._nodes.admits(job)
 
@@ -73,7 +70,17 @@ class InUse:
         if self._nodes is not None:
             self._nodes.remove(job)
 
+    def counted(self, job: Job) -> Iterator[tuple[Limited, int]]:
+        """Yield what a job counts against each limit that there is."""
+        for limited, amount in counted(job.qos, job.cores, job.workflow.request.uses):
+            if limited in self._limits:
+                yield limited, amount
+
+    def _exceeded(self, job: Job) -> Iterator[Limited]:
+        for limited, amount in self.counted(job):
+            if self._used[limited] + amount > self._limits[limited]:
+                yield limited
+
     def _change(self, job: Job, sign: int) -> None:
-        jobs, cores = self._of_qos.get(job.qos, (0, 0))
-        self._of_qos[job.qos] = (jobs + sign, cores + sign * job.cores)
-        self._cores += sign * job.cores
+        for limited, amount in self.counted(job):
+            self._used[limited] += sign * amount

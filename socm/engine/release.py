@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from socm.model.demand import Amounts
+from socm.model.limits import Limited, counted, limits_of
 from socm.model.placement import PlannedWorkflow
 from socm.model.plan import Plan
 
@@ -121,7 +122,7 @@ def _takeovers(plan: Plan) -> Iterator[tuple[PlannedWorkflow, set[Owner]]]:
             yield from ledgers[resource].pass_on(amount, owner, finish)
 
     reservations = sorted(plan.reservations, key=lambda r: r.start)
-    groups = _node_groups(plan)
+    groups, limits = _node_groups(plan), limits_of(plan.campaign, plan.cluster)
     for w in plan.workflows:
         while reservations and reservations[0].start <= w.start:
             r = reservations.pop(0)
@@ -129,7 +130,7 @@ def _takeovers(plan: Plan) -> Iterator[tuple[PlannedWorkflow, set[Owner]]]:
             for node, load in r.loads(partition):
                 uses = _on_node(r.partition, node, load, partition.node)
                 list(pass_on(uses, r.finish, r.finish))
-        before = set(pass_on(_uses(plan, w), w.name, w.finish)) | groups.get(w.name, set())
+        before = set(pass_on(_uses(plan, w, limits), w.name, w.finish)) | groups.get(w.name, set())
         yield w, before - {w.name, None}
 
 
@@ -141,20 +142,19 @@ def _on_node(
             yield (partition, node, resource), amount, limit
 
 
-def _uses(plan: Plan, w: PlannedWorkflow) -> Iterator[tuple[Hashable, int, int]]:
+def _uses(
+    plan: Plan, w: PlannedWorkflow, limits: Mapping[Limited, int]
+) -> Iterator[tuple[Hashable, int, int]]:
     """Yield each resource that a workflow uses, how much of it, and how much there is."""
     partition = plan.cluster.by_partition[w.partition]
     demand = plan.demand(w)
     for p in w.placements:
         load = demand.load(p.ranks, partition.node)
         yield from _on_node(p.partition, p.node, load, partition.node)
-    qos = plan.cluster.by_qos[w.qos or ""]
-    if qos.running_jobs is not None:
-        yield (qos.name, "jobs"), 1, qos.running_jobs
-    if qos.cores is not None:
-        yield (qos.name, "cores"), w.cores, qos.cores
-    if plan.campaign.budget.cores is not None:
-        yield "budget", w.cores, plan.campaign.budget.cores
+    uses = plan.campaign.workflows[w.name].request.uses
+    for limited, amount in counted(w.qos, w.cores, uses):
+        if limited in limits:
+            yield limited, amount, limits[limited]
 
 
 def _node_groups(plan: Plan) -> dict[str, set[Owner]]:

@@ -92,6 +92,8 @@ def campaign_section(campaign: Campaign) -> dict[str, object]:
         section["requested_resources"] = campaign.budget.cores
     if campaign.budget.nodes is not None:
         section["resources"] = {"nodes": campaign.budget.nodes}
+    if campaign.limits:
+        section["limits"] = dict(campaign.limits)
     if campaign.policy != "time":
         section["policy"] = campaign.policy
     return section
@@ -150,6 +152,9 @@ def resources_section(request: ResourceRequest, *, memory: bool = True) -> dict[
         if each.name == "memory":
             if memory:
                 section["memory"] = memory_text(value)
+        elif each.name == "uses":
+            if value:
+                section["uses"] = dict(value)
         elif value != each.default:
             is_time = each.name in ("runtime", "walltime")
             section[each.name] = duration_text(value) if is_time else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
@@ -44,6 +44,8 @@ class ResourceRequest:
         Standard deviation of the logarithm of the runtime.
     partition, qos, account
         `None` lets the planner (for the account: the cluster) choose.
+    uses
+        How much it takes of each counted resource of the campaign (`Campaign.limits`).
 
     Raises
     ------
@@ -62,6 +64,7 @@ class ResourceRequest:
     partition: str | None = None
     qos: str | None = None
     account: str | None = None
+    uses: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.ranks < 1 or self.threads < 1 or self.runtime < 1:
@@ -70,6 +73,8 @@ class ResourceRequest:
             raise ValueError("memory and gpus are at least 0, spread lies between 0 and 3")
         if self.walltime is not None and self.walltime < 1:
             raise ValueError("walltime is at least 1 second")
+        if any(amount < 1 for amount in self.uses.values()):
+            raise ValueError("of a counted resource at least 1 is used")
 
     def cores(self, threads_per_core: int) -> int:
         """Physical cores of one rank on nodes with so many hardware threads per core."""
@@ -177,6 +182,9 @@ class Campaign:
         Seconds from the start, or `None`.
     budget
         What may be in use at once.
+    limits
+        Counted resources of the campaign's own, such as licences or connections to a database:
+        how much of each may be in use at once.
     policy
         What the plan is made to achieve; ``"time"`` is the shortest makespan.
     retries
@@ -189,7 +197,8 @@ class Campaign:
     Raises
     ------
     ConfigError
-        If a dependency is unknown or dependencies form a cycle; every one is named.
+        If a dependency or a counted resource is unknown, a workflow uses more of one than there
+        is, or dependencies form a cycle; every one is named.
 
     Examples
     --------
@@ -206,6 +215,7 @@ class Campaign:
     workflows: Mapping[str, Workflow]
     deadline: int | None = None
     budget: Budget = Budget()
+    limits: Mapping[str, int] = field(default_factory=dict)
     policy: str = "time"
     retries: int = 2
     execution_schema: Schema | None = field(default=None, compare=False)
@@ -242,6 +252,8 @@ class Campaign:
         return cls(name=name, workflows=by_name, deadline=deadline, budget=budget, **more)
 
     def __post_init__(self) -> None:
+        if any(most < 1 for most in self.limits.values()):
+            raise ValueError("the limit of a counted resource is at least 1")
         unknown = [
             (w.name, parent)
             for w in self.workflows.values()
@@ -255,6 +267,11 @@ class Campaign:
                 subject=name,
             )
             for number, (name, parent) in enumerate(unknown)
+        ]
+        problems += [
+            Problem(message=f"{w.name!r} {message}", hint=hint, subject=w.name)
+            for w in self.workflows.values()
+            for _, message, hint in bad_uses(w.request.uses, self.limits)
         ]
         if problems:
             raise ConfigError(*problems)
@@ -297,6 +314,35 @@ class Campaign:
         data = asdict(self)
         for part in (data, *data["workflows"].values()):
             for each in fields(Campaign if part is data else Workflow):
-                if not each.compare or (each.name == "options" and not part[each.name]):
-                    del part[each.name]  # plans of before there were options keep theirs
+                # Plans of before there were these keep their fingerprint.
+                newer = each.name in ("options", "limits") and not part[each.name]
+                if not each.compare or newer:
+                    del part[each.name]
+        for workflow in data["workflows"].values():
+            if not workflow["request"]["uses"]:
+                del workflow["request"]["uses"]
         return hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]
+
+
+def bad_uses(
+    uses: Mapping[str, int], limits: Mapping[str, int]
+) -> Iterator[tuple[str, str, str | None]]:
+    """Yield what is wrong with the counted resources of a workflow: which one, what, and a hint.
+
+    Examples
+    --------
+    >>> for _, message, hint in bad_uses({"oi": 1, "db": 3}, {"io": 4, "db": 2}):
+    ...     print(message, "-", hint)
+    uses 'oi', which is not in the limits of the campaign - did you mean 'io'?
+    uses 3 of 'db', the limit is 2 - None
+    """
+    for name, amount in uses.items():
+        if name not in limits:
+            hint = did_you_mean(name, limits) or (
+                f"known are {', '.join(sorted(limits))}"
+                if limits
+                else f"[campaign.limits] {name} = N says how many may be in use at once"
+            )
+            yield name, f"uses {name!r}, which is not in the limits of the campaign", hint
+        elif amount > limits[name]:
+            yield name, f"uses {amount} of {name!r}, the limit is {limits[name]}", None

@@ -115,6 +115,10 @@ def campaign_changes(before: Campaign, after: Campaign) -> Iterator[Change]:
     yield from _values("", before, after, ("deadline",))
     for change in _values("", before.budget, after.budget, ("cores", "nodes")):
         yield change._replace(key=f"budget.{change.key}")
+    for name in sorted({*before.limits, *after.limits}):
+        old, new = before.limits.get(name), after.limits.get(name)
+        if old != new:
+            yield Change("", f"limits.{name}", old, new)
     yield from _values("", before, after, ("policy", "retries"))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from socm.model.campaign import Budget, ResourceRequest
 from socm.model.demand import Amounts, Demand
@@ -31,6 +32,8 @@ class Mode:
         Expected seconds there, and the limit to ask for.
     capped
         Whether the walltime was cut to what the QOS allows.
+    uses
+        Counted resources of the campaign.
     """
 
     partition: Partition
@@ -42,6 +45,7 @@ class Mode:
     duration: int
     walltime: int
     capped: bool = False
+    uses: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def threads(self) -> int:
@@ -94,6 +98,7 @@ def mode_on(request: ResourceRequest, partition: Partition, qos: Qos, budget: Bu
         duration=duration,
         walltime=int(at_most) if capped else walltime,
         capped=capped,
+        uses=request.uses,
     )
 
 

@@ -213,7 +213,7 @@ class Timelines:
 
 
 class Capacity:
-    """What is free for a campaign over time: nodes, QOS limits and budget.
+    """What is free for a campaign over time: nodes, and what is left under each limit.
 
     Reservations and fixed workflows are allocated from the beginning.
 
@@ -239,7 +239,7 @@ class Capacity:
     """
 
     def __init__(self, instance: Instance) -> None:
-        cluster, budget, start = instance.cluster, instance.campaign.budget, instance.start
+        cluster, start = instance.cluster, instance.start
         several, nodes = len(cluster.partitions) > 1, instance.node_budget
         # On one partition the usable nodes are the budget; on several, busy nodes are counted.
         self._busy = Limit(nodes, start) if nodes is not None and several else None
@@ -252,16 +252,7 @@ class Capacity:
             )
             for partition in cluster.partitions
         ]
-        # For each QOS its limits, and whether each counts cores or jobs.
-        of_budget = [(Limit(budget.cores, start), True)] if budget.cores is not None else []
-        self._limits: list[list[tuple[Limit, bool]]] = [
-            [
-                *([(Limit(q.running_jobs, start), False)] if q.running_jobs is not None else []),
-                *([(Limit(q.cores, start), True)] if q.cores is not None else []),
-                *of_budget,
-            ]
-            for q in cluster.qos_by_size
-        ]
+        self._limits = [Limit(most, start) for most in instance.limits]
         by_name = {t.partition.name: t for t in self._timelines}
         for r in instance.reservations:
             timelines = by_name[r.partition]
@@ -302,13 +293,12 @@ class Capacity:
         return sum(timelines.visits for timelines in self._timelines)
 
     def _allowed(self, mode: IndexedMode, ready: int) -> int:
-        """Return the first start that the limits of the QOS and the budget of cores allow."""
-        start, before, limits = ready, -1, self._limits[mode.qos]
-        while limits and start != before:
+        """Return the first start that all limits allow."""
+        start, before, counts = ready, -1, mode.counts
+        while counts and start != before:
             before = start
-            for limit, counts_cores in limits:
-                amount = mode.cores if counts_cores else 1
-                start = limit.earliest(amount, mode.duration, start)
+            for number, amount in counts:
+                start = self._limits[number].earliest(amount, mode.duration, start)
         return start
 
     def _nodes_allowed(
@@ -340,8 +330,8 @@ class Capacity:
     def _allocate(
         self, mode: IndexedMode | Begun, placements: NodeRanks, start: int, finish: int
     ) -> None:
-        for limit, counts_cores in self._limits[mode.qos]:
-            limit.allocate(mode.cores if counts_cores else 1, start, finish)
+        for number, amount in mode.counts:
+            self._limits[number].allocate(amount, start, finish)
         timelines = self._timelines[mode.partition]
         if self._busy is not None:
             for node, _ in placements:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from socm.model.campaign import Campaign
 from socm.model.cluster import Admission, Cluster
 from socm.model.demand import Demand
+from socm.model.limits import counted, limits_of
 from socm.model.mode import Mode
 from socm.model.partition import Partition
 from socm.model.placement import PlannedWorkflow, Reservation
@@ -28,6 +29,8 @@ Modes = Mapping[str, Sequence[Mode]]
 
 NodeRanks = list[tuple[int, int]]
 """Pairs of a node and a number of ranks on it."""
+Counts = tuple[tuple[int, int], ...]
+"""Pairs of the number of a limit and an amount that counts against it."""
 
 
 class IndexedMode(NamedTuple):
@@ -43,6 +46,8 @@ class IndexedMode(NamedTuple):
         Seconds.
     cores
         Cores that count against limits and budget.
+    counts
+        The numbers of the limits that it counts against (`Instance.limits`), and how much.
     demand
         What its ranks need of the nodes of the partition.
     ranks_per_node
@@ -61,6 +66,7 @@ class IndexedMode(NamedTuple):
     qos: int
     duration: int
     cores: int
+    counts: Counts
     demand: Demand
     ranks_per_node: int
     most_nodes: int | None
@@ -74,13 +80,14 @@ class Begun(NamedTuple):
     partition: int
     qos: int
     cores: int
+    counts: Counts
     demand: Demand
     placements: NodeRanks
     start: int
     finish: int
 
 
-Group = tuple[tuple[int, ...], ...]
+Group = tuple[tuple[Hashable, ...], ...]
 """What workflows have in common that ask for about the same."""
 
 
@@ -137,16 +144,23 @@ class Instance:
         return None if nodes is None or nodes >= everything else nodes
 
     @cached_property
+    def limits(self) -> tuple[int, ...]:
+        """The most that may be in use at once, of each thing that is limited."""
+        return tuple(limits_of(self.campaign, self.cluster).values())
+
+    @cached_property
     def begun(self) -> list[Begun]:
         """The fixed workflows."""
         partitions = {p.name: k for k, p in enumerate(self.cluster.partitions)}
         qos = {q.name: k for k, q in enumerate(self.cluster.qos_by_size)}
+        indexer = Indexer(self.campaign, self.cluster)
         requests = {w.name: self.campaign.workflows[w.name].request for w in self.fixed}
         return [
             Begun(
                 partition=partitions[w.partition],
                 qos=qos[w.qos or ""],
                 cores=w.cores,
+                counts=indexer.counts(w.qos, w.cores, request.uses),
                 demand=Demand(request.ranks, w.threads, request.memory, request.gpus, w.exclusive),
                 placements=[(p.node, p.ranks) for p in w.placements],
                 start=w.start,
@@ -229,7 +243,7 @@ def instance_of(
     for k, before in enumerate(parents):
         for parent in before:
             children[parent].append(k)
-    indexer = Indexer(cluster)
+    indexer = Indexer(campaign, cluster)
     known: dict[int, tuple[IndexedMode, ...]] = {}
     indexed = []
     for name in names:
@@ -255,7 +269,8 @@ def instance_of(
 class Indexer:
     """Gives modes their indices, and equal families the same number."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, campaign: Campaign, cluster: Cluster) -> None:
+        self._limits = {limited: k for k, limited in enumerate(limits_of(campaign, cluster))}
         self._partitions = {p.name: k for k, p in enumerate(cluster.partitions)}
         self._qos = {q.name: k for k, q in enumerate(cluster.qos_by_size)}
         self._families: dict[tuple[int, Demand, int | None, int], int] = {}
@@ -273,11 +288,20 @@ class Indexer:
             qos=self._qos[mode.qos.name],
             duration=mode.duration,
             cores=mode.cores,
+            counts=self.counts(mode.qos.name, mode.cores, mode.uses),
             demand=mode.demand,
             ranks_per_node=mode.ranks_per_node,
             most_nodes=mode.qos.nodes_per_job,
             family=self._families.setdefault(family, len(self._families)),
             shortest=min(mode.duration, max(1, shortest)),
+        )
+
+    def counts(self, qos: str | None, cores: int, uses: Mapping[str, int]) -> Counts:
+        """Return what a job counts against each limit that there is."""
+        return tuple(
+            (self._limits[limited], amount)
+            for limited, amount in counted(qos, cores, uses)
+            if limited in self._limits
         )
 
 
@@ -336,7 +360,14 @@ def groups(instance: Instance) -> list[Group]:
     for modes in instance.modes:
         if id(modes) not in known:
             known[id(modes)] = tuple(
-                (m.partition, m.qos, *m.demand[:2], m.demand.memory.bit_length(), m.demand.gpus)
+                (
+                    m.partition,
+                    m.qos,
+                    frozenset(m.mode.uses.items()),
+                    *m.demand[:2],
+                    m.demand.memory.bit_length(),
+                    m.demand.gpus,
+                )
                 for m in modes
             )
     return [known[id(modes)] for modes in instance.modes]

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 
 
 class Limit:
-    """A count over time that may not exceed a limit: running jobs, cores in use, busy nodes."""
+    """A count over time that may not exceed a limit: jobs, cores, busy nodes, or uses."""
 
     def __init__(self, limit: int, start: int) -> None:
         self._limit = limit

@@ -34,7 +34,7 @@ from socm.report.status import counts_line, failures, tail, why
 from socm.report.table import facts_table, plan_table
 from socm.report.verdict import plan_facts, plan_verdict
 from socm.units import format_count, format_duration, format_memory, format_walltime
-from socm.words import count
+from socm.words import count, listed
 
 if TYPE_CHECKING:
     from socm.engine.run import Run
@@ -78,7 +78,8 @@ def beginnings(plan: Plan, folder: str) -> Iterator[str]:
         for number, what in ((budget.cores, "core"), (budget.nodes, "node"))
         if number is not None
     ]
-    limit = f"at most {' and '.join(most)}" if most else "no budget"
+    most += [f"{format_count(number)} {name}" for name, number in plan.campaign.limits.items()]
+    limit = f"at most {listed(most)}" if most else "no budget"
     yield (
         f"allocated: {limit} on {plan.cluster.name}; {count(plan.peak_nodes, 'node')} at the peak "
         "of the plan"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from socm.model.allocation import AllocationPlan, AnyPlan
 from socm.model.outcome import Simulation, quantile
+from socm.model.placement import peak
 from socm.units import (
     HOUR,
     format_core_hours,
@@ -124,6 +125,7 @@ def plan_facts(plan: AnyPlan) -> Iterator[tuple[str, str]]:
     if round(plan.charged_core_hours) != round(plan.core_hours):
         yield "charged", f"{format_core_hours(plan.charged_core_hours)} core-hours"
     yield "budget", budget_in_words(plan)
+    yield from _counted_facts(plan)
 
 
 def _allocation_facts(plan: AllocationPlan) -> Iterator[tuple[str, str]]:
@@ -140,6 +142,20 @@ def _allocation_facts(plan: AllocationPlan) -> Iterator[tuple[str, str]]:
     if plan.allocations:
         used = sum(w.cores * w.duration for w in plan.workflows) / HOUR / plan.core_hours
         yield "node-hours", f"{format_core_hours(plan.node_hours)}, of which {used:.0%} are used"
+
+
+def _counted_facts(plan: AnyPlan) -> Iterator[tuple[str, str]]:
+    """Yield how much of each counted resource is in use, at the most."""
+    workflows = plan.campaign.workflows
+
+    def peak_of(name: str) -> str:
+        return format_count(
+            peak(plan.workflows, lambda w: workflows[w.name].request.uses.get(name, 0))
+        )
+
+    limits = plan.campaign.limits.items()
+    if parts := [f"{peak_of(name)} of {format_count(most)} {name}" for name, most in limits]:
+        yield "limits", f"{', '.join(parts)} at the peak"
 
 
 def budget_in_words(plan: AnyPlan) -> str:

@@ -15,6 +15,7 @@ from socm.model.plan import Plan
 from socm.planner.whynot import Remedy, WhyNot
 from socm.planner.whynot.bottlenecks import (
     Begun,
+    CountedWork,
     CriticalPath,
     Lifted,
     Proven,
@@ -26,6 +27,7 @@ from socm.planner.whynot.changes import (
     Deadline,
     Dropped,
     MoreNodes,
+    MoreUses,
     NamedQos,
     OpenQos,
     RaisedBudget,
@@ -147,6 +149,9 @@ def _bottleneck(bottleneck: Proven | Lifted, late: Plan) -> tuple[str, str]:
             average = f"an average of {what} is needed until the deadline"
             only = f"QOS {qos}, the only one that admits {listed(bottleneck.workflows)},"
             return "qos", f"{average}; {only} allows {format_count(available)}"
+        case CountedWork(name=name, needed=needed, available=available):
+            average = f"an average of {needed:.1f} of {name} is needed until the deadline"
+            return "limit", f"{average}; the limit is {format_count(available)}"
         case Lifted(change=change, without=makespan):
             words = _described(change, late)
             done = f"done after {format_duration(makespan)} with {words.whole}"
@@ -157,7 +162,7 @@ def _bottleneck(bottleneck: Proven | Lifted, late: Plan) -> tuple[str, str]:
 
 def _bottleneck_line(bottleneck: Proven | Lifted, late: Plan) -> str:
     _, text = _bottleneck(bottleneck, late)
-    if isinstance(bottleneck, CriticalPath | Work | QosWork):
+    if isinstance(bottleneck, CriticalPath | Work | QosWork | CountedWork):
         return f"{text} (so at least {format_duration(bottleneck.at_least)})"
     return text
 
@@ -247,6 +252,16 @@ def _described(change: Change, late: Plan) -> _Described:
                 limit=f"the limit of {count(before, noun)} of QOS {name}",
                 limit_kind="qos",
                 whole=f"any number of {noun}s in QOS {name}",
+            )
+        case MoreUses(name=name, amount=amount):
+            before = campaign.limits[name]
+            return _Described(
+                kind="limit",
+                data={"limits": {name: amount}},
+                text=f"limits.{name} {amount} instead of {before}",
+                limit=f"the limit of {format_count(before)} of {name}",
+                limit_kind="limit",
+                whole=f"any number of {name}",
             )
         case OpenQos(qos=name):
             return _Described(kind="qos", data={"open": name}, text="", whole=f"QOS {name} for all")

@@ -9,6 +9,7 @@ made once, as a constant.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from hypothesis import assume
@@ -155,6 +156,11 @@ def requests(
     )
 
 
+USES = st.sampled_from([{}, {}, {"io": 1}, {"io": 2}, {"db": 1}, {"io": 1, "db": 2}])
+NOTHING_COUNTED: st.SearchStrategy[Mapping[str, int]] = st.just({})
+LIMITS: st.SearchStrategy[Mapping[str, int]] = st.sampled_from(
+    [{}, {}, {"io": 2, "db": 2}, {"io": 3, "db": 4}]
+)
 BUDGETS = st.builds(Budget, cores=CORES_IN_USE, nodes=sometimes(st.integers(1, 5)))
 
 
@@ -181,6 +187,7 @@ def campaigns(
     most: int = 25,
     pinned: bool = True,
     budget: st.SearchStrategy[Budget] | None = None,
+    limits: st.SearchStrategy[Mapping[str, int]] | None = None,
 ) -> Campaign:
     """A random DAG of workflows; whether the cluster admits them all is open.
 
@@ -192,19 +199,23 @@ def campaigns(
         Workflows at the most.
     budget
         What may be in use at once; that of `budgets` if not given.
+    limits
+        Counted resources, of "io" and "db"; if not given, some where `budget` is not given either.
     """
     request = requests(cluster, runtimes, pinned=pinned)
+    counted = draw(limits or (LIMITS if budget is None else NOTHING_COUNTED))
     return Campaign.of(
         "random",
         [
             Workflow(
                 name=f"w{k}",
-                request=draw(request),
+                request=replace(draw(request), uses=draw(USES) if counted else {}),
                 depends=draw(depends(k)),
             )
             for k in range(draw(st.integers(1, most)))
         ],
         budget=draw(budget if budget is not None else budgets()),
+        limits=counted,
     )
 
 
@@ -216,6 +227,7 @@ def pairs(
     cluster: st.SearchStrategy[Cluster] | None = None,
     most: int = 25,
     budget: st.SearchStrategy[Budget] | None = None,
+    limits: st.SearchStrategy[Mapping[str, int]] | None = None,
 ) -> tuple[Campaign, Cluster]:
     """A campaign and a cluster that admits all of it.
 
@@ -223,7 +235,7 @@ def pairs(
 
     Parameters
     ----------
-    runtimes, most, budget
+    runtimes, most, budget, limits
         As for `campaigns`.
     cluster
         What the cluster is drawn from; `clusters` if not given.
@@ -240,15 +252,17 @@ def pairs(
     ...     assert plan.makespan >= max(w.duration for w in plan.workflows)
     """
     place = draw(cluster if cluster is not None else clusters())
-    campaign = draw(campaigns(place, runtimes, most=most, budget=budget))
-    workflows = []
+    campaign = draw(campaigns(place, runtimes, most=most, budget=budget, limits=limits))
+    workflows = {}
     for workflow in campaign.workflows.values():
         request = workflow.request
         if not place.admit(request, campaign.budget)[0]:
-            request = ResourceRequest(runtime=min(request.runtime, 60), spread=request.spread)
+            request = ResourceRequest(
+                runtime=min(request.runtime, 60), spread=request.spread, uses=request.uses
+            )
             assume(place.admit(request, campaign.budget)[0])
-        workflows.append(replace(workflow, request=request))
-    return Campaign.of("random", workflows, budget=campaign.budget), place
+        workflows[workflow.name] = replace(workflow, request=request)
+    return replace(campaign, workflows=workflows), place
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""Check the limits of each QOS and the budget: what is in use at once."""
+"""Check the limits of each QOS, the budget and counted resources: what is in use at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from socm.model.plan import Plan
 
 
 def exceeded_limits(plan: Plan, workflows: Sequence[PlannedWorkflow]) -> Iterator[str]:
-    """Yield the limits of QOS and budget that are exceeded.
+    """Yield the limits that are exceeded.
 
     Parameters
     ----------
@@ -26,8 +26,17 @@ def exceeded_limits(plan: Plan, workflows: Sequence[PlannedWorkflow]) -> Iterato
         most = qos.cores
         if most is not None and (cores := peak(mine, lambda w: w.cores)) > most:
             yield f"QOS {qos.name}: {cores} cores in use at once, the limit is {most}"
+    for name, most in plan.campaign.limits.items():
+        if (used := _peak_use(plan, workflows, name)) > most:
+            yield f"limits: {used} of {name} in use at once, the limit is {most}"
     budget = plan.campaign.budget
     if budget.cores is not None and (most := peak(workflows, lambda w: w.cores)) > budget.cores:
         yield f"budget: {most} cores in use at once, not {budget.cores}"
     if budget.nodes is not None and (most := peak_nodes(workflows)) > budget.nodes:
         yield f"budget: {most} nodes in use at once, not {budget.nodes}"
+
+
+def _peak_use(plan: Plan, workflows: Sequence[PlannedWorkflow], name: str) -> int:
+    """Return the most of a counted resource that is in use at once."""
+    asked = plan.campaign.workflows
+    return peak(workflows, lambda w: asked[w.name].request.uses.get(name, 0))

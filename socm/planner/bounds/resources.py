@@ -61,7 +61,7 @@ def distinct_modes(modes: Modes) -> tuple[list[Mode], dict[str, list[int]]]:
     for name, its_modes in modes.items():
         of_workflow[name] = []
         for mode in its_modes:
-            key = mode.demand, mode.partition.name, mode.qos.name
+            key = mode.demand, mode.partition.name, mode.qos.name, frozenset(mode.uses.items())
             if key not in number:
                 number[key] = len(distinct)
                 distinct.append(mode)
@@ -126,6 +126,7 @@ def _resources(
         *_totals(campaign, cluster),
         *_nodes(campaign, cluster, modes, max(most, 1)),
         *_limits(cluster),
+        *_counted(campaign),
     ):
         shares = [resource(mode) for mode in modes]
         yield shares
@@ -256,3 +257,13 @@ def _limits(cluster: Cluster) -> Iterator[_Resource]:
         # A workflow that is too long for a smaller QOS may use any larger one.
         for smallest in range(len(limited) - 1):
             yield limit_of({name: limits[name] for name in limited[smallest:]}, cores)
+
+
+def _counted(campaign: Campaign) -> Iterator[_Resource]:
+    """Yield the counted resources of the campaign."""
+
+    def used(name: str, most: int) -> _Resource:
+        return lambda mode: Share(mode.uses.get(name, 0), most)
+
+    for name, most in campaign.limits.items():
+        yield used(name, most)

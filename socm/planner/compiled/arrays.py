@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from socm.planner.instance import IndexedMode, Instance, usable_nodes
+from socm.planner.instance import Counts, IndexedMode, Instance, usable_nodes
 
 Ints = NDArray[np.int64]
 Record = Any
@@ -32,10 +32,12 @@ def record(*names: str) -> np.dtype[np.void]:
 WORKFLOW = record("waits", "release", "first_child", "last_child", "first_mode", "last_mode")
 """Number of parents, and where the children and the modes begin and end in their arrays."""
 MODE = record(
-    "partition", "qos", "duration", "shortest", "counted", "ranks", "threads", "memory", "gpus",
-    "exclusive", "most_nodes", "ranks_per_node", "family", "same_nodes",
+    "partition", "qos", "duration", "shortest", "first_count", "last_count", "ranks", "threads",
+    "memory", "gpus", "exclusive", "most_nodes", "ranks_per_node", "family", "same_nodes",
 )  # fmt: skip
 """An `IndexedMode`. Modes with equal `same_nodes` may use the same nodes."""
+COUNT = record("limit", "amount")
+"""The number of a limit, and how much a mode counts against it."""
 PARTITION = record("first_node", "last_node", "cores", "memory", "gpus")
 """Its nodes, which are numbered through all partitions, and what each of them has."""
 RESERVED = record("node", "cores", "memory", "gpus", "start", "finish")
@@ -51,8 +53,10 @@ class Arrays:
     ----------
     workflows, children, modes, partitions
         Records of the types above. The modes end with one for each of `begun`.
+    counts
+        What the modes count against limits.
     limits
-        Running jobs and cores of each QOS in turn, then the budget of cores.
+        The most of whatever is limited.
     reserved, begun, placements
         What is allocated from the beginning.
     start
@@ -64,6 +68,7 @@ class Arrays:
     workflows: Records
     children: Ints
     modes: Records
+    counts: Records
     partitions: Records
     limits: Ints
     reserved: Records
@@ -86,7 +91,7 @@ def arrays_of(instance: Instance) -> Arrays | None:
 
 
 def _arrays(instance: Instance) -> Arrays | None:
-    cluster, budget, most = instance.cluster, instance.campaign.budget, instance.node_budget
+    cluster, most = instance.cluster, instance.node_budget
     several = len(cluster.partitions) > 1
     if not len(instance) or (most is not None and several) or _too_large(instance):
         return None
@@ -100,7 +105,7 @@ def _arrays(instance: Instance) -> Arrays | None:
     ]
     of_partition = {p.name: numbers for p, numbers in zip(cluster.partitions, number, strict=True)}
     all_modes = [*chain.from_iterable({id(modes): modes for modes in instance.modes}.values())]
-    limits = [limit for q in cluster.qos_by_size for limit in (q.running_jobs, q.cores)]
+    counts = [count for counts in _counts(instance, all_modes) for count in counts]
     ends = [*accumulate((len(b.placements) for b in instance.begun), initial=0)]
     return Arrays(
         workflows=_workflows(instance),
@@ -113,7 +118,8 @@ def _arrays(instance: Instance) -> Arrays | None:
             ],
             dtype=PARTITION,
         ),
-        limits=_ints(NONE if limit is None else limit for limit in (*limits, budget.cores)),
+        counts=np.array(counts, dtype=COUNT),
+        limits=_ints(instance.limits),
         reserved=np.array(
             [
                 (of_partition[r.partition][node], *load, r.start, r.finish)
@@ -162,19 +168,24 @@ def _modes(instance: Instance, modes: Sequence[IndexedMode]) -> Records:
     same_nodes = [
         nodes.setdefault((m.partition, m.demand.exclusive, m.most_nodes), len(nodes)) for m in modes
     ]
+    counts = pairwise(accumulate(map(len, _counts(instance, modes)), initial=0))
     rows = [
         (
-            m.partition, m.qos, m.duration, m.shortest, m.cores, *m.demand,
+            m.partition, m.qos, m.duration, m.shortest, *next(counts), *m.demand,
             NONE if m.most_nodes is None else m.most_nodes, m.ranks_per_node, m.family,
             same,
         )
         for m, same in zip(modes, same_nodes, strict=True)
     ]  # fmt: skip
     rows += [
-        (b.partition, b.qos, b.finish - b.start, 0, b.cores, *b.demand, NONE, 0, 0, 0)
+        (b.partition, b.qos, b.finish - b.start, 0, *next(counts), *b.demand, NONE, 0, 0, 0)
         for b in instance.begun
     ]
     return np.array(rows, dtype=MODE)
+
+
+def _counts(instance: Instance, modes: Sequence[IndexedMode]) -> list[Counts]:
+    return [*(m.counts for m in modes), *(b.counts for b in instance.begun)]
 
 
 def _too_large(instance: Instance) -> bool:
@@ -192,6 +203,7 @@ def _too_large(instance: Instance) -> bool:
         for b in begun
         for _, ranks in b.placements
     )
+    amounts += sum(amount for b in begun for _, amount in b.counts)
     most_ranks = max(mode.demand.ranks for modes in instance.modes for mode in modes)
     most_ranks = max(most_ranks, *(b.demand.ranks for b in begun), 1)
     return max(latest, amounts * most_ranks) >= LARGEST

@@ -14,6 +14,7 @@ import numpy as np
 from socm.planner.compiled import entry, part
 from socm.planner.compiled.arrays import (
     BEGUN,
+    COUNT,
     MODE,
     NODE_RANKS,
     NONE,
@@ -227,23 +228,17 @@ def _on_nodes(
 
 
 @part
-def _limits(mode: Record, limits: Ints) -> tuple[tuple[int, int], ...]:
-    """Return the numbers of the limits of a mode, and the amount that counts against each."""
-    return (2 * mode.qos, 1), (2 * mode.qos + 1, mode.counted), (len(limits) - 1, mode.counted)
-
-
-@part
-def _allowed(rows: Records, lines: Records, limits: Ints, mode: Record, ready: int) -> int:
+def _allowed(
+    rows: Records, lines: Records, limits: Ints, counts: Records, mode: Record, ready: int
+) -> int:
     """Return the first start that all limits allow."""
     first = len(lines) - 1 - len(limits)
     start, before = ready, NONE
     while start != before:
         before = start
-        for limit, amount in _limits(mode, limits):
-            if limits[limit] != NONE:
-                start = _within(
-                    rows, lines[first + limit], limits[limit], amount, mode.duration, start
-                )
+        for k in range(mode.first_count, mode.last_count):
+            limit, amount = counts[k].limit, counts[k].amount
+            start = _within(rows, lines[first + limit], limits[limit], amount, mode.duration, start)
     return start
 
 
@@ -260,8 +255,9 @@ def _filled(found: Records, count: int, ranks: int) -> int:
 
 @part
 def _earliest_finish(
-    rows: Records, lines: Records, partitions: Records, limits: Ints, modes: Records, ready: int,
-    families: Records, unlimited: Ints, found: Records, placements: Records, visits: Ints,
+    rows: Records, lines: Records, partitions: Records, limits: Ints, counts: Records,
+    modes: Records, ready: int, families: Records, unlimited: Ints, found: Records,
+    placements: Records, visits: Ints,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Choose the mode that ends first; return it, its start, and how many nodes it uses."""
     unlimited[:] = ready
@@ -275,10 +271,10 @@ def _earliest_finish(
             continue
         start, count = _on_nodes(rows, lines, partitions, mode, ready, family, found, visits)
         unlimited[mode.same_nodes] = start
-        allowed = _allowed(rows, lines, limits, mode, start)
+        allowed = _allowed(rows, lines, limits, counts, mode, start)
         while allowed > start:
             start, count = _on_nodes(rows, lines, partitions, mode, allowed, family, found, visits)
-            allowed = _allowed(rows, lines, limits, mode, start)
+            allowed = _allowed(rows, lines, limits, counts, mode, start)
         count = _filled(found, count, mode.ranks)
         if (start + mode.duration, mode.qos, count) < (best_finish, best_qos, best_count):
             best_finish, best_qos, best_count = start + mode.duration, mode.qos, count
@@ -289,7 +285,7 @@ def _earliest_finish(
 
 @part
 def _place(
-    rows: Records, lines: Records, partitions: Records, limits: Ints, mode: Record,
+    rows: Records, lines: Records, partitions: Records, limits: Ints, counts: Records, mode: Record,
     placements: Records, start: int, finish: int,
 ) -> Records:  # fmt: skip
     """Allocate nodes and limits to a mode; return the rows, copied if there was no space left."""
@@ -299,12 +295,11 @@ def _place(
     space = lines[all_cores].space + lines[all_cores + 1].space
     for k in range(len(placements)):
         space += lines[placements[k].node].space
-    for limit, _ in _limits(mode, limits):
-        space += lines[first + limit].space
+    for k in range(mode.first_count, mode.last_count):
+        space += lines[first + counts[k].limit].space
     rows = _with_space(rows, lines, space)
-    for limit, amount in _limits(mode, limits):
-        if limits[limit] != NONE:
-            _allocate(rows, lines, first + limit, -amount, 0, 0, start, finish)
+    for k in range(mode.first_count, mode.last_count):
+        _allocate(rows, lines, first + counts[k].limit, -counts[k].amount, 0, 0, start, finish)
     cores, memory, gpus = partition.cores, partition.memory, partition.gpus
     sum_cores = sum_memory = 0
     for k in range(len(placements)):
@@ -337,10 +332,10 @@ def _empty(partitions: Records, limits: Ints, start: int) -> tuple[Records, Reco
     return rows, lines
 
 
-@entry(WORKFLOW, Ints, MODE, PARTITION, Ints, RESERVED, BEGUN, NODE_RANKS, int, Ints, Ints)
+@entry(WORKFLOW, Ints, MODE, COUNT, PARTITION, Ints, RESERVED, BEGUN, NODE_RANKS, int, Ints, Ints)
 def kernel(
-    workflows: Records, children: Ints, modes: Records, partitions: Records, limits: Ints,
-    reserved: Records, begun: Records, placements_of_begun: Records,
+    workflows: Records, children: Ints, modes: Records, counts: Records, partitions: Records,
+    limits: Ints, reserved: Records, begun: Records, placements_of_begun: Records,
     begin: int, order: Ints, position: Ints,
 ) -> tuple[Ints, Ints, Ints, Ints, Records, int]:  # fmt: skip
     """Run the scheme; return starts, modes, placements, and how many nodes were looked at."""
@@ -353,7 +348,7 @@ def kernel(
     for k in range(len(begun)):
         b, mode = begun[k], modes[len(modes) - len(begun) + k]
         placements = placements_of_begun[b.first_placement : b.last_placement]
-        rows = _place(rows, lines, partitions, limits, mode, placements, b.start, b.finish)
+        rows = _place(rows, lines, partitions, limits, counts, mode, placements, b.start, b.finish)
     families = np.zeros(modes["family"].max() + 1, dtype=FAMILY)
     unlimited = np.empty(modes["same_nodes"].max() + 1, np.int64)
     visits = np.zeros(1, np.int64)
@@ -369,14 +364,15 @@ def kernel(
         k = order[heappop(eligible)]
         w = workflows[k]
         mode, start[k], count = _earliest_finish(
-            rows, lines, partitions, limits, modes[w.first_mode : w.last_mode], ready[k], families,
-            unlimited, found, placements, visits,
+            rows, lines, partitions, limits, counts, modes[w.first_mode : w.last_mode], ready[k],
+            families, unlimited, found, placements, visits,
         )  # fmt: skip
         chosen[k] = w.first_mode + mode
         finish = start[k] + modes[chosen[k]].duration
         rows = _place(
-            rows, lines, partitions, limits, modes[chosen[k]], placements[:count], start[k], finish
-        )
+            rows, lines, partitions, limits, counts, modes[chosen[k]], placements[:count],
+            start[k], finish,
+        )  # fmt: skip
         if used + count > len(all_placements):
             more = np.empty(2 * (used + count), dtype=NODE_RANKS)
             more[:used] = all_placements[:used]

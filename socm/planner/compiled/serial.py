@@ -23,8 +23,9 @@ def schedule(arrays: Arrays, priority: Priority) -> Schedule:
     """Schedule an instance; see `socm.planner.schemes.serial`."""
     order, position = _order_and_position(priority)
     start, mode, first, last, placements, visits = kernel(
-        arrays.workflows, arrays.children, arrays.modes, arrays.partitions, arrays.limits,
-        arrays.reserved, arrays.begun, arrays.placements, arrays.start, order, position,
+        arrays.workflows, arrays.children, arrays.modes, arrays.counts, arrays.partitions,
+        arrays.limits, arrays.reserved, arrays.begun, arrays.placements, arrays.start, order,
+        position,
     )  # fmt: skip
     placements["node"] = arrays.names[placements["node"]]
     all_modes = arrays.all_modes

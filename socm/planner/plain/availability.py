@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from socm.model.demand import Amounts
 from socm.model.partition import Partition
 from socm.planner.instance import Begun, IndexedMode, Instance, NodeRanks, usable_nodes
+from socm.planner.instance import Counts as CountedBy
 
 Counts = NDArray[np.int64]
-
-UNLIMITED = 2**62
 
 
 class Running(NamedTuple):
@@ -23,8 +22,7 @@ class Running(NamedTuple):
 
     finish: int
     partition: int
-    qos: int
-    counted: int  # cores that count against limits
+    counted: CountedBy  # what counts against limits
     nodes: Counts
     ranks: Counts
     cores: Counts
@@ -141,10 +139,10 @@ class Misfit(NamedTuple):
 
 
 class Availability:
-    """What is free at one instant on the nodes of a cluster, and under QOS limits and budget."""
+    """What is free at one instant on the nodes of a cluster, and under each limit."""
 
     def __init__(self, instance: Instance) -> None:
-        cluster, budget = instance.cluster, instance.campaign.budget
+        cluster = instance.cluster
         self._names = [
             np.array(usable_nodes(p, instance.node_budget, (), instance.fixed))
             for p in cluster.partitions
@@ -157,11 +155,7 @@ class Availability:
         self._all = [[int(n.cores.sum()), int(n.memory.sum())] for n in self._nodes]
         self._jobs_on = [np.zeros(len(names), dtype=np.int64) for names in self._names]
         self._most_busy = instance.node_budget if len(cluster.partitions) > 1 else None
-        self._cores = UNLIMITED if budget.cores is None else budget.cores
-        self._jobs_of = [
-            UNLIMITED if q.running_jobs is None else q.running_jobs for q in cluster.qos_by_size
-        ]
-        self._cores_of = [UNLIMITED if q.cores is None else q.cores for q in cluster.qos_by_size]
+        self._left = [*instance.limits]
         self._shadow: Shadow | None = None
         self.misfits: list[Misfit] = []
         self.running: dict[int, Running] = {}
@@ -195,11 +189,7 @@ class Availability:
         for mode in modes:
             if best is not None and mode.duration >= best[0].duration:
                 continue
-            if (
-                mode.cores > self._cores
-                or mode.cores > self._cores_of[mode.qos]
-                or not self._jobs_of[mode.qos]
-            ):
+            if any(amount > self._left[number] for number, amount in mode.counts):
                 continue
             job = self._fit(mode, k)
             if job is not None:
@@ -284,7 +274,7 @@ class Availability:
             if demand.exclusive
             else demand.load(cast(int, ranks), whole)
         )
-        return Running(finish, mode.partition, mode.qos, mode.cores, nodes, ranks, *load)
+        return Running(finish, mode.partition, mode.counts, nodes, ranks, *load)
 
     def allocate(self, k: int, job: Running) -> None:
         """Allocate nodes and limits to a workflow."""
@@ -310,9 +300,8 @@ class Availability:
         free = self._all[job.partition]
         free[0] += sign * int(job.cores.sum())
         free[1] += sign * int(job.memory.sum())
-        self._cores += sign * job.counted
-        self._cores_of[job.qos] += sign * job.counted
-        self._jobs_of[job.qos] += sign
+        for number, amount in job.counted:
+            self._left[number] += sign * amount
 
     def placements(self, job: Running) -> NodeRanks:
         """Return the nodes of a workflow, numbered within the partition, and the ranks on each."""

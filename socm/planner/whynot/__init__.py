@@ -144,7 +144,7 @@ class _Search:
         yield Remedy(change=Deadline(makespan), makespan=makespan, less=less)
 
     def larger(self) -> Iterator[Remedy]:
-        """Raise the budget, or the nodes if no budget can be raised; and limits of QOS."""
+        """Raise the budget, or the nodes if no budget can be raised; and other limits."""
         budget = [*budget_levers(self.late)]
         found = [remedy for lever in budget for remedy in self._raised(lever)]
         if len(budget) > 1 and not found:

@@ -101,6 +101,25 @@ class QosWork(Proven):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CountedWork(Proven):
+    """There is more work for a counted resource than its limit allows until the deadline.
+
+    Parameters
+    ----------
+    name
+        Of the resource.
+    needed
+        How much of it would have to be in use on average until the deadline.
+    available
+        The limit.
+    """
+
+    name: str
+    needed: float
+    available: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Combined(Proven):
     """Dependencies and resources together, where neither alone makes the deadline impossible."""
 
@@ -136,7 +155,8 @@ def proven(plan: Plan) -> Iterator[Proven]:
     if names:
         all_modes = modes_of(plan.campaign, plan.cluster)
         modes = {name: all_modes[name] for name in names}
-        found += [_critical_path(plan, modes), *_resources(plan, modes), *_limits(plan, modes)]
+        found += [_critical_path(plan, modes), *_resources(plan, modes)]
+        found += [*_limits(plan, modes), *_counted(plan, modes)]
     too_long = [b for b in found if b.at_least > deadline]
     if not too_long and plan.lower_bound > deadline:
         too_long.append(Combined(at_least=plan.lower_bound))
@@ -227,6 +247,19 @@ def _limits(plan: Plan, modes: Modes) -> Iterator[QosWork]:
                     available=available,
                     at_least=_at_least(plan, work, available),
                 )
+
+
+def _counted(plan: Plan, modes: Modes) -> Iterator[CountedWork]:
+    """Yield for each counted resource the work that there is for it."""
+    for name, most in plan.campaign.limits.items():
+        work = sum(min(m.uses.get(name, 0) * m.duration for m in its) for its in modes.values())
+        if work:
+            yield CountedWork(
+                name=name,
+                needed=_needed(plan, work),
+                available=most,
+                at_least=_at_least(plan, work, most),
+            )
 
 
 def _needed(plan: Plan, work: int) -> float:

@@ -48,6 +48,14 @@ class RaisedLimit:
 
 
 @dataclass(frozen=True)
+class MoreUses:
+    """A counted resource of which more may be in use at once."""
+
+    name: str
+    amount: int
+
+
+@dataclass(frozen=True)
 class OpenQos:
     """A QOS on request that every workflow may use."""
 
@@ -68,7 +76,7 @@ class Dropped:
     workflows: Sequence[str]
 
 
-Change = Deadline | RaisedBudget | MoreNodes | RaisedLimit | OpenQos | NamedQos | Dropped
+Change = Deadline | RaisedBudget | MoreNodes | RaisedLimit | MoreUses | OpenQos | NamedQos | Dropped
 
 
 def applied(change: Change, campaign: Campaign, cluster: Cluster) -> Case:
@@ -88,6 +96,8 @@ def applied(change: Change, campaign: Campaign, cluster: Cluster) -> Case:
             return campaign, _with_qos(cluster, replace(cluster.by_qos[name], cores=amount))
         case RaisedLimit(name, _, amount):
             return campaign, _with_qos(cluster, replace(cluster.by_qos[name], running_jobs=amount))
+        case MoreUses(name, amount):
+            return replace(campaign, limits={**campaign.limits, name: amount}), cluster
         case OpenQos(name):
             return campaign, _opened(cluster, cluster.by_qos[name])
         case NamedQos(named):

@@ -1,4 +1,4 @@
-"""What could be raised so that a campaign ends sooner: its budget, nodes, and limits of QOS."""
+"""What could be raised so that a campaign ends sooner: its budget, nodes, and limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from socm.model.partition import MOST_NODES
 from socm.model.placement import peak
 from socm.model.plan import Plan
 from socm.model.qos import Qos
-from socm.planner.whynot.changes import Change, Limit, MoreNodes, RaisedBudget, RaisedLimit
+from socm.planner.whynot.changes import (
+    Change,
+    Limit,
+    MoreNodes,
+    MoreUses,
+    RaisedBudget,
+    RaisedLimit,
+)
 
 MOST_GROWTH = 10
 """A partition grows to at most this many times its nodes, if no budget can be raised."""
@@ -82,7 +89,7 @@ def more_nodes(plan: Plan) -> Lever:
 
 
 def limit_levers(plan: Plan) -> Iterator[Lever]:
-    """Yield the limits of QOS that may delay a workflow of a plan."""
+    """Yield the limits of QOS and of counted resources that may delay a workflow of a plan."""
     free = [w for w in plan.workflows if not w.fixed]
     largest = max((w.cores for w in free), default=0)
     for qos in plan.cluster.qos_by_size:
@@ -95,6 +102,17 @@ def limit_levers(plan: Plan) -> Iterator[Lever]:
             _, _, node = _size(plan.cluster)
             enough = sum(w.cores for w in plan.workflows)
             yield _limit_lever(qos, "cores", qos.cores, enough, node)
+    for name, most in plan.campaign.limits.items():
+        yield from _uses_lever(plan, name, most)
+
+
+def _uses_lever(plan: Plan, name: str, now: int) -> Iterator[Lever]:
+    workflows = plan.campaign.workflows
+    use = {w.name: workflows[w.name].request.uses.get(name, 0) for w in plan.workflows}
+    largest = max((use[w.name] for w in plan.workflows if not w.fixed), default=0)
+    if largest and peak(plan.workflows, lambda w: use[w.name]) + largest > now:
+        enough = sum(use.values())
+        yield Lever(most=max(0, enough - now), change=lambda k: MoreUses(name, now + k))
 
 
 def _limit_lever(qos: Qos, limit: Limit, now: int, enough: int, step: int) -> Lever:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
 
 from socm.engine.edits import Edit
-from socm.errors import Infeasible
+from socm.errors import ConfigError, Infeasible
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster
 from socm.model.partition import Partition
@@ -26,9 +28,12 @@ def draw_plan(choices: Choices) -> Plan:
     while True:
         cluster = _cluster(choices)
         budget = _budget(choices)
+        limits = _limits(choices)
         names = [f"w{k}" for k in range(1 + choices.number(MOST_WORKFLOWS - 1))]
-        workflows = [_workflow(choices, name, names[:k]) for k, name in enumerate(names)]
-        campaign = Campaign.of("torture", workflows, budget=budget, retries=choices.number(3))
+        workflows = [_workflow(choices, name, names[:k], limits) for k, name in enumerate(names)]
+        campaign = Campaign.of(
+            "torture", workflows, budget=budget, limits=limits, retries=choices.number(3)
+        )
         try:
             return plan_campaign(campaign, cluster, effort=NONE)
         except Infeasible:
@@ -43,22 +48,26 @@ def draw_edit(choices: Choices, plan: Plan, names: list[str]) -> Edit:
     names
         The workflows that can be edited: taken out, changed, or made to wait for others.
     """
-    workflows = dict(plan.campaign.workflows)
+    workflows, limits = dict(plan.campaign.workflows), plan.campaign.limits
     for name in names:
         others = [w for w in workflows if w < name]
         needed = any(name in w.depends for w in workflows.values())
         match choices.pick(["stays", "changes", "goes"]):
             case "changes":
-                workflows[name] = _workflow(choices, name, others)
+                workflows[name] = _workflow(choices, name, others, limits)
             case "goes" if not needed and len(workflows) > 1:
                 del workflows[name]
     if choices.chance(0.3):
         name = f"w{choices.number(2 * MOST_WORKFLOWS)}"  # new, or one that was taken out
         if name not in workflows:
-            workflows[name] = _workflow(choices, name, [w for w in workflows if w < name])
+            workflows[name] = _workflow(choices, name, [w for w in workflows if w < name], limits)
     budget = plan.campaign.budget if choices.chance(0.7) else _budget(choices)
-    before, campaign = plan.campaign, replace(plan.campaign, workflows=workflows, budget=budget)
-    changed = {n for n in before.workflows if workflows.get(n) != before.workflows[n]}
+    campaign = replace(plan.campaign, workflows=workflows, budget=budget)
+    if choices.chance(0.3):
+        with contextlib.suppress(ConfigError):  # there are workflows that use more
+            campaign = replace(campaign, limits=_limits(choices))
+    before = plan.campaign.workflows
+    changed = {n for n in before if workflows.get(n) != before[n]}
     return Edit(plan, campaign, frozenset(changed))
 
 
@@ -83,13 +92,22 @@ def _budget(choices: Choices) -> Budget:
     return Budget(cores=choices.pick([None, 8, 12]), nodes=choices.pick([None, 1, 2]))
 
 
-def _workflow(choices: Choices, name: str, others: list[str]) -> Workflow:
+def _limits(choices: Choices) -> dict[str, int]:
+    return choices.pick([{}, {"io": 1}, {"io": 3}])
+
+
+def _workflow(
+    choices: Choices, name: str, others: list[str], limits: Mapping[str, int]
+) -> Workflow:
     depends = {choices.pick(others) for _ in range(choices.number(2))} if others else set()
     request = ResourceRequest(
         ranks=1 + choices.number(7),
         threads=choices.pick([1, 2, 4]),
         memory=choices.pick([0, 100, 400, 900]),
         runtime=1 + choices.number(59),
+        uses={name: 1 + choices.number(most - 1) for name, most in limits.items()}
+        if choices.chance(0.7)
+        else {},
     )
     outputs = ("map",) if choices.number(7) == 7 else ()
     return Workflow(

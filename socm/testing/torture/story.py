@@ -13,7 +13,7 @@ from socm.engine.driver import run_plan
 from socm.engine.edits import prepare
 from socm.engine.events import Ended, Replanned, Started
 from socm.engine.state import CampaignState, Status
-from socm.errors import Infeasible, InvalidPlan, RunError, Stalled
+from socm.errors import ConfigError, Infeasible, InvalidPlan, RunError, Stalled
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
 from socm.planner.effort import NONE
@@ -62,7 +62,7 @@ class Story:
         """Tell it, line by line."""
         campaign = self.plan.campaign
         yield f"{self.plan.cluster}"
-        yield f"{campaign.budget}, {campaign.retries} retries"
+        yield f"{campaign.budget}, limits {dict(campaign.limits)}, {campaign.retries} retries"
         for w in self.plan.workflows:
             workflow = campaign.workflows[w.name]
             after = f", after {', '.join(workflow.depends)}" if workflow.depends else ""
@@ -184,7 +184,7 @@ class _Run:
                 job_prefix="run",
                 requests=self._user,
             )
-        except (Infeasible, InvalidPlan):
+        except (ConfigError, Infeasible, InvalidPlan):
             return
         if new.plan is None:
             return

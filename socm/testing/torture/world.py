@@ -261,6 +261,11 @@ class World:
         ):
             if most is not None and used > most:
                 self.break_promise(f"{job.name} makes it {used} of {most} {what}")
+        for what, most in self.plan.campaign.limits.items():
+            amount = job.workflow.request.uses.get(what, 0)
+            used = sum(other.workflow.request.uses.get(what, 0) for other in together)
+            if amount and used > most:
+                self.break_promise(f"{job.name} makes it {used} of {most} {what}")
 
     def _elsewhere(self, job: Job) -> Job:
         """Return a job that is to start on other nodes than planned, if those are free."""

@@ -1,0 +1,68 @@
+"""The limits that count over all jobs of a campaign at once, and what a job counts against each.
+
+Only the check of a plan (`socm.model.check`) works this out by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple
+
+from socm.model.campaign import Campaign
+from socm.model.cluster import Cluster
+
+
+class Limited(NamedTuple):
+    """What is limited: jobs or cores of a QOS, cores of the budget, or a counted resource."""
+
+    what: Literal["jobs", "cores", "budget", "uses"]
+    name: str = ""
+
+
+def limits_of(campaign: Campaign, cluster: Cluster) -> dict[Limited, int]:
+    """Return the most that may be in use at once of whatever is limited.
+
+    Examples
+    --------
+    >>> from socm.model.campaign import Budget
+    >>> from socm.model.partition import Partition
+    >>> cpu = Partition(name="cpu", nodes=2, cores=8, memory=1000)
+    >>> campaign = Campaign.of("maps", [], budget=Budget(cores=8), limits={"io": 4})
+    >>> for limited, most in limits_of(campaign, Cluster(name="c", partitions=(cpu,))).items():
+    ...     print(*limited, most)
+    budget  8
+    uses io 4
+    """
+    return {
+        **of_qos(cluster),
+        **({} if campaign.budget.cores is None else {Limited("budget"): campaign.budget.cores}),
+        **{Limited("uses", name): most for name, most in campaign.limits.items()},
+    }
+
+
+def of_qos(cluster: Cluster) -> dict[Limited, int]:
+    """Return the limits that the QOS of a cluster have."""
+    limits: dict[Limited, int] = {}
+    for qos in cluster.qos_by_size:
+        if qos.running_jobs is not None:
+            limits[Limited("jobs", qos.name)] = qos.running_jobs
+        if qos.cores is not None:
+            limits[Limited("cores", qos.name)] = qos.cores
+    return limits
+
+
+def counted(qos: str | None, cores: int, uses: Mapping[str, int]) -> Iterator[tuple[Limited, int]]:
+    """Yield what a job counts against each limit that there may be.
+
+    Parameters
+    ----------
+    qos, cores
+        Its QOS, and its cores: of its ranks, or of whole nodes.
+    uses
+        Its counted resources.
+    """
+    yield Limited("jobs", qos or ""), 1
+    yield Limited("cores", qos or ""), cores
+    yield Limited("budget"), cores
+    for name, amount in uses.items():
+        yield Limited("uses", name), amount
