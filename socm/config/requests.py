@@ -61,7 +61,10 @@ class RequestReader:
             if setting is not None:
                 values[default], outside[default] = setting.value, setting.origin
         request = ResourceRequest(**values)
-        request = replace(request, memory=self._memory(name, section, request))
+        if 0 in (section.memory, section.memory_per_node):
+            request = replace(request, whole_memory=True)
+        else:
+            request = replace(request, memory=self._memory(name, section, request))
         if findings.explain:
             origins = {k: self._origin(resources, k) for k in section.model_fields_set} | outside
             self._explain(name, request, origins, given)
@@ -111,6 +114,8 @@ class RequestReader:
             "memory": origins["memory"] if given == ["memory"] else memory,
         }
         for each in fields(request):
+            if each.name == "whole_memory":
+                continue  # the memory says so
             value = getattr(request, each.name)
             if each.name == "uses" and not value:
                 continue  # few workflows have any

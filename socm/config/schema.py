@@ -17,8 +17,10 @@ from socm.config.values import (
     Launcher,
     Lines,
     Memory,
+    MemoryOfPart,
     NodeMemory,
     Section,
+    WholeOrMemory,
     not_bool,
 )
 from socm.model.campaign import Schema
@@ -33,10 +35,10 @@ class ResourcesSection(SbatchOptions):
     ranks: Count = 1
     threads: Count = 1
     cpus: Literal["physical", "logical"] = "physical"
-    memory: Memory | None = None
-    memory_per_rank: Memory | None = None
-    memory_per_cpu: Memory | None = None
-    memory_per_node: Memory | None = None
+    memory: WholeOrMemory | None = None
+    memory_per_rank: MemoryOfPart | None = None
+    memory_per_cpu: MemoryOfPart | None = None
+    memory_per_node: WholeOrMemory | None = None
     gpus: CountOrNone = 0
     runtime: Duration
     walltime: Duration | None = None

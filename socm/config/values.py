@@ -61,6 +61,12 @@ def _node_memory(value: Any) -> int:
     return memory
 
 
+def _memory_of_part(value: Any) -> int:
+    if (memory := parse_memory(value)) < 1:
+        raise ValueError(f"{value!r} is less than 1 MB; `memory = 0` asks for all of each node")
+    return memory
+
+
 Date = Annotated[str, BeforeValidator(_date_as_text), Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 Count = Annotated[int, BeforeValidator(not_bool), Field(ge=1, le=LARGEST)]
 CountOrNone = Annotated[int, BeforeValidator(not_bool), Field(ge=0, le=LARGEST)]
@@ -90,7 +96,17 @@ Deadline = Annotated[
 _MEMORY_SCHEMA = WithJsonSchema(
     {"type": ["string", "number"], "description": "48G, 1.5T, or a number of MB"}
 )
+_WHOLE_OR_MEMORY = WithJsonSchema(
+    {
+        "type": ["string", "number"],
+        "description": "48G, 1.5T, or a number of MB; 0 is all memory of each node",
+    }
+)
 Memory = Annotated[int, BeforeValidator(parse_memory), _MEMORY_SCHEMA]
+WholeOrMemory = Annotated[int, BeforeValidator(parse_memory), _WHOLE_OR_MEMORY]
+"""An amount of memory, or 0 for all that a node has, as in SLURM."""
+MemoryOfPart = Annotated[int, BeforeValidator(_memory_of_part), _MEMORY_SCHEMA]
+"""The memory of a rank or of a cpu."""
 NodeMemory = Annotated[int, BeforeValidator(_node_memory), _MEMORY_SCHEMA]
 Launcher = Literal["srun", "mpirun", "none"]
 

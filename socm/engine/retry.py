@@ -78,6 +78,8 @@ class RetryPolicy:
         self, update: JobUpdate, cluster: Cluster, budget: Budget | None
     ) -> Retrying | None:
         job = update.job
+        if job.demand.exclusive:
+            return None  # it had all that there is
         asked = job.demand.memory
         wanted = round(max(asked, update.peak_memory or 0) * self.growth)
         memory = min(wanted, _most_memory(job, cluster, budget))
@@ -113,7 +115,7 @@ def _most_memory(job: Job, cluster: Cluster, budget: Budget | None) -> int:
     ranks, ranks_on_a_node = job.demand.ranks, max(p.ranks for p in job.placements)
     # The node with most of its ranks bounds the memory of each rank.
     most = partition.memory * ranks // ranks_on_a_node
-    if partition.memory_per_core is None or job.demand.exclusive:
+    if partition.memory_per_core is None:
         return most
     # More memory takes more cores, up to those of the node and of what limits the cores of a job.
     threads = min(

@@ -150,11 +150,15 @@ def resources_section(request: ResourceRequest, *, memory: bool = True) -> dict[
     for each in fields(request):
         value = getattr(request, each.name)
         if each.name == "memory":
-            if memory:
+            if request.whole_memory:
+                section["memory"] = 0
+            elif memory and value:  # 0 would be all of a node
                 section["memory"] = memory_text(value)
         elif each.name == "uses":
             if value:
                 section["uses"] = dict(value)
+        elif each.name == "whole_memory":
+            continue
         elif value != each.default:
             is_time = each.name in ("runtime", "walltime")
             section[each.name] = duration_text(value) if is_time else value

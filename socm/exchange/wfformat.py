@@ -190,7 +190,7 @@ class _Instance(Reader):
         if description := _text(data.get("description")):
             section["description"] = description
         own = _mapping(data.get("socm"))
-        keys = ("deadline", "requested_resources", "resources", "policy")
+        keys = ("deadline", "requested_resources", "resources", "policy", "limits")
         return section | {key: own[key] for key in keys if key in own}
 
     def _notes(self, *, own: bool) -> Iterator[str]:

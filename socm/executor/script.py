@@ -44,7 +44,8 @@ def sbatch_options(
     yield "ntasks", job.demand.ranks
     yield "cpus-per-task", cpus
     if job.demand.exclusive:
-        yield "exclusive", None
+        if partition.exclusive or qos.exclusive:
+            yield "exclusive", None
         yield "mem", 0
     elif job.demand.memory:
         yield from _memory_options(job, cpus, partition)

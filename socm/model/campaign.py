@@ -34,6 +34,9 @@ class ResourceRequest:
         Whether `threads` counts physical cores or logical cpus (hardware threads).
     memory
         MB of the whole workflow; k of its ranks on one node take ceil(k · memory / ranks).
+    whole_memory
+        Whether it takes all memory of its nodes, instead of an amount. As nothing else can run
+        there, it gets whole nodes.
     gpus
         GPUs of each rank.
     runtime
@@ -57,6 +60,7 @@ class ResourceRequest:
     threads: int = 1
     cpus: Literal["physical", "logical"] = "physical"
     memory: int = 0
+    whole_memory: bool = False
     gpus: int = 0
     runtime: int
     walltime: int | None = None
@@ -71,6 +75,8 @@ class ResourceRequest:
             raise ValueError("ranks, threads and runtime are at least 1")
         if self.memory < 0 or self.gpus < 0 or not 0 <= self.spread <= 3:
             raise ValueError("memory and gpus are at least 0, spread lies between 0 and 3")
+        if self.whole_memory and self.memory:
+            raise ValueError("an amount of memory is not the whole memory of a node")
         if self.walltime is not None and self.walltime < 1:
             raise ValueError("walltime is at least 1 second")
         if any(amount < 1 for amount in self.uses.values()):
@@ -319,8 +325,9 @@ class Campaign:
                 if not each.compare or newer:
                     del part[each.name]
         for workflow in data["workflows"].values():
-            if not workflow["request"]["uses"]:
-                del workflow["request"]["uses"]
+            for newer_key in ("uses", "whole_memory"):
+                if not workflow["request"][newer_key]:
+                    del workflow["request"][newer_key]
         return hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]
 
 

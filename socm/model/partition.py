@@ -74,6 +74,7 @@ class Partition(SitePart):
 
     def demand(self, request: ResourceRequest, *, exclusive: bool = False) -> Demand:
         """Return what a request needs of these nodes."""
+        exclusive = exclusive or request.whole_memory
         threads = request.cores(self.threads_per_core)
         if not exclusive:
             threads = max(threads, self.cores_for(request.memory, request.ranks))

@@ -30,7 +30,7 @@ def _value(resolved: Resolved) -> str:
     if isinstance(value, int) and resolved.key in ("deadline", "runtime", "walltime"):
         return format_duration(value)
     if isinstance(value, int) and resolved.key == "memory":
-        return format_memory(value)
+        return format_memory(value) if value else "all of each node"
     if isinstance(value, dict):
         return ", ".join(f"{k}={v}" for k, v in value.items()) or "-"
     return str(value)

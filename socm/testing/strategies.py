@@ -140,11 +140,14 @@ def requests(
     model = cluster.partitions[draw(st.integers(0, len(cluster.partitions) - 1))]
     ranks = draw(RANKS)
     runtime = draw(runtimes)
+    whole_memory = draw(RARELY)
+    some_memory = not whole_memory and draw(st.booleans())
     return ResourceRequest(
         ranks=ranks,
         threads=draw(st.integers(1, max(1, min(4, model.cores)))),
         cpus="logical" if draw(SOMETIMES) else "physical",
-        memory=draw(st.integers(0, model.memory * ranks)) if draw(st.booleans()) else 0,
+        memory=draw(st.integers(0, model.memory * ranks)) if some_memory else 0,
+        whole_memory=whole_memory,
         gpus=draw(st.integers(0, model.gpus)) if draw(RARELY) else 0,
         runtime=runtime,
         walltime=draw(st.integers(runtime, 3 * runtime + 60)) if draw(SOMETIMES) else None,
