@@ -11,15 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from builders import job, plan_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from socm.engine.events import JobState
-from socm.errors import BackendUnavailable, SubmitError
+from socm.errors import BackendUnavailable, ConfigError, SubmitError
 from socm.executor.slurm import client, jobs
 from socm.executor.slurm.answers import SEPARATOR, parse_sacct, parse_squeue, submitted_id
 from socm.executor.slurm.client import sbatch_at_work, slurm_environment
+from socm.executor.slurm.executor import SlurmExecutor
 from socm.executor.slurm.jobs import Slurm
+from socm.executor.slurm.refusals import TESTED, key_of
 
 
 def rows(*lines: str) -> str:
@@ -274,6 +277,11 @@ UNKNOWN = (
 )
 
 
+def as_tested(said: str) -> str:
+    """What sbatch --test-only says of it."""
+    return said.replace(FAILED, f"{TESTED}: ")
+
+
 @pytest.mark.parametrize("said", IMPOSSIBLE)
 def test_what_slurm_never_accepts_is_refused_for_good(commands: Commands, said: str) -> None:
     commands(sbatch=f"cat >&2 << 'END'\n{said}\nEND\nexit 1")
@@ -307,6 +315,53 @@ def test_what_passes_is_never_refused_for_good(commands: Commands, said: str) ->
         with pytest.raises(SubmitError) as raised:
             slurm.sbatch("script")
         assert raised.value.transient
+
+
+@pytest.mark.parametrize("said", [*IMPOSSIBLE, *DENIED])
+def test_what_would_be_refused_is_known_before(commands: Commands, said: str) -> None:
+    commands(sbatch=f"cat >&2 << 'END'\n{as_tested(said)}\nEND\nexit 1")
+    words = Slurm().refusal_of("--nodes=1")
+    assert words
+    assert all(words.count(mark) == 0 for mark in ("sbatch: ", "allocation failure", "\n"))
+    assert key_of(words).startswith("`")
+
+
+@pytest.mark.parametrize("said", LATER)
+def test_what_passes_is_no_refusal_before_either(commands: Commands, said: str) -> None:
+    commands(sbatch=f"cat >&2 << 'END'\n{as_tested(said)}\nEND\nexit 1")
+    assert Slurm().refusal_of("--nodes=1") is None
+
+
+@pytest.mark.parametrize("said", UNKNOWN)
+def test_what_is_not_understood_is_no_answer_before_either(commands: Commands, said: str) -> None:
+    commands(sbatch=f"cat >&2 << 'END'\n{as_tested(said)}\nEND\nexit 1")
+    with pytest.raises(BackendUnavailable, match="--test-only"):
+        Slurm().refusal_of("--nodes=1")
+
+
+def test_each_distinct_request_is_asked_once_and_all_refusals_are_told(commands: Commands) -> None:
+    commands(
+        sinfo="echo cpu",
+        sbatch='case "$*" in *--time=0-09*) word=time;; *--cpus-per-task=3*) word=cpu;; esac\n'
+        f'test -z "$word" || {{ echo "{TESTED}: Invalid qos specification $word" >&2; exit 1; }}',
+    )
+    plan = plan_of(
+        [
+            *(job(f"good-{k}") for k in range(3)),
+            *(job(f"long-{k}", minutes=360) for k in range(2)),
+            job("wide", threads=3),
+        ]
+    )
+    with pytest.raises(ConfigError) as raised:
+        SlurmExecutor(Path("/nowhere"), plan.cluster, 0.0).check(plan)
+    keys = "`qos` and `account` in its resources, in the campaign or in the cluster file"
+    assert [str(problem) for problem in raised.value.problems] == [
+        f"SLURM refuses what is asked for {who}: Invalid qos specification {what}; look at {keys}"
+        for who, what in (("long-0 and long-1", "time"), ("wide", "cpu"))
+    ]
+    asked = (Path(os.environ["PATH"].partition(":")[0]).parent / "given").read_text()
+    assert asked.count("--test-only") == 3
+    assert not Path("/nowhere").exists()
 
 
 @pytest.mark.parametrize("code", [1, 137, 255])

@@ -29,6 +29,9 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+DRY_RUN = Path("socm-runs") / "dry-run"
+"""Folder of the scripts of a run that is not begun."""
+
 CampaignFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="Campaign: .toml, .yaml or .yml.", show_default=False)
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from socm.cli.common import (
+    DRY_RUN,
     CampaignOrPlan,
     ClusterOption,
     JsonOption,
@@ -116,7 +117,7 @@ def run(
     refuse_unready(taken.campaign, taken.cluster, file)
     _check_cluster(taken, chosen, cluster)
     plan = taken.plan()
-    folder = (run_dir or Path("socm-runs") / "dry-run").absolute()
+    folder = (run_dir or DRY_RUN).absolute()
     preview = executor_type(chosen)(folder, plan.cluster, epoch=0.0)
     if not dry_run:
         preview.check(plan)

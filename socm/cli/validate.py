@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from socm.cli.common import AssumeSplits, ClusterOption, JsonOption, console, print_json, warn
+from socm.cli.common import (
+    DRY_RUN,
+    AssumeSplits,
+    ClusterOption,
+    JsonOption,
+    console,
+    print_json,
+    warn,
+)
 from socm.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from socm.config import LoadedCampaign
+    from socm.model.plan import Plan
 
 EXAMPLES = """
 [bold]Examples[/bold]
@@ -19,6 +28,8 @@ EXAMPLES = """
   socm validate campaign.toml
 
   socm validate dag.yaml --cluster perlmutter --show
+
+  socm validate campaign.toml --live
 
   socm validate --schema campaign > campaign.schema.json
 """
@@ -34,6 +45,13 @@ def validate(
     show: Annotated[
         bool, typer.Option("--show", help="Print every value, and where it comes from.")
     ] = False,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="Ask the SLURM here whether it would take each job, too. Nothing is submitted.",
+        ),
+    ] = False,
     schema: Annotated[
         Literal["campaign", "cluster"] | None,
         typer.Option("--schema", help="Print the JSON Schema of such files, for editors."),
@@ -42,7 +60,8 @@ def validate(
 ) -> int:
     """Check a campaign file: every problem in it, and whether each workflow fits the cluster.
 
-    Exit code 0 if it can be planned, 2 if it is wrong, 3 if some workflow fits nowhere.
+    Exit code 0 if it can be planned, 2 if it is wrong or SLURM would refuse a job, 3 if some
+    workflow fits nowhere, 5 if SLURM cannot be reached.
     """
     if schema is not None:
         from socm.config.json_schema import campaign_schema, cluster_schema
@@ -56,10 +75,12 @@ def validate(
 
     from socm.config import load_campaign
     from socm.planner import plan_campaign
-    from socm.planner.effort import NONE
+    from socm.planner.effort import NONE, USUAL
 
     loaded = load_campaign(file, cluster=cluster, explain=show or json, assume_splits=assume_splits)
-    plan = plan_campaign(loaded.campaign, loaded.cluster, effort=NONE)
+    plan = plan_campaign(loaded.campaign, loaded.cluster, effort=USUAL if live else NONE)
+    if live:
+        _ask_slurm(plan, file)
     warnings = [*loaded.warnings, *plan.warnings]
     if json:
         print_json(
@@ -81,8 +102,22 @@ def validate(
     if show:
         _show(loaded)
     out.print(campaign_table(plan))
-    out.print("Valid.", style="green")
+    accepted = ", and SLURM would take each job" if live else ""
+    out.print(f"Valid{accepted}.", style="green")
     return 0
+
+
+def _ask_slurm(plan: Plan, file: Path) -> None:
+    """Refuse a plan of which the SLURM here would refuse a job."""
+    from socm.cli.intake import refuse_unready
+    from socm.executor import executor_type
+
+    refuse_unready(plan.campaign, plan.cluster, file)
+    kind = executor_type("slurm")
+    if why_not := kind.why_not(plan.cluster):
+        message = f"was planned for {plan.cluster.name}, {why_not}"
+        raise ConfigError(Problem(file=str(file), message=message, hint="name a --cluster"))
+    kind(DRY_RUN.absolute(), plan.cluster, epoch=0.0).check(plan)
 
 
 def _show(loaded: LoadedCampaign) -> None:

@@ -55,7 +55,7 @@ class Executor(Backend, Protocol):
         BackendUnavailable
             If the cluster cannot be reached from here.
         ConfigError
-            If it is not the cluster of the plan.
+            If it is not the cluster of the plan, or would refuse one of its jobs at any time.
         SubmitError
             If no script of a job can hold what the plan asks for.
         """

@@ -25,6 +25,7 @@ from socm.executor.slurm.answers import Seen, is_id, node_names
 from socm.executor.slurm.client import sbatch_at_work
 from socm.executor.slurm.identity import Identity
 from socm.executor.slurm.jobs import Slurm
+from socm.executor.slurm.preflight import refuse_what_slurm_would
 from socm.executor.tracker import SETTLED, TICK, Tracked, Tracker
 from socm.model.cluster import Cluster
 from socm.model.machine import LOCAL
@@ -91,7 +92,7 @@ class SlurmExecutor(Tracker):
         return "not for a cluster" if cluster.name == LOCAL else None
 
     def check(self, plan: Plan) -> None:
-        """Refuse a plan for whose partitions there are none in this SLURM; see `Executor.check`."""
+        """Refuse a plan of which this SLURM would refuse a job; see `Executor.check`."""
         if shutil.which("sbatch") is None:
             hint = (
                 "log in to the cluster, or run it on this machine with --executor local; --dry-run "
@@ -112,6 +113,7 @@ class SlurmExecutor(Tracker):
             raise ConfigError(Problem(message=message, hint=hint))
         for job in first_attempts(plan):
             self.script(job)  # what SLURM does not accept in it is refused now
+        refuse_what_slurm_would(plan, self.cluster, self.slurm)
 
     def why_queued(self, native_ids: Collection[str]) -> Mapping[str, str]:
         """Ask SLURM why jobs wait, by native id; see `Executor.why_queued`."""

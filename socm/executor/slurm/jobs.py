@@ -16,8 +16,8 @@ from socm.executor.slurm.answers import (
     parse_sacct,
     parse_squeue,
 )
-from socm.executor.slurm.client import Client
-from socm.executor.slurm.refusals import TRIES, Refusal, refusal
+from socm.executor.slurm.client import Answer, Client
+from socm.executor.slurm.refusals import TESTED, TRIES, Refusal, refusal
 from socm.units import DAY, HOUR
 
 SECOND_LOOK = 3.0
@@ -53,16 +53,31 @@ class Slurm:
         answer = self.client.run("sbatch", *arguments)
         if answer.code == 0:
             return answer.out
-        lines = answer.err.splitlines()
-        words = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in lines]
-        message = "; ".join(line for line in words if line.strip())
-        message = message or f"sbatch ended with exit code {answer.code}"
-        kind = refusal(answer.err)
+        message, kind = _words(answer), refusal(answer.err)
         if kind is Refusal.UNKNOWN:
             raise BackendUnavailable(message)
         self._denied[arguments] += kind is Refusal.DENIED
         again = kind is Refusal.DENIED and self._denied[arguments] < TRIES
         raise SubmitError(message, transient=again or kind is Refusal.LATER)
+
+    def refusal_of(self, *options: str) -> str | None:
+        """Ask whether a job with these options would be refused at any time; submit nothing.
+
+        Returns
+        -------
+        str or None
+            SLURM's own words; `None` if it would take the job now, or may take it later.
+
+        Raises
+        ------
+        BackendUnavailable
+            If there was no answer, or none that is understood.
+        """
+        answer = self.client.run("sbatch", "--test-only", *options, "--wrap=true")
+        kind = refusal(answer.err) if answer.code else Refusal.LATER
+        if kind is Refusal.UNKNOWN:
+            raise BackendUnavailable(f"`sbatch --test-only` failed: {_words(answer)}")
+        return None if kind is Refusal.LATER else _words(answer)
 
     def cancel(self, ids: Collection[str], *filters: str) -> None:
         """Ask for the end of jobs; those that are over or unknown are left alone.
@@ -183,3 +198,12 @@ class Slurm:
             return []
         records = [(r.submitted, i) for i, rs in found.items() for r in rs if r.name == name]
         return [native_id for _, native_id in sorted(records)]
+
+
+def _words(answer: Answer) -> str:
+    """Return what sbatch said when it submitted nothing, without what it says each time."""
+    lines = [
+        line.removeprefix("sbatch: ").removeprefix("error: ") for line in answer.err.splitlines()
+    ]
+    said = "; ".join(line.removeprefix(f"{TESTED}: ") for line in lines if line.strip())
+    return said or f"sbatch ended with exit code {answer.code}"

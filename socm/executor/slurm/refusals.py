@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from socm.words import listed
+
 TRIES = 3
 """How often a job is submitted that is `Refusal.DENIED`."""
+TESTED = "allocation failure"
+"""How sbatch begins to say why a job would be refused that is only tested."""
 
 
 class Refusal(Enum):
@@ -68,6 +72,7 @@ _DENIED = (
     "invalid partition name",
     "no partition specified",
     "invalid qos",
+    "invalid node name",
     "invalid wckey",
     "not permitted to use this partition",
     "access/permission denied",
@@ -91,6 +96,7 @@ _LATER = (
     "operation is presently disabled",
     "in standby mode",
 )
+_VERDICT = re.compile(rf"^.*submission failed: |^{TESTED}: ")
 _LIMIT = re.compile(r"\b(?:(?:QOS|Assoc)(?:Grp|Max|Min)\w+|Max\w+Per(?:Account|Limit))\b")
 """A limit that a job exceeds; SLURM names it on a line of its own."""
 
@@ -113,8 +119,9 @@ def refusal(said: str) -> Refusal:
     'UNKNOWN'
     """
     lines = [line.strip() for line in said.splitlines()]
-    lines = [line for line in lines if line.startswith("sbatch: ") and ": warning:" not in line]
-    words = [word for line in lines if (word := line.partition("submission failed: ")[2])]
+    ours = ("sbatch: ", f"{TESTED}: ")
+    lines = [line for line in lines if line.startswith(ours) and ": warning:" not in line]
+    words = [word for line in lines if (word := _VERDICT.sub("", line)) != line]
     last = words[-1].lower() if words else "\n".join(lines).lower()
     kinds = {Refusal.IMPOSSIBLE: _IMPOSSIBLE, Refusal.DENIED: _DENIED, Refusal.LATER: _LATER}
     kind = next((k for k, marks in kinds.items() if any(m in last for m in marks)), Refusal.UNKNOWN)
@@ -127,3 +134,35 @@ def _objects_to_its_size(text: str) -> bool:
     # How many jobs there may be at once is a matter of time; how large one may be is not.
     limits = [limit for limit in _LIMIT.findall(text) if not re.search("Submit|Jobs", limit)]
     return bool(limits) or any(mark in text.lower() for mark in _SIZE)
+
+
+def key_of(said: str) -> str:
+    """Return the keys of a campaign that a refusal is about, as words in a sentence.
+
+    Examples
+    --------
+    >>> key_of("Invalid account or account/partition combination specified")
+    '`account` in its resources, in the campaign or in the cluster file'
+    """
+    keys = next((keys for mark, keys in _KEYS if mark in said.lower()), _KEYS[-1][1])
+    named = listed([f"`{key}`" for key in keys], most=5)
+    return f"{named} in its resources, in the campaign or in the cluster file"
+
+
+_KEYS = (
+    ("account or", ("account",)),
+    ("qosmaxwall", ("walltime", "qos")),
+    ("assocmaxwall", ("walltime", "account")),
+    ("partition name", ("partition",)),
+    ("to use this partition", ("partition", "account")),
+    ("invalid qos", ("qos", "account")),
+    ("time limit", ("walltime", "partition", "qos")),
+    ("feature", ("constraint",)),
+    ("license", ("licenses",)),
+    ("reservation", ("reservation",)),
+    ("gres", ("gres", "gpus")),
+    ("node name", ("nodelist", "exclude")),
+    ("memory", ("memory",)),
+    ("", ("ranks", "threads", "memory", "constraint", "sbatch-options")),
+)
+"""What is in the words of a refusal, and the keys that it is about; the first that is there."""
