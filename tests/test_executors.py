@@ -52,7 +52,7 @@ def test_without_a_name_campaign_cluster_and_machine_decide(
     assert choose_executor(None, "local") == ("local", "for which it was planned")
     assert choose_executor("local", "tiger3") == ("local", "as the campaign says")
     assert choose_executor("remote", "tiger3") == ("slurm", "as the campaign says")
-    with pytest.raises(ConfigError, match="'batch' is not there yet"):
+    with pytest.raises(ConfigError, match="'batch' runs only inside of an allocation"):
         choose_executor("batch", "tiger3")
     (tmp_path / "sbatch").touch(mode=0o755)
     assert default_schema() is None
@@ -97,6 +97,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "campaign.yaml",
     }
     return folder
+
+
+def test_inside_of_an_allocation_it_is_the_cluster_unless_the_campaign_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sbatch = tmp_path / "sbatch"
+    sbatch.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert default_schema() == "batch"
+    assert choose_executor(None, "allocation") == ("steps", "inside of job 7")
+    assert choose_executor("batch", "allocation") == ("steps", "inside of job 7")
+    assert choose_executor("remote", "tiger3") == ("slurm", "as the campaign says")
 
 
 def test_the_page_executor_passes_its_own_test(site: Path) -> None:

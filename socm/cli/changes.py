@@ -132,10 +132,11 @@ def accept_changes(
 
 
 def _as_it_is_now(run: Run, file: Path) -> Campaign:
-    from socm.model.machine import LOCAL
+    from socm.model.machine import ALLOCATION, LOCAL
 
-    local = run.plan.cluster.name == LOCAL and file.suffix != ".json"
-    return take_in(file, LOCAL if local else None).campaign
+    name = run.plan.cluster.name
+    here = name in (LOCAL, ALLOCATION) and file.suffix != ".json"
+    return take_in(file, name if here else None).campaign
 
 
 def _differences(before: Campaign, after: Campaign) -> Iterator[tuple[str, str]]:

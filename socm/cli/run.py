@@ -68,7 +68,8 @@ _Executor = Annotated[
     typer.Option(
         "--executor",
         metavar="NAME",
-        help="Where to run: slurm, local, an executor of PSI/J, or one of another package.",
+        help="Where to run: slurm, local, steps (within an allocation), an executor of PSI/J, or "
+        "one of another package.",
     ),
 ]
 _Interval = Annotated[
@@ -99,10 +100,12 @@ def run(
     yes: _Yes = False,
     json: JsonOption = False,
 ) -> int:
-    """Run a campaign, each workflow as a job of its own, on SLURM or on this machine.
+    """Run a campaign: each workflow as a job of SLURM, or inside of an allocation as a step of it.
 
-    Shows the plan and asks for confirmation before it submits anything. Exit code 0 if every
-    workflow completed, 1 if some did not, 5 if the cluster cannot be reached, 130 if interrupted.
+    Without SLURM, it runs on this machine. Shows the plan and asks for confirmation before it
+    submits anything. Exit code 0 if every workflow completed, 1 if some did not, 4 if the
+    allocation has no time left for the rest, 5 if the cluster cannot be reached, 130 if
+    interrupted.
     """
     from socm.engine.attempts import first_attempts
     from socm.engine.run import Run, RunSettings
@@ -274,6 +277,7 @@ def _carry_out(
                 retry_failed=retry_failed,
                 fail_fast=fail_fast,
                 reusable=reusable,
+                closes=executor.closes,
                 requests=requests,
                 reporter=reporter,
             )
@@ -284,6 +288,7 @@ def _carry_out(
 def _ending(run: Run, state: CampaignState, *, json: bool) -> int:
     """Report how a run ended; return the exit code."""
     from socm.engine.state import Status
+    from socm.executor import UNFINISHED
     from socm.report.run import ending
     from socm.report.status import status_document
 
@@ -293,5 +298,6 @@ def _ending(run: Run, state: CampaignState, *, json: bool) -> int:
         out = console()
         for part in ending(run, run.plan, state):
             out.print(part)
-    good = all(p.status is Status.COMPLETED for p in state.workflows.values())
-    return 0 if good else 1
+    if all(p.status is Status.COMPLETED for p in state.workflows.values()):
+        return 0
+    return UNFINISHED if state.ended is None else 1

@@ -20,7 +20,7 @@ from socm.errors import ConfigError, did_you_mean
 from socm.garbage import no_collection
 from socm.model.campaign import Budget, Campaign, Schema, Workflow
 from socm.model.cluster import Cluster
-from socm.model.machine import LOCAL
+from socm.model.machine import ALLOCATION, LOCAL
 from socm.spelling import kebab, snake
 from socm.words import count, listed
 
@@ -74,7 +74,7 @@ def load_campaign(
         To use instead of those that the file names: a cluster's name or file, a policy's name.
     execution_schema
         Where to plan for if neither the campaign nor `cluster` says so; ``"local"`` is this
-        machine.
+        machine, ``"batch"`` the allocation that this process is in.
     explain
         Whether `LoadedCampaign.resolved` lists the origin of each value.
     assume_splits
@@ -101,6 +101,10 @@ def load_campaign(
             assume_splits=assume_splits,
         )
         return reader.load()
+
+
+HERE = {LOCAL: "on this machine", ALLOCATION: "in an allocation"}
+"""Clusters that have no queue to submit to, in words."""
 
 
 @dataclass(kw_only=True)
@@ -140,8 +144,8 @@ class _CampaignReader:
             section or CampaignSection(),
             cluster or load_cluster(DEFAULT_CLUSTER),
         )
-        if cluster is not None and cluster.name == LOCAL:
-            workflows = self._for_this_machine(workflows)
+        if cluster is not None and cluster.name in HERE:
+            workflows = self._without_a_queue(workflows, HERE[cluster.name])
         if not workflows and not findings.problems:
             # The last warning about a section is that it has no workflows.
             why = [*findings.warnings_of_sections()]
@@ -184,13 +188,13 @@ class _CampaignReader:
             self.findings.raise_problems()
             raise
 
-    def _for_this_machine(self, workflows: list[Workflow]) -> list[Workflow]:
+    def _without_a_queue(self, workflows: list[Workflow], here: str) -> list[Workflow]:
         """Drop partitions, QOS, accounts and options of sbatch, with a warning."""
         there = ("partition", "qos", "account")
         if any(getattr(w.request, what) for w in workflows for what in there):
-            self.findings.warn("partitions, QOS and accounts are ignored on this machine")
+            self.findings.warn(f"partitions, QOS and accounts are ignored {here}")
         if options := {name for w in workflows for name in w.options}:
-            self.findings.warn(f"ignored on this machine: {listed(sorted(options))}")
+            self.findings.warn(f"ignored {here}: {listed(sorted(options))}")
         nothing: dict[str, Any] = dict.fromkeys(there)
         return [replace(w, request=replace(w.request, **nothing), options={}) for w in workflows]
 
@@ -240,6 +244,10 @@ class _CampaignReader:
             if named not in (None, LOCAL):
                 self.findings.warn(f"planning for this machine, not for {named}")
             return load_cluster(LOCAL)
+        if self.override is None and schema == self.default_schema == "batch":
+            if own.get("resource") is not None:
+                self.findings.warn(f"planning for this allocation, not for {own['resource']}")
+            return load_cluster(ALLOCATION)
         if self.override is not None:
             return load_cluster(self.override)
         if resource is None:

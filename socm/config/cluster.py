@@ -13,7 +13,7 @@ from socm.config.schema import ClusterFile
 from socm.config.source import Source, read
 from socm.errors import ConfigError, Problem, did_you_mean
 from socm.model.cluster import Cluster
-from socm.model.machine import LOCAL, this_machine
+from socm.model.machine import ALLOCATION, LOCAL, this_machine
 from socm.model.partition import Partition
 from socm.model.qos import Qos
 
@@ -38,7 +38,8 @@ def load_cluster(name: str, *, folder: Path | None = None) -> Cluster:
     Parameters
     ----------
     name
-        ``"tiger3"``, ``"local"`` for this machine, or a path that ends in ``.toml``.
+        ``"tiger3"``, ``"local"`` for this machine, ``"allocation"`` for the one that this
+        process is in, or a path that ends in ``.toml``.
     folder
         The folder that a relative path starts from; the current folder if not given.
 
@@ -55,6 +56,10 @@ def load_cluster(name: str, *, folder: Path | None = None) -> Cluster:
     builtin = builtin_clusters()
     if name == LOCAL:
         return this_machine()
+    if name == ALLOCATION:
+        from socm.executor.slurm.allocation import this_allocation
+
+        return this_allocation()
     if name in builtin:
         return _from_source(read(builtin[name]))
     if name.endswith(".toml") or "/" in name:

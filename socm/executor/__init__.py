@@ -1,11 +1,12 @@
 """Executors: the backends that run real jobs, found by name.
 
-Built in are ``slurm`` and ``local``, and by the names that PSI/J gives them its other executors.
-Those of other packages register under the entry point ``socm.executors``.
+Built in are ``slurm``, ``local`` and ``steps``, and by the names that PSI/J gives them its other
+executors. Those of other packages register under the entry point ``socm.executors``.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Collection, Mapping
@@ -15,13 +16,18 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from socm.engine.backend import Backend, Job
 from socm.errors import ConfigError, Problem, did_you_mean
 from socm.model.cluster import Cluster
-from socm.model.machine import LOCAL
+from socm.model.machine import ALLOCATION, LOCAL
 from socm.model.plan import Plan
 from socm.registry import Registry
 from socm.threads import restore_environment
 
 if TYPE_CHECKING:
     from socm.engine.run import Run
+
+STEPS = "steps"
+"""The name of the executor that runs jobs as steps of the allocation in which socm runs."""
+UNFINISHED = 4
+"""Exit code of a run that an allocation left unfinished: the next one carries it on."""
 
 
 class Executor(Backend, Protocol):
@@ -65,6 +71,16 @@ class Executor(Backend, Protocol):
         """Write the script that would be submitted, and submit nothing; return its path."""
         ...
 
+    def closes(self) -> float:
+        """Return when the cluster ends, if it is an allocation that does; else infinity.
+
+        Raises
+        ------
+        BackendUnavailable
+            If that is not known.
+        """
+        ...
+
     def waiting(self) -> Mapping[str, str]:
         """Return why submitted workflows wait, by name, as far as it is known; asks nobody."""
         ...
@@ -85,6 +101,7 @@ EXECUTORS = Registry[type[Executor]](
     {
         LOCAL: "socm.executor.local:LocalExecutor",
         "slurm": "socm.executor.slurm.executor:SlurmExecutor",
+        STEPS: "socm.executor.steps:StepExecutor",
     },
     group="socm.executors",
 )
@@ -156,9 +173,11 @@ def choose_executor(schema: str | None, cluster: str) -> tuple[str, str]:
     >>> choose_executor("remote", "tiger3")
     ('slurm', 'as the campaign says')
     """
+    if cluster == ALLOCATION:
+        return STEPS, f"inside of job {os.environ.get('SLURM_JOB_ID', '')}"
     if schema == "batch":
-        message = "execution_schema 'batch' is not there yet"
-        hint = "use 'remote' for jobs on the cluster, or 'local' for this machine"
+        message = "execution_schema 'batch' runs only inside of an allocation yet"
+        hint = "`salloc` makes one; or use 'remote' for a job each, or 'local' for this machine"
         raise ConfigError(Problem(message=message, hint=hint))
     if LOCAL in (schema, cluster):
         return LOCAL, "as the campaign says" if schema else "for which it was planned"
@@ -169,6 +188,11 @@ def choose_executor(schema: str | None, cluster: str) -> tuple[str, str]:
     return "slurm", "sbatch is here"
 
 
-def default_schema() -> Literal["local"] | None:
-    """Return the ``execution_schema`` of campaigns that set none: `None` if SLURM is here."""
-    return LOCAL if shutil.which("sbatch") is None else None
+def default_schema() -> Literal["local", "batch"] | None:
+    """Return the ``execution_schema`` of campaigns that set none.
+
+    ``"batch"`` inside of an allocation, else `None` if SLURM is here.
+    """
+    if shutil.which("sbatch") is None:
+        return LOCAL
+    return "batch" if os.environ.get("SLURM_JOB_ID") else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import signal
 import sys
@@ -51,8 +52,8 @@ class LocalExecutor(Tracker):
         self, run: Path, cluster: Cluster, epoch: float, *, poll_interval: float | None = None
     ) -> None:
         super().__init__(run, cluster, epoch)
-        self._pool = NodePool(cluster)
-        self._queue: list[Tracked] = []
+        self.pool = NodePool(cluster)
+        self.queue: list[Tracked] = []
         self._allocated: dict[str, tuple[Placement, ...]] = {}
         self._children: set[int] = set()
         self._next_look = self._refused_since = 0.0
@@ -84,7 +85,7 @@ class LocalExecutor(Tracker):
     def submit(self, job: Job) -> str:
         """Queue a job; see `Backend.submit`. It starts once there is room."""
         self.prepare(job)
-        self._queue.append(self.track(job, job.name))
+        self.queue.append(self.track(job, job.name))
         return job.name
 
     def attach(self, job: Job, native_id: str) -> None:
@@ -96,10 +97,10 @@ class LocalExecutor(Tracker):
         if folder.result.exists():
             return
         if self._has_begun(tracked):
-            self._allocate(tracked, self._pool.fit(job.demand, job.partition) or job.placements)
+            self._allocate(tracked, self.fit(job) or job.placements)
         else:
             self.prepare(job)
-            self._queue.append(tracked)
+            self.queue.append(tracked)
 
     def find(self, job: Job) -> str | None:
         """Return a job's id if it waits here or has ever started; see `Backend.find`."""
@@ -117,8 +118,8 @@ class LocalExecutor(Tracker):
         tracked = self.tracked.get(native_id)
         if tracked is None:
             return
-        if tracked in self._queue:
-            self._queue.remove(tracked)
+        if tracked in self.queue:
+            self.queue.remove(tracked)
             tracked.reason = "cancelled"
         elif process := supervisors().get(native_id):
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -141,26 +142,49 @@ class LocalExecutor(Tracker):
 
     def waiting(self) -> Mapping[str, str]:
         """Return why workflows wait, by name; see `Executor.waiting`."""
-        return {t.job.workflow.name: t.reason or "no room on this machine yet" for t in self._queue}
+        return {t.job.workflow.name: t.reason or "no room on this machine yet" for t in self.queue}
+
+    def fit(self, job: Job) -> tuple[Placement, ...] | None:
+        """Return where a job has room now; `None` if it has none."""
+        return self.pool.fit(job.demand, job.partition)
+
+    def environment(self, job: Job, placements: tuple[Placement, ...]) -> Mapping[str, str]:
+        """Return the environment of the processes of a job."""
+        return os.environ
+
+    def memory_limit(self, demand: Demand) -> int:
+        """Return the MB that all processes of a job may use here; 0 if that is not limited."""
+        if demand.exclusive or not demand.memory:
+            return 0
+        return max(LEAST, demand.memory) + BESIDE * demand.ranks
+
+    def end_leftovers(self, tracked: Tracked) -> bool:
+        """Ask for the end of what is left of a job; return whether there is anything."""
+        left = left_of(tracked.native_id)
+        late = self.now() - (tracked.missing_since or math.inf) > GRACE
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL if late else signal.SIGTERM)
+        return bool(left)
 
     def _start_what_fits(self) -> Iterator[JobUpdate]:
         """Start jobs in the order of the plan; a smaller one may overtake one without room."""
-        for tracked in sorted(self._queue, key=lambda t: t.job.priority):
-            placements = self._pool.fit(tracked.job.demand, tracked.job.partition)
+        for tracked in sorted(self.queue, key=lambda t: t.job.priority):
+            placements = self.fit(tracked.job)
             if placements is None:
                 continue
             try:
-                self._launch(tracked)
+                self._launch(tracked, placements)
             except OSError as error:
                 tracked.reason = f"it cannot be started: {reason_of(error)}"
                 if error.errno in (errno.EAGAIN, errno.ENOMEM):
                     self._wait_for_processes(reason_of(error))
                     return
-                self._queue.remove(tracked)
+                self.queue.remove(tracked)
                 yield from self.end(tracked, JobState.FAILED, tracked.reason)
             else:
                 self.outage = None
-                self._queue.remove(tracked)
+                self.queue.remove(tracked)
                 self._allocate(tracked, placements)
 
     def _wait_for_processes(self, reason: str) -> None:
@@ -180,16 +204,16 @@ class LocalExecutor(Tracker):
                 hint="`ulimit -u` says how many processes are allowed; `socm resume` continues",
             )
 
-    def _launch(self, tracked: Tracked) -> None:
+    def _launch(self, tracked: Tracked, placements: tuple[Placement, ...]) -> None:
         folder = tracked.folder
         result = folder.from_within(folder.result)
-        limits = [str(tracked.job.walltime), str(_memory_limit(tracked.job.demand))]
+        limits = [str(tracked.job.walltime), str(self.memory_limit(tracked.job.demand))]
         arguments = [str(folder.path), tracked.native_id, result, *limits]
         null, copy = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0), os.POSIX_SPAWN_DUP2
         pid = os.posix_spawn(
             sys.executable,
             [*PYTHON, *arguments],
-            {**os.environ, MARK: tracked.native_id},
+            {**self.environment(tracked.job, placements), MARK: tracked.native_id},
             file_actions=[null, (copy, 0, 1), (copy, 0, 2)],
             # Until the supervisor is ready for them: a Ctrl-C is for all processes of a terminal.
             setsigmask=[signal.SIGINT, signal.SIGTERM],
@@ -205,13 +229,13 @@ class LocalExecutor(Tracker):
             self._children.discard(pid)
 
     def _allocate(self, tracked: Tracked, placements: tuple[Placement, ...]) -> None:
-        self._pool.allocate(tracked.job.demand, placements)
+        self.pool.allocate(tracked.job.demand, placements)
         self._allocated[tracked.native_id] = placements
 
     def _release(self, tracked: Tracked) -> None:
         placements = self._allocated.pop(tracked.native_id, None)
         if placements is not None:
-            self._pool.release(tracked.job.demand, placements)
+            self.pool.release(tracked.job.demand, placements)
 
     def _judge(self, tracked: Tracked) -> list[JobUpdate]:
         if tracked.result is not None:
@@ -220,7 +244,8 @@ class LocalExecutor(Tracker):
             updates = self.end(tracked, JobState.CANCELLED, "cancelled before it began")
         else:
             return []
-        self._release(tracked)
+        if updates:
+            self._release(tracked)
         return updates
 
     def _has_begun(self, tracked: Tracked) -> bool:
@@ -260,18 +285,6 @@ class LocalExecutor(Tracker):
                 tracked.missing_since = None
             elif tracked.missing_since is None:
                 tracked.missing_since = self.now()  # it may have ended between the two looks
-            elif left := left_of(tracked.native_id):
-                late = self.now() - tracked.missing_since > GRACE
-                for process in left:
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        process.send_signal(signal.SIGKILL if late else signal.SIGTERM)
-            else:
+            elif not self.end_leftovers(tracked):
                 yield from self.end(tracked, JobState.NODE_FAILED, "its process is gone")
                 self._release(tracked)
-
-
-def _memory_limit(demand: Demand) -> int:
-    """Return the MB that all processes of a job may use; 0 if it has asked for none, or for all."""
-    if demand.exclusive or not demand.memory:
-        return 0
-    return max(LEAST, demand.memory) + BESIDE * demand.ranks

@@ -132,6 +132,7 @@ def job_script(
     *,
     options: Iterable[str] = (),
     local: bool = False,
+    launch: Iterable[str] | None = None,
     result: Path | None = None,
 ) -> str:
     """Return the script that a job runs. It is all that the job needs.
@@ -147,6 +148,8 @@ def job_script(
         Lines of sbatch options.
     local
         Whether it runs without SLURM, and so starts its ranks itself.
+    launch
+        Lines that start the ranks and wait for them, instead of the usual ones.
     result
         File for how it ended, instead of the result file of its folder.
     """
@@ -159,7 +162,7 @@ def job_script(
         *(["type module > /dev/null 2>&1 || . /etc/profile"] if workflow.modules else []),
         *(f'eval {quote(entry)} || socm_fail "$?" {quote("setup: " + entry)}' for entry in setup),
         f"cd -- {quote(directory)} || socm_fail 125 {quote('no folder ' + directory)}",
-        *_launch(job, local=local),
+        *(_launch(job, local=local) if launch is None else launch),
     ]
     lines = [
         "#!/bin/bash",
@@ -191,9 +194,14 @@ def ranks_started(job: Job) -> int:
     return 1 if job.workflow.launcher == "none" else job.demand.ranks
 
 
+def rank_command(job: Job) -> str:
+    """Return what each rank runs, with the variables of a script."""
+    return f'"${{socm_rank[@]}}" {join(job.workflow.command)}'
+
+
 def _launch(job: Job, *, local: bool) -> Iterator[str]:
     """Yield the lines that start the ranks and wait for them."""
-    command = f'"${{socm_rank[@]}}" {join(job.workflow.command)}'
+    command = rank_command(job)
     launcher = job.workflow.launcher
     if launcher == "mpirun":
         yield f"mpirun -n {job.demand.ranks} {command}"

@@ -84,6 +84,10 @@ class Tracker(ABC):
     def check(self, plan: Plan) -> None:  # noqa: B027 - most have nothing to ask
         """Refuse a plan that cannot run here just now; see `Executor.check`."""
 
+    def closes(self) -> float:
+        """Return when the cluster ends; see `Executor.closes`."""
+        return math.inf
+
     def waiting(self) -> Mapping[str, str]:
         """Return why workflows wait, by name; see `Executor.waiting`."""
         return {t.job.workflow.name: t.reason for t in self.tracked.values() if not t.running}

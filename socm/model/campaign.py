@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 Schema = Literal["remote", "local", "batch"]
-"""Where workflows run: as jobs of the cluster, or on this machine; ``"batch"`` is not there yet."""
+"""Where workflows run: as jobs of the cluster, on this machine, or within an allocation."""
 
 DEFAULT_SPREAD = 0.2
 """Standard deviation of the logarithm of a runtime, where nothing better is known."""

@@ -10,6 +10,8 @@ from socm.model.partition import Partition
 
 LOCAL: Final = "local"
 """The name of the cluster that is this machine, and of the executor that runs jobs on it."""
+ALLOCATION: Final = "allocation"
+"""The name of the cluster that is the allocation of SLURM in which socm runs."""
 
 
 def this_machine() -> Cluster:
