@@ -127,7 +127,7 @@ class LocalExecutor(Tracker):
 
     def withdraw(self, native_id: str) -> None:
         """End a job that waits here; see `Backend.withdraw`."""
-        if self.tracked.get(native_id) in self._queue:
+        if self.tracked.get(native_id) in self.queue:
             self.cancel(native_id)
 
     def poll(self) -> list[JobUpdate]:
