@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -365,6 +366,65 @@ def test_a_file_alone_is_run(words: str, tmp_path: Path, campaign: Path) -> None
     assert done.returncode == 0, done.stderr
     assert any(folder.rglob("*.sh"))
     assert "--toml" in socm("--help").stdout
+
+
+def test_a_dry_run_that_cannot_write_all_scripts_leaves_none(tmp_path: Path) -> None:
+    campaign = tmp_path / "two.yaml"
+    campaign.write_text(
+        "campaign: {name: two, resource: tiger3}\n"
+        "stages:\n"
+        '  a: {executable: "true", depends: null, resources: {runtime: 1m}}\n'
+        '  b: {executable: "true", depends: [a], resources: {runtime: 1m}}\n'
+    )
+    options = ("--executor", "slurm", "--dry-run", "--run-dir", tmp_path / "scripts")
+    blocked = tmp_path / "scripts" / "jobs" / "b"
+    blocked.parent.mkdir(parents=True)
+    blocked.touch()
+    done = socm("run", campaign, *options)
+    assert done.returncode == 5
+    assert "cannot be written" in done.stderr
+    assert [*(tmp_path / "scripts").rglob("*")] == [blocked.parent, blocked]
+    blocked.unlink()
+    assert socm("run", campaign, *options).returncode == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "scripts").rglob("*.sh")}
+    assert len(before) == 2
+    shutil.rmtree(tmp_path / "scripts" / "jobs" / "b")
+    blocked.touch()
+    assert socm("run", campaign, *options).returncode == 5
+    left = {path: path.read_bytes() for path in (tmp_path / "scripts").rglob("*.sh")}
+    assert left == {path: text for path, text in before.items() if path.parts[-3] == "a"}
+
+
+@pytest.mark.parametrize(
+    ("home", "folder", "why"),
+    [
+        (None, "~/x", "HOME is not set"),
+        ("here", "~no-such-user/x", "there is no user 'no-such-user'"),
+        ("here", "~/x", None),
+    ],
+)
+def test_no_folder_is_called_by_the_sign_for_home(
+    home: str | None,
+    folder: str,
+    why: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    campaign: Path,
+) -> None:
+    """A shell leaves it where it is quoted."""
+    monkeypatch.chdir(tmp_path)
+    if home is None:
+        monkeypatch.delenv("HOME")
+    else:
+        monkeypatch.setenv("HOME", str(tmp_path / home))
+    done = socm("run", campaign, "--executor", "slurm", "--dry-run", "--run-dir", folder)
+    if why is None:
+        assert done.returncode == 0, done.stderr
+        assert any((tmp_path / "here" / "x").rglob("*.sh"))
+    else:
+        assert done.returncode == 2
+        assert why in " ".join(done.stderr.split())
+    assert not [*tmp_path.glob("~*")]
 
 
 @pytest.mark.parametrize("name", ["it's", "50%", "a#b", "a\\b", "two\nlines"])

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_local import ROOT, SOCM, socm, stage, states, write
+from test_local import ROOT, SOCM, socm, stage, start, states, status, wait_for, write
 
 REFUSED = "clone,clone3,fork,vfork"
 """The system calls by which processes and threads are started."""
@@ -85,6 +85,23 @@ def test_a_process_that_cannot_be_started_once_is_started_later(
         assert "a failed" in out or "b failed" in out
         assert socm(tmp_path, "resume", tmp_path / "run", "--retry-failed").returncode == 0
     assert (tmp_path / "ran").read_text().split() == ["a", "b"]
+
+
+def test_what_cannot_be_started_says_why_it_waits(tmp_path: Path) -> None:
+    """Here the supervisor of a job is there, and may not start the job's script."""
+    process = start(tmp_path, "run", campaign(tmp_path), "--yes", before=refusing("when=1..60"))
+    run = tmp_path / "socm-runs" / "campaign-1"
+    why = "no process can be started: resource temporarily unavailable"
+    said = run / "jobs" / "a" / "1" / "stderr"
+    wait_for(lambda: said.exists() and why in said.read_text())
+    wait_for(lambda: status(tmp_path)["workflows"][0]["reason"] == why)
+    line = f"this machine starts no more jobs just now ({why})"
+    wait_for(lambda: line in (run / "log.txt").read_text())
+    assert socm(tmp_path, "cancel").returncode == 0
+    out, _ = process.communicate(timeout=60)
+    assert line in out
+    assert "the cluster" not in out
+    assert states(tmp_path)["a"] == "cancelled"
 
 
 @pytest.mark.parametrize("files", range(6, 20, 2))

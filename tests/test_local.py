@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -62,9 +62,11 @@ def socm(folder: Path, *arguments: str | Path, **env: str) -> Done:
         return socm_here(*arguments)
 
 
-def start(folder: Path, *arguments: str | Path) -> subprocess.Popen[str]:
+def start(
+    folder: Path, *arguments: str | Path, before: Sequence[str] = ()
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*SOCM, *map(str, arguments)],
+        [*before, *SOCM, *map(str, arguments)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.DEVNULL,

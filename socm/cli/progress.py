@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from socm.engine.events import CampaignStarted, Event
 from socm.engine.state import CampaignState
-from socm.report.run import beginnings, event_line
+from socm.report.run import beginnings, event_line, outage_line
 from socm.report.status import progress_line
 from socm.report.terminal import Terminal, printable
 
@@ -72,8 +72,7 @@ class Reporter:
         """Print whether the cluster answers, and the progress of the run."""
         if (outage := self._executor.outage) != self._outage:
             self._outage = outage
-            line = f"the cluster is not answering ({outage}); jobs keep running, retrying"
-            self.say(line if outage else "the cluster answers again")
+            self.say(outage_line(outage, self._run.settings.executor))
         if time.monotonic() < self._next_refresh:
             return
         self._next_refresh = time.monotonic() + REFRESH

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,8 +29,10 @@ from socm.errors import ConfigError, Problem
 from socm.words import count
 
 if TYPE_CHECKING:
+    from socm.engine.backend import Job
     from socm.engine.run import Run
     from socm.engine.state import CampaignState
+    from socm.executor import Executor
     from socm.model.plan import Plan
 
 RUN_EXAMPLES = """
@@ -59,9 +64,31 @@ _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirma
 _DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Write the job scripts and submit nothing.")
 ]
+
+
+def _from_home(path: Path | None) -> Path | None:
+    """Replace `~`, where the shell has left it: a folder would be made that is called so."""
+    if path is None or not str(path).startswith("~"):
+        return path
+    try:
+        if path.parts[0] == "~":
+            return Path(os.environ["HOME"], *path.parts[1:])
+        return path.expanduser()
+    except KeyError:
+        why = "HOME is not set"
+    except RuntimeError:
+        why = f"there is no user {path.parts[0][1:]!r}"
+    raise typer.BadParameter(f"{path}: {path.parts[0]} stands for no folder, {why}")
+
+
 _RunDir = Annotated[
     Path | None,
-    typer.Option("--run-dir", metavar="DIR", help="Folder of the run (default: socm-runs/NAME-N)."),
+    typer.Option(
+        "--run-dir",
+        metavar="DIR",
+        callback=_from_home,
+        help="Folder of the run (default: socm-runs/NAME-N).",
+    ),
 ]
 _Executor = Annotated[
     str | None,
@@ -130,7 +157,7 @@ def run(
         for part in plan_preview(plan, chosen, why, width=out.width):
             out.print(part)
     if dry_run:
-        scripts = [preview.write_script(job) for job in first_attempts(plan)]
+        scripts = _scripts(preview, first_attempts(plan), folder)
         if json:
             print_json({"schema": "socm.dry-run/1", "scripts": [str(path) for path in scripts]})
         else:
@@ -228,6 +255,24 @@ def _ask(plan: Plan) -> None:
     if not typer.confirm(f"Submit {count(len(plan.workflows), 'workflow')}?"):
         typer.echo("nothing was submitted", err=True)
         raise typer.Abort
+
+
+def _scripts(executor: Executor, jobs: Iterable[Job], folder: Path) -> list[Path]:
+    """Write the scripts of jobs: all of them, or none that was not there before."""
+
+    def there() -> set[Path]:
+        found = [path for part in ("jobs", "results") for path in folder.glob(f"{part}/**/*")]
+        tops = (folder, folder / "jobs", folder / "results")
+        return {*found, *(path for path in tops if path.exists())}
+
+    before = there()
+    try:
+        return [executor.write_script(job) for job in jobs]
+    except BaseException:
+        for path in sorted(there() - before, reverse=True):
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+        raise
 
 
 # While it runs

@@ -15,6 +15,9 @@ from socm.files import write_whole
 from socm.model.campaign import Workflow
 from socm.words import reason_of
 
+WAITS = ".waits"
+"""How the names of notes end that say why a job does not begin."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
@@ -106,6 +109,11 @@ class JobFolder:
     def result(self) -> Path:
         """The file that is written, whole, when it is over."""
         return self.run / "results" / f"{self.key}.json"
+
+    @cached_property
+    def waits(self) -> Path:
+        """The file that says why it does not begin, after its native id; only on this machine."""
+        return self.result.with_suffix(WAITS)
 
     def from_within(self, path: Path) -> str:
         """Return the path of a file from the folder itself, right also after a rename of the run.
@@ -199,6 +207,14 @@ def _write(path: Path, text: str) -> None:
         write_whole(path.with_name(f"{path.name}.old"), before)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text)
+
+
+def read_note(path: Path) -> str:
+    """Return the line in a note; nothing if there is none."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def reusable(workflow: Workflow) -> bool:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -17,7 +17,7 @@ import psutil
 from socm.engine.backend import Job, JobUpdate
 from socm.engine.events import JobState
 from socm.errors import RunError
-from socm.executor.folder import Start
+from socm.executor.folder import WAITS, Start, read_note
 from socm.executor.processes import MARK, PYTHON, left_of, supervisors, works_elsewhere
 from socm.executor.script import job_script
 from socm.executor.tracker import Tracked, Tracker
@@ -57,6 +57,9 @@ class LocalExecutor(Tracker):
         self._allocated: dict[str, tuple[Placement, ...]] = {}
         self._children: set[int] = set()
         self._next_look = self._refused_since = 0.0
+        self._refused: str | None = None  # why this process can start no supervisor
+        self._held_up: str | None = None  # why a supervisor cannot start its job
+        self._told: str | None = None  # which of them was told last
 
     @classmethod
     def cluster_for(cls, named: str | None) -> str | None:
@@ -125,24 +128,34 @@ class LocalExecutor(Tracker):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGTERM)
 
-    def withdraw(self, native_id: str) -> None:
-        """End a job that waits here; see `Backend.withdraw`."""
-        if self.tracked.get(native_id) in self.queue:
-            self.cancel(native_id)
-
     def poll(self) -> list[JobUpdate]:
         """Report which jobs are over, and start those for which there is room."""
         updates = [update for t in [*self.tracked.values()] for update in self._judge(t)]
         if time.monotonic() >= self._next_look:
             updates += self._look_for_lost()
             self._reap()
+            self._look_for_held_up()
             self._next_look = time.monotonic() + ALIVE
         updates += self._start_what_fits()
+        if self._told != (self._refused or self._held_up):
+            self.outage = self._told = self._refused or self._held_up
         return updates
 
     def waiting(self) -> Mapping[str, str]:
         """Return why workflows wait, by name; see `Executor.waiting`."""
-        return {t.job.workflow.name: t.reason or "no room on this machine yet" for t in self.queue}
+        queued = {
+            t.job.workflow.name: t.reason or "no room on this machine yet" for t in self.queue
+        }
+        return {**super().waiting(), **queued}
+
+    def why_queued(self, native_ids: Collection[str]) -> Mapping[str, str]:
+        """Return why jobs wait, as it was noted for all to read; see `Executor.why_queued`."""
+        reasons = {}
+        for path in self.run.glob(f"results/*{WAITS}"):
+            native_id, _, why = read_note(path).partition(" ")
+            if why and native_id in native_ids:
+                reasons[native_id] = why
+        return reasons
 
     def fit(self, job: Job) -> tuple[Placement, ...] | None:
         """Return where a job has room now; `None` if it has none."""
@@ -177,13 +190,15 @@ class LocalExecutor(Tracker):
                 self._launch(tracked, placements)
             except OSError as error:
                 tracked.reason = f"it cannot be started: {reason_of(error)}"
+                with contextlib.suppress(OSError):
+                    tracked.folder.waits.write_text(f"{tracked.native_id} {tracked.reason}\n")
                 if error.errno in (errno.EAGAIN, errno.ENOMEM):
                     self._wait_for_processes(reason_of(error))
                     return
                 self.queue.remove(tracked)
                 yield from self.end(tracked, JobState.FAILED, tracked.reason)
             else:
-                self.outage = None
+                self._refused = None
                 self.queue.remove(tracked)
                 self._allocate(tracked, placements)
 
@@ -195,9 +210,9 @@ class LocalExecutor(Tracker):
         RunError
             If that has lasted, and no job is running whose end might change it.
         """
-        if self.outage is None:
+        if self._refused is None:
             self._refused_since = self.now()
-        self.outage = f"no process can be started: {reason}"
+        self._refused = f"no process can be started: {reason}"
         if not self._allocated and self.now() - self._refused_since > PATIENCE:
             raise RunError(
                 f"no process can be started on this machine: {reason}",
@@ -272,6 +287,14 @@ class LocalExecutor(Tracker):
                 "first, and it starts again",
             )
         return folder.started.exists()
+
+    def _look_for_held_up(self) -> None:
+        """Read why jobs do not begin whose supervisors are there."""
+        there = (t for t in self.tracked.values() if t.native_id in self._allocated)
+        held_up = [t for t in there if not t.running]
+        for tracked in held_up:
+            tracked.reason = tracked.reason or read_note(tracked.folder.waits).partition(" ")[2]
+        self._held_up = next((t.reason for t in held_up if t.reason), None)
 
     def _look_for_lost(self) -> Iterator[JobUpdate]:
         """Report the jobs whose supervisors are gone without a result, as after a reboot.

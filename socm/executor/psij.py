@@ -102,12 +102,6 @@ class PsijExecutor(Tracker):
         if native_id in self.tracked and native_id in self._jobs:
             self._executor.cancel(self._jobs[native_id])
 
-    def withdraw(self, native_id: str) -> None:
-        """Ask for the end of a job that waits; see `Backend.withdraw`."""
-        tracked = self.tracked.get(native_id)
-        if tracked is not None and not tracked.folder.started.exists():
-            self.cancel(native_id)
-
     def poll(self) -> list[JobUpdate]:
         """Return what is new of the tracked jobs."""
         return [update for t in [*self.tracked.values()] for update in self._judge(t)]

@@ -116,14 +116,28 @@ def children_that_ended() -> list[int]:
     return []
 
 
-def started(reasons: list[str]) -> subprocess.Popen[bytes] | None:
-    """Start the script, as soon as the machine allows it; `None` if that is no longer wanted."""
-    while not reasons:
-        try:
-            return subprocess.Popen(["/bin/bash", "script.sh"])
-        except OSError:  # too many processes
+def started(job: str, note: str, reasons: list[str]) -> subprocess.Popen[bytes] | None:
+    """Start the script, as soon as the machine allows it; `None` if that is no longer wanted.
+
+    A note says why it does not begin, as long as that is so.
+    """
+    told = False
+    try:
+        while not reasons:
+            try:
+                return subprocess.Popen(["/bin/bash", "script.sh"])
+            except OSError as error:  # too many processes
+                why = f"no process can be started: {(error.strerror or str(error)).lower()}"
+            if not told:
+                say(why)
+                told = True
+            with contextlib.suppress(OSError), open(note, "w") as file:
+                file.write(f"{job} {why}\n")
             time.sleep(PAUSE)
-    return None
+        return None
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(note)
 
 
 def say(text: str) -> None:
@@ -147,7 +161,7 @@ def write(path: str, text: str) -> None:
 
 def main() -> None:
     """Run the job."""
-    folder, _, result = sys.argv[1:4]
+    folder, job, result = sys.argv[1:4]
     walltime, memory = map(float, sys.argv[4:6])
     os.setsid()
     os.chdir(folder)
@@ -166,7 +180,7 @@ def main() -> None:
     with contextlib.suppress(OSError):
         os.unlink("end.json")  # of a script that was started earlier and given up
     said: dict[str, Any] = {"exit_code": 143, "start": time.time()}
-    script = started(reasons)
+    script = started(job, os.path.splitext(result)[0] + ".waits", reasons)
     if script is not None:
         deadline, next_sample = time.monotonic() + walltime, 0.0
         while script.poll() is None and not reasons:

@@ -44,8 +44,8 @@ class Tracked:
 class Tracker(ABC):
     """The common part of executors that keep `socm.executor.Executor`.
 
-    A subclass submits, attaches, finds, cancels and withdraws jobs, writes their `script`, and says
-    in `poll` what it learnt of those in `tracked`.
+    A subclass submits, attaches, finds and cancels jobs, writes their `script`, and says in `poll`
+    what it learnt of those in `tracked`.
 
     Parameters
     ----------
@@ -99,6 +99,16 @@ class Tracker(ABC):
     @abstractmethod
     def script(self, job: Job) -> str:
         """Return the script of a job."""
+
+    @abstractmethod
+    def cancel(self, native_id: str) -> None:
+        """Ask for the end of a job; see `Backend.cancel`."""
+
+    def withdraw(self, native_id: str) -> None:
+        """Ask for the end of a job that waits; see `Backend.withdraw`."""
+        tracked = self.tracked.get(native_id)
+        if tracked is not None and not tracked.folder.started.exists():
+            self.cancel(native_id)
 
     @abstractmethod
     def poll(self) -> list[JobUpdate]:

@@ -144,6 +144,22 @@ def event_line(event: Event, plan: Plan, state: CampaignState) -> str | None:
             return None
 
 
+def outage_line(outage: str | None, executor: str) -> str:
+    """Return a line on what keeps jobs from starting, or that nothing does any more.
+
+    Examples
+    --------
+    >>> outage_line("`squeue` gave no answer in 60 s", "slurm")
+    'the cluster is not answering (`squeue` gave no answer in 60 s); jobs keep running, retrying'
+    >>> outage_line(None, "local")
+    'this machine starts jobs again'
+    """
+    who, does, again = ("the cluster", "is not answering", "answers again")
+    if executor == LOCAL:
+        who, does, again = ("this machine", "starts no more jobs just now", "starts jobs again")
+    return f"{who} {does} ({outage}); jobs keep running, retrying" if outage else f"{who} {again}"
+
+
 def ending(run: Run, plan: Plan, state: CampaignState) -> Iterator[RenderableType]:
     """Show how a run ended: what failed, why, and what to do next."""
     failed = [*failures(state)]
