@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -61,13 +62,19 @@ def load_cluster(name: str, *, folder: Path | None = None) -> Cluster:
 
         return this_allocation()
     if name in builtin:
-        return _from_source(read(builtin[name]))
+        return _builtin(builtin[name])
     if name.endswith(".toml") or "/" in name:
         path = Path(os.path.expanduser(name))
         return _from_source(read((folder or Path()) / path))
     known = [*builtin, LOCAL]
     hint = did_you_mean(name, known) or f"known are {', '.join(known)}, or a path to a .toml"
     raise ConfigError(Problem(message=f"unknown cluster {name!r}", hint=hint))
+
+
+@cache
+def _builtin(path: Path) -> Cluster:
+    """Load a file that comes with socm, once: it does not change while a process lives."""
+    return _from_source(read(path))
 
 
 def _from_source(source: Source) -> Cluster:
