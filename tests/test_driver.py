@@ -187,6 +187,8 @@ def test_all_that_happens_is_in_the_journal_in_order() -> None:
             state=JobState.COMPLETED,
             exit_code=0,
             reason="so it goes",
+            core_hours=1 / 60,
+            node_hours=1 / 240,
         ),
         CampaignEnded(time=60.0),
     ]

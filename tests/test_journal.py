@@ -43,6 +43,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "state": st.sampled_from(JobState),
     "exit_code": st.none() | st.integers(-255, 255),
     "peak_memory": st.none() | st.integers(0, 10**9),
+    "core_hours": st.floats(0, 1e9),
+    "node_hours": st.floats(0, 1e9),
 }
 EVENTS: st.SearchStrategy[Event] = st.sampled_from([*EVENT_TYPES.values()]).flatmap(
     lambda kind: st.fixed_dictionaries(

@@ -22,8 +22,9 @@ from socm.engine.driver import _Driver
 from socm.engine.events import CancelRequested, Event, JobState, Skipped, Submitting
 from socm.engine.gates import Gates
 from socm.engine.journal import FileJournal, event_to_json
-from socm.engine.limits import InUse
+from socm.engine.limits import NOTHING, InUse
 from socm.engine.state import Status, apply
+from socm.model.plan import Plan
 from socm.testing import Watched
 from socm.testing.torture import Choices, Process, Story, World, shorten, shortest, tell, torture
 from socm.testing.torture import story as story_module
@@ -61,7 +62,7 @@ def believe_in_silence(self: Attempts) -> list[str]:
 
 
 UPDATE, RECORD = Attempts.update, _Driver._record  # noqa: SLF001 - to be spoilt
-FULL_FOR = InUse.full_for
+FULL_FOR, BEGIN = InUse.full_for, _Driver.__init__
 
 
 def believe_in_success(self: Attempts, update: JobUpdate) -> bool:
@@ -80,6 +81,12 @@ def forget_to_write(event_type: type[Event]) -> Callable[[_Driver, Event], None]
             RECORD(self, event)
 
     return record
+
+
+def forget_charges(self: _Driver, plan: Plan, *arguments: Any, **more: Any) -> None:
+    """Count only what this process is charged."""
+    BEGIN(self, plan, *arguments, **more)
+    self._in_use._charged = NOTHING  # noqa: SLF001 - spoilt
 
 
 def do_nothing(*_: object) -> None:
@@ -103,6 +110,9 @@ FAULTY: dict[str, tuple[object, str, Any]] = {
         lambda self, job: {limited for limited in FULL_FOR(self, job) if limited.what != "uses"},
     ),
     "ignores the budget": (InUse, "budget_admits", lambda self, job: True),
+    "leaves out nothing": (InUse, "beyond_hours", lambda self, job: None),
+    "charges nothing": (InUse, "charge", lambda self, job, seconds: NOTHING),
+    "forgets what earlier processes were charged": (_Driver, "__init__", forget_charges),
     "sends no job to the node that it shares": (InUse, "pins", lambda self, job: ()),
     "never counts a job as over": (InUse, "remove", do_nothing),
     "does not wait for what a workflow depends on": (

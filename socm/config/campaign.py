@@ -12,7 +12,7 @@ from socm.config.drafts import DraftReader
 from socm.config.findings import BUILT_IN, Findings, Resolved
 from socm.config.reading import read_section
 from socm.config.sbatch import SbatchOptions
-from socm.config.schema import BudgetSection, CampaignSection
+from socm.config.schema import BudgetSection, CampaignSection, HoursSection
 from socm.config.settings import Setting, Settings, load_settings
 from socm.config.source import parse, read
 from socm.config.workflows import WorkflowReader
@@ -227,7 +227,7 @@ class _CampaignReader:
                 value, setting = self.path.stem, Setting(None, "the file's name")
             if name == "resource" and value is None:
                 value = DEFAULT_CLUSTER
-            if isinstance(value, BudgetSection):
+            if isinstance(value, BudgetSection | HoursSection):
                 value = {kebab(k): v for k, v in value.model_dump(exclude_none=True).items()}
             if name in SbatchOptions.model_fields and not value:
                 continue  # there are many, and few are given
@@ -282,7 +282,7 @@ class _CampaignReader:
                 f"{count(nodes, 'node')} of {max(have)} cores",
                 "leave one of them out",
             )
-        return Budget(cores=cores, nodes=nodes)
+        return Budget(cores=cores, nodes=nodes, **section.budget.model_dump())
 
     def _workflows(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from socm.config.sbatch import SbatchOptions
 from socm.config.values import (
@@ -14,6 +14,7 @@ from socm.config.values import (
     Date,
     Deadline,
     Duration,
+    Hours,
     Launcher,
     Lines,
     Memory,
@@ -57,6 +58,19 @@ class BudgetSection(Section):
     memory_per_node: Memory | None = None
 
 
+class HoursSection(Section):
+    """``[campaign.budget]``: the hours that all jobs together may be charged."""
+
+    core_hours: Hours | None = None
+    node_hours: Hours | None = None
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> HoursSection:
+        if self.core_hours is not None and self.node_hours is not None:
+            raise ValueError("core-hours and node-hours are both given; keep one of them")
+        return self
+
+
 class CampaignSection(SbatchOptions):
     """``[campaign]``, without the workflow sections within it."""
 
@@ -67,6 +81,7 @@ class CampaignSection(SbatchOptions):
     execution_schema: Schema | None = None
     requested_resources: Count | None = None
     resources: BudgetSection = BudgetSection()
+    budget: HoursSection = HoursSection()
     limits: Counts = Field(default_factory=dict)
     policy: str = "time"
     environment: dict[str, Scalar] = Field(default_factory=dict)

@@ -21,7 +21,9 @@ from socm.config.values import Count, CountOrNone, Section, not_bool
 from socm.errors import ConfigError, Problem
 
 PREFIX = "SOCM_"
-NOT_FROM_ENVIRONMENT = frozenset({"name", "description", "resources", "limits", "environment"})
+NOT_FROM_ENVIRONMENT = frozenset(
+    {"name", "description", "resources", "budget", "limits", "environment"}
+)
 """Keys that make sense only within one campaign."""
 
 

@@ -70,6 +70,7 @@ def _memory_of_part(value: Any) -> int:
 Date = Annotated[str, BeforeValidator(_date_as_text), Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 Count = Annotated[int, BeforeValidator(not_bool), Field(ge=1, le=LARGEST)]
 CountOrNone = Annotated[int, BeforeValidator(not_bool), Field(ge=0, le=LARGEST)]
+Hours = Annotated[float, BeforeValidator(not_bool), Field(gt=0, le=1e12, allow_inf_nan=False)]
 Counts = dict[Annotated[str, AfterValidator(_resource_name)], Count]
 """An amount of each of some counted resources."""
 Duration = Annotated[

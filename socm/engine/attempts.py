@@ -16,9 +16,10 @@ from socm.engine.events import (
     Submitted,
     Submitting,
 )
-from socm.engine.limits import InUse
+from socm.engine.limits import NOTHING, InUse
 from socm.engine.state import CampaignState, Progress, Status
 from socm.errors import BackendUnavailable, SubmitError
+from socm.model.charge import Charge
 from socm.model.plan import Plan
 
 LOOK_UP_DELAY = 10.0
@@ -162,6 +163,8 @@ class Attempts:
             self._forget(name)
             return True
         elif update.state.final:
+            ran = 0.0 if progress.started is None else time - progress.started
+            charge = self._in_use.charge(job, ran)
             self._record(
                 Ended(
                     time=time,
@@ -171,9 +174,11 @@ class Attempts:
                     exit_code=update.exit_code,
                     reason=update.reason,
                     peak_memory=update.peak_memory,
+                    core_hours=charge.core_hours,
+                    node_hours=charge.node_hours,
                 )
             )
-            self._forget(name)
+            self._forget(name, charge)
             return True
         return False
 
@@ -181,8 +186,8 @@ class Attempts:
         self._jobs[job.workflow.name] = job
         self._in_use.add(job)
 
-    def _forget(self, name: str) -> None:
-        self._in_use.remove(self._jobs.pop(name))
+    def _forget(self, name: str, charge: Charge = NOTHING) -> None:
+        self._in_use.remove(self._jobs.pop(name), charge)
 
 
 def job_of(plan: Plan, name: str, progress: Progress, prefix: str, position: int) -> Job:

@@ -6,7 +6,7 @@ One driver for both worlds: it is synchronous, does one thing at a time and neve
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from socm.engine.attempts import Attempts, job_of, same_again
@@ -17,6 +17,7 @@ from socm.engine.events import (
     CampaignResumed,
     CampaignStarted,
     Event,
+    LeftOut,
     Retrying,
     Reused,
     Skipped,
@@ -147,7 +148,7 @@ class _Driver:
         self._closes = closes
         self._requests = requests
         self._reporter = reporter
-        self._in_use = InUse(plan.cluster, plan.campaign)
+        self._in_use = InUse(plan.cluster, plan.campaign, state.charge)
         self._attempts = Attempts(backend, self._in_use, state, self._record)
         self._cancellations = Cancellations(backend, state, self._record)
         self._refused = Refused()
@@ -235,8 +236,9 @@ class _Driver:
                 case Status.SUBMITTING | Status.QUEUED | Status.RUNNING:
                     self._attempts.resume(self._job(name))
         for name in [n for n in self._open if workflows[n].status is Status.SKIPPED]:
-            reason = "nothing that it depends on has failed any more"
-            self._record(same_again(self._job(name), self._backend.now(), reason))
+            why = "nothing that it depends on has failed any more"
+            why = "the budget may have room for it now" if workflows[name].left_out else why
+            self._record(same_again(self._job(name), self._backend.now(), why))
 
     def _submit_ready(self) -> None:
         """Submit in the order of the plan, as far as the limits admit.
@@ -256,7 +258,10 @@ class _Driver:
                 self._gates.pop()
                 continue
             closed = self._refused.is_closed(self._place(name), now)
-            job = None if closed or full.intersection(self._limited(name)) else self._job(name)
+            uses = self._plan.campaign.workflows[name].request.uses
+            counts = counted(progress.qos, self._plan.by_name[name].cores, uses)
+            held = closed or (full and full.intersection(which for which, _ in counts))
+            job = None if held else self._job(name)
             if job is not None and (no_room := self._in_use.full_for(job)):
                 full |= no_room
                 job = None
@@ -266,6 +271,11 @@ class _Driver:
             if job is None or self._in_use.must_wait(job):
                 waiting.append(name)
                 self._gates.pop()
+                continue
+            if (too_much := self._in_use.beyond_hours(job)) is not None:
+                self._gates.pop()
+                self._record(LeftOut(time=now, workflow=name, reason=too_much))
+                self._end(name)
                 continue
             if not self._in_use.budget_admits(job):
                 break
@@ -298,12 +308,6 @@ class _Driver:
 
     def _place(self, name: str) -> Place:
         return self._plan.by_name[name].partition, self._state.workflows[name].qos
-
-    def _limited(self, name: str) -> Iterator[Limited]:
-        """Yield what a workflow counts against."""
-        request, qos = self._plan.campaign.workflows[name].request, self._state.workflows[name].qos
-        for limited, _ in counted(qos, self._plan.by_name[name].cores, request.uses):
-            yield limited
 
     def _job(self, name: str) -> Job:
         progress, position = self._state.workflows[name], self._gates.position[name]

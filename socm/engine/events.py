@@ -99,7 +99,7 @@ class Started(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended(Event):
-    """A job is over, in a final state."""
+    """A job is over, in a final state, and is charged these hours."""
 
     workflow: str
     attempt: int
@@ -107,6 +107,8 @@ class Ended(Event):
     exit_code: int | None = None
     reason: str = ""
     peak_memory: int | None = None
+    core_hours: float = 0.0
+    node_hours: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +129,14 @@ class Skipped(Event):
 
     workflow: str
     because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut(Event):
+    """A workflow will not run: what is left of the budget of hours has no room for its job."""
+
+    workflow: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +213,7 @@ EVENT_TYPES: Mapping[str, type[Event]] = {
         Ended,
         Retrying,
         Skipped,
+        LeftOut,
         CancelRequested,
         Withdrawing,
         Cancelled,

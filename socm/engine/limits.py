@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 
 from socm.engine.backend import Job
 from socm.engine.nodes import NodesInUse
-from socm.model.campaign import Campaign
+from socm.model.campaign import Budget, Campaign
+from socm.model.charge import Charge, charge_of, hours_in_words
 from socm.model.cluster import Cluster
 from socm.model.limits import Limited, counted, limits_of, of_qos
 
 BUDGET = Limited("budget")
+NOTHING = Charge()
 
 
 class InUse:
@@ -23,12 +25,20 @@ class InUse:
         Whose QOS have limits.
     campaign
         With its budget and its counted resources; without one, only the limits of QOS count.
+    charge
+        What jobs that are over have been charged.
     """
 
-    def __init__(self, cluster: Cluster, campaign: Campaign | None = None) -> None:
+    def __init__(
+        self, cluster: Cluster, campaign: Campaign | None = None, charge: Charge | None = None
+    ) -> None:
+        self._cluster = cluster
+        self._budget = Budget() if campaign is None else campaign.budget
+        self._charged = charge or Charge()
+        self._held = Charge()  # by jobs that wait or run: that of their walltimes
         self._limits = of_qos(cluster) if campaign is None else limits_of(campaign, cluster)
         self._used = Counter[Limited]()
-        nodes = None if campaign is None else campaign.budget.nodes
+        nodes = self._budget.nodes
         self._nodes = None if nodes is None else NodesInUse(nodes)
 
     def admits(self, job: Job) -> bool:
@@ -47,7 +57,25 @@ class InUse:
         """Whether the budget has room for a job now."""
         if BUDGET in self._exceeded(job):
             return False
+        hours = self._charged + self._held + self.charge(job, job.walltime)
+        if not hours.within(self._budget):
+            return False
         return self._nodes is None or self._nodes.admits(job)
+
+    def beyond_hours(self, job: Job) -> str | None:
+        """Say why a job will never be within the budget of hours; `None` if it may be."""
+        budget, asked = self._budget, self.charge(job, job.walltime)
+        if budget.hours is None or (self._charged + asked).within(budget):
+            return None
+        left = max(0.0, budget.hours - self._charged.of(budget))
+        return (
+            f"its walltime is charged {hours_in_words(asked.of(budget), budget)}; "
+            f"{hours_in_words(left, budget)} of the budget are left"
+        )
+
+    def charge(self, job: Job, seconds: float) -> Charge:
+        """Return what a job is charged for some seconds."""
+        return charge_of(self._cluster, job.partition, job.qos, job.cores, seconds)
 
     def pins(self, job: Job) -> tuple[str, ...]:
         """Return the real nodes that a job is to be submitted to, to stay within the budget."""
@@ -56,6 +84,7 @@ class InUse:
     def add(self, job: Job) -> None:
         """Count a job from now on."""
         self._change(job, +1)
+        self._held += self.charge(job, job.walltime)
         if self._nodes is not None:
             self._nodes.add(job)
 
@@ -64,9 +93,11 @@ class InUse:
         if self._nodes is not None:
             self._nodes.place(job, nodes)
 
-    def remove(self, job: Job) -> None:
-        """Count a job no longer."""
+    def remove(self, job: Job, charge: Charge = NOTHING) -> None:
+        """Count a job no longer, apart from what it has been charged."""
         self._change(job, -1)
+        self._held -= self.charge(job, job.walltime)
+        self._charged += charge
         if self._nodes is not None:
             self._nodes.remove(job)
 

@@ -15,6 +15,7 @@ from socm.engine.events import (
     Ended,
     Event,
     JobState,
+    LeftOut,
     Replanned,
     Retrying,
     Reused,
@@ -25,6 +26,7 @@ from socm.engine.events import (
     Submitting,
     Withdrawing,
 )
+from socm.model.charge import Charge
 from socm.model.placement import PlannedWorkflow
 from socm.model.plan import Plan
 
@@ -82,6 +84,8 @@ class Progress:
         Whether its job is to be withdrawn, so that it is submitted as edited.
     edited
         Whether it was edited since its last attempt.
+    left_out
+        Whether the budget of hours had no room for it.
     """
 
     qos: str | None
@@ -102,6 +106,7 @@ class Progress:
     cancelling: bool = False
     withdrawing: bool = False
     edited: bool = False
+    left_out: bool = False
 
 
 @dataclass(slots=True)
@@ -115,12 +120,15 @@ class CampaignState:
     last_end
         When the last attempt ended, or what took its place: a refusal, a cancellation, outputs
         that are used again.
+    charge
+        What all attempts that are over have been charged.
     """
 
     workflows: dict[str, Progress] = field(default_factory=dict)
     started: float | None = None
     ended: float | None = None
     last_end: float | None = None
+    charge: Charge = field(default_factory=Charge)
 
     @classmethod
     def of(cls, plan: Plan, events: Iterable[Event] = ()) -> CampaignState:
@@ -132,6 +140,8 @@ class CampaignState:
         for event in events:
             name = getattr(event, "workflow", None)
             if edits and name is not None and name not in state.workflows:
+                if isinstance(event, Ended):
+                    state.charge += Charge(event.core_hours, event.node_hours)
                 continue  # an edit has taken it out of the campaign
             apply(state, event)
             if isinstance(event, Replanned):
@@ -178,7 +188,9 @@ class CampaignState:
                     return True
                 case Status.SKIPPED if not fail_fast and not retry_failed:
                     parents = plan.campaign.workflows[name].depends
-                    return any(self.workflows[p].status is not Status.COMPLETED for p in parents)
+                    return progress.left_out or any(
+                        self.workflows[p].status is not Status.COMPLETED for p in parents
+                    )
                 case status:
                     return status.final and not retry_failed
 
@@ -193,7 +205,7 @@ def _try_again(progress: Progress) -> None:
         progress.status = Status.PENDING
         progress.native_id = progress.started = progress.ended = None
         progress.nodes = ()
-        progress.cancelling = False
+        progress.cancelling = progress.left_out = False
 
 
 def _was_withdrawn(progress: Progress) -> bool:
@@ -238,6 +250,7 @@ def apply(state: CampaignState, event: Event) -> None:
             progress.exit_code = event.exit_code
             progress.reason = event.reason
             progress.peak_memory = event.peak_memory
+            state.charge += Charge(event.core_hours, event.node_hours)
             progress.excused += event.state is JobState.ALLOCATION_ENDED
             if _was_withdrawn(progress):
                 progress.excused += 1
@@ -258,6 +271,12 @@ def apply(state: CampaignState, event: Event) -> None:
             progress.reason = event.reason
             progress.native_id = progress.started = progress.ended = None
             progress.nodes = ()
+            progress.left_out = False
+        case LeftOut():
+            progress = state.workflows[event.workflow]
+            progress.status = Status.SKIPPED
+            progress.reason = event.reason
+            progress.left_out = True
         case Skipped():
             progress = state.workflows[event.workflow]
             progress.status = Status.SKIPPED

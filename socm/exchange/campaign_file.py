@@ -92,6 +92,10 @@ def campaign_section(campaign: Campaign) -> dict[str, object]:
         section["requested_resources"] = campaign.budget.cores
     if campaign.budget.nodes is not None:
         section["resources"] = {"nodes": campaign.budget.nodes}
+    if campaign.budget.core_hours is not None:
+        section["budget"] = {"core-hours": campaign.budget.core_hours}
+    if campaign.budget.node_hours is not None:
+        section["budget"] = {"node-hours": campaign.budget.node_hours}
     if campaign.limits:
         section["limits"] = dict(campaign.limits)
     if campaign.policy != "time":

@@ -160,7 +160,7 @@ class Workflow:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """The most a campaign may hold at once; `None` is no limit.
+    """The most a campaign may hold at once, and be charged in all; `None` is no limit.
 
     Parameters
     ----------
@@ -168,10 +168,25 @@ class Budget:
         Cores in use: ranks × threads, or whole nodes where they are given whole.
     nodes
         Distinct nodes in use.
+    core_hours, node_hours
+        Hours that all jobs together are charged; one of the two at the most.
     """
 
     cores: int | None = None
     nodes: int | None = None
+    core_hours: float | None = None
+    node_hours: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.core_hours is not None and self.node_hours is not None:
+            raise ValueError("a budget is in core-hours or in node-hours, not in both")
+        if self.hours is not None and not 0 < self.hours <= 1e12:
+            raise ValueError("a budget of hours is more than 0")
+
+    @property
+    def hours(self) -> float | None:
+        """Core-hours or node-hours that all jobs together are charged at most."""
+        return self.core_hours if self.node_hours is None else self.node_hours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,6 +339,9 @@ class Campaign:
                 newer = each.name in ("options", "limits") and not part[each.name]
                 if not each.compare or newer:
                     del part[each.name]
+        for key in ("core_hours", "node_hours"):
+            if data["budget"][key] is None:
+                del data["budget"][key]
         for workflow in data["workflows"].values():
             for newer_key in ("uses", "whole_memory"):
                 if not workflow["request"][newer_key]:

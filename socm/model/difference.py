@@ -113,7 +113,7 @@ def difference(a: Side, b: Side) -> Difference:
 def campaign_changes(before: Campaign, after: Campaign) -> Iterator[Change]:
     """Yield the differences of campaigns, apart from their names and workflows."""
     yield from _values("", before, after, ("deadline",))
-    for change in _values("", before.budget, after.budget, ("cores", "nodes")):
+    for change in _values("", before.budget, after.budget, (f.name for f in fields(after.budget))):
         yield change._replace(key=f"budget.{change.key}")
     for name in sorted({*before.limits, *after.limits}):
         old, new = before.limits.get(name), after.limits.get(name)

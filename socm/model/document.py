@@ -61,6 +61,7 @@ def plan_document(plan: AnyPlan) -> dict[str, Any]:
         "core_hours": plan.core_hours,
         "node_hours": plan.node_hours,
         "charged_core_hours": plan.charged_core_hours,
+        "charged_node_hours": plan.charged_node_hours,
         "critical_path": list(plan.critical_chain),
         "reservations": [asdict(r) for r in plan.reservations],
         "warnings": list(plan.warnings),

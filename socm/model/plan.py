@@ -11,6 +11,7 @@ from math import fsum
 from typing import Literal, NamedTuple
 
 from socm.model.campaign import Campaign
+from socm.model.charge import Charge, charge_of
 from socm.model.cluster import Cluster
 from socm.model.demand import Demand
 from socm.model.placement import PlannedWorkflow, Reservation, peak_nodes
@@ -91,8 +92,15 @@ class BasePlan(ABC):
     @property
     def charged_core_hours(self) -> float:
         """The reserved core-hours, times the charge of each QOS."""
-        charge = {q.name: q.charge for q in self.cluster.qos_by_size}
-        return fsum(j.cores * j.duration * charge[j.qos or ""] for j in self.jobs) / HOUR
+        return fsum(self._charge(job).core_hours for job in self.jobs)
+
+    @property
+    def charged_node_hours(self) -> float:
+        """The reserved node-hours, times the charge of each QOS."""
+        return fsum(self._charge(job).node_hours for job in self.jobs)
+
+    def _charge(self, job: PlannedJob) -> Charge:
+        return charge_of(self.cluster, job.partition, job.qos, job.cores, job.duration)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +158,26 @@ class Plan(BasePlan):
     def peak_nodes(self) -> int:
         """The most distinct nodes that are in use at once."""
         return peak_nodes(self.workflows)
+
+    @cached_property
+    def most_charged(self) -> Charge:
+        """The most that is charged at any time, where a job is charged its walltime until it ends.
+
+        That is what a site counts that charges a job when it is submitted, and what a run keeps
+        within the budget.
+        """
+        changes = []
+        for w in self.workflows:
+            held, used = (
+                charge_of(self.cluster, w.partition, w.qos, w.cores, seconds)
+                for seconds in (max(w.walltime, w.duration), w.duration)
+            )
+            changes += [(w.start, 1, held), (w.finish, 0, used - held)]
+        charged = most = Charge()
+        for _, _, change in sorted(changes, key=lambda c: c[:2]):
+            charged += change
+            most = max(most, charged, key=lambda c: c.core_hours)
+        return most
 
     @cached_property
     def critical_chain(self) -> tuple[str, ...]:

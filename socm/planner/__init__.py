@@ -9,10 +9,12 @@ from dataclasses import replace
 from socm.errors import ConfigError, Infeasible, Problem
 from socm.garbage import no_collection
 from socm.model.campaign import Campaign
+from socm.model.charge import hours_in_words
 from socm.model.check import check_plan
 from socm.model.cluster import Cluster
 from socm.model.placement import PlannedWorkflow, Reservation
 from socm.model.plan import Plan
+from socm.planner.affordable import Prices
 from socm.planner.bounds import lower_bound
 from socm.planner.bounds.destructive import MOST
 from socm.planner.effort import USUAL, Effort
@@ -98,12 +100,23 @@ def plan_campaign(
             remedies=fitting(campaign, cluster, impossible),
             hint=f"`socm clusters {cluster.name}` shows what it has",
         )
-    modes = {name: modes for name, (modes, _) in admission.items()}
+    modes: Modes = {name: modes for name, (modes, _) in admission.items()}
+    prices = Prices(campaign, cluster, modes, fixed)
+    prices.refuse_too_dear()
     instance = instance_of(
         campaign, cluster, modes, start=start, reservations=reservations, fixed=fixed
     )
     instance = replace(instance, bound=_bound(instance, modes, effort))
     workflows = policy(instance, effort).planned(instance, upward_rank(instance))
+    while (held := prices.cheaper(workflows, modes)) is not None:
+        modes = held
+        instance = replace(
+            instance_of(
+                campaign, cluster, modes, start=start, reservations=reservations, fixed=fixed
+            ),
+            bound=instance.bound,
+        )
+        workflows = policy(instance, effort).planned(instance, upward_rank(instance))
     workflows.sort(key=lambda w: (w.start, -w.upward_rank))
     plan = Plan(
         campaign=campaign,
@@ -114,6 +127,8 @@ def plan_campaign(
         reservations=reservations,
         warnings=tuple(_warnings(workflows, modes, campaign, cluster)),
     )
+    if not plan.most_charged.within(campaign.budget):
+        plan = replace(plan, warnings=(*plan.warnings, _charged_too_much(plan)))
     check_plan(plan)
     return plan
 
@@ -181,3 +196,14 @@ def _with_more_cores(
             f"{listed(mine, most=5)}: more cores than asked for, because {place} gives at most "
             f"{format_memory(amount[place])} for each core"
         )
+
+
+def _charged_too_much(plan: Plan) -> str:
+    """Say that walltimes do not fit into the budget of hours, though expected runtimes do."""
+    budget = plan.campaign.budget
+    hours = hours_in_words(plan.most_charged.of(budget), budget)
+    return (
+        f"with the walltimes of what is in the queue, up to {hours} are charged at once, more than "
+        "the budget: some workflows wait until others end, or are left out; shorter walltimes "
+        "help, and `socm simulate` shows what is left out"
+    )

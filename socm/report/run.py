@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from socm.engine.events import (
     Ended,
     Event,
     JobState,
+    LeftOut,
     Retrying,
     Reused,
     Skipped,
@@ -28,6 +30,7 @@ from socm.engine.events import (
 )
 from socm.engine.state import CampaignState, Status
 from socm.executor.folder import JobFolder
+from socm.model.charge import charge_of, hours_in_words
 from socm.model.machine import LOCAL
 from socm.model.plan import Plan
 from socm.report.status import counts_line, failures, tail, why
@@ -78,6 +81,8 @@ def beginnings(plan: Plan, folder: str) -> Iterator[str]:
         for number, what in ((budget.cores, "core"), (budget.nodes, "node"))
         if number is not None
     ]
+    if budget.hours is not None:
+        most.append(hours_in_words(budget.hours, budget))
     most += [f"{format_count(number)} {name}" for name, number in plan.campaign.limits.items()]
     limit = f"at most {listed(most)}" if most else "no budget"
     yield (
@@ -130,6 +135,8 @@ def event_line(event: Event, plan: Plan, state: CampaignState) -> str | None:
             return f"{name}: next attempt: {event.reason}"
         case Skipped():
             return f"{name}: skipped, because {event.because} did not complete"
+        case LeftOut():
+            return f"{name}: left out: {event.reason}"
         case CancelRequested():
             return f"{name}: to be cancelled"
         case Withdrawing():
@@ -196,6 +203,31 @@ def ending(run: Run, plan: Plan, state: CampaignState) -> Iterator[RenderableTyp
             yield Text(f"{verdict}, within the deadline.", style="bold green")
     else:
         yield Text(f"Ended after {format_duration(took)}: {counts_line(state)}.", style="bold red")
+        yield from _left_out(run, plan, state)
         if failed:
             yield Text(f"`socm logs {failed[0][0]} --run {run.name}` shows its output.")
         yield Text(f"`socm resume {run.name} --retry-failed` retries what failed.")
+
+
+def _left_out(run: Run, plan: Plan, state: CampaignState) -> Iterator[Text]:
+    """Say what the budget of hours had no room for, and what would go on."""
+    budget = plan.campaign.budget
+    names = [name for name, p in state.workflows.items() if p.left_out]
+    if not names or budget.hours is None:
+        return
+    used = state.charge.of(budget)
+    yield Text(
+        f"What is left of the budget is too little: {hours_in_words(used, budget)} of "
+        f"{hours_in_words(budget.hours, budget)} are charged. Left out: {listed(names)}."
+    )
+    needed = used
+    for name, progress in state.workflows.items():
+        if progress.status is Status.SKIPPED:
+            w = plan.by_name[name]
+            charge = charge_of(plan.cluster, w.partition, progress.qos, w.cores, progress.walltime)
+            needed += charge.of(budget)
+    unit = "core-hours" if budget.node_hours is None else "node-hours"
+    yield Text(
+        f"With {unit} = {math.ceil(needed)} in [campaign.budget] of {run.settings.file}, "
+        f"`socm resume {run.name} --accept-changes` runs what is left."
+    )

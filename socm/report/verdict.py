@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from socm.model.allocation import AllocationPlan, AnyPlan
+from socm.model.charge import Charge, hours_in_words
 from socm.model.outcome import Simulation, quantile
 from socm.model.placement import peak
+from socm.model.plan import Plan
 from socm.units import (
     HOUR,
     format_core_hours,
@@ -79,8 +81,11 @@ def simulation_verdict(simulation: Simulation) -> str:
     """Say whether a simulated campaign meets its deadline, with what probability, in one line."""
     deadline, makespan = simulation.plan.campaign.deadline, simulation.exact.makespan
     if not simulation.exact.completed:
-        failed = [w.name for w in simulation.exact.workflows if w.status == "failed"]
-        return f"Not completed: {listed(failed)} failed."
+        outcomes = simulation.exact.workflows
+        if failed := [w.name for w in outcomes if w.status == "failed"]:
+            return f"Not completed: {listed(failed)} failed."
+        left_out = listed(w.name for w in outcomes if w.status != "completed")
+        return f"Not completed: the budget of hours has no room for {left_out}."
     if deadline is None:
         return f"Done after {format_duration(makespan)}; no deadline is given."
     probability = simulation.probability
@@ -125,6 +130,7 @@ def plan_facts(plan: AnyPlan) -> Iterator[tuple[str, str]]:
     if round(plan.charged_core_hours) != round(plan.core_hours):
         yield "charged", f"{format_core_hours(plan.charged_core_hours)} core-hours"
     yield "budget", budget_in_words(plan)
+    yield from _charged_facts(plan)
     yield from _counted_facts(plan)
 
 
@@ -142,6 +148,19 @@ def _allocation_facts(plan: AllocationPlan) -> Iterator[tuple[str, str]]:
     if plan.allocations:
         used = sum(w.cores * w.duration for w in plan.workflows) / HOUR / plan.core_hours
         yield "node-hours", f"{format_core_hours(plan.node_hours)}, of which {used:.0%} are used"
+
+
+def _charged_facts(plan: AnyPlan) -> Iterator[tuple[str, str]]:
+    """Yield what is charged of a budget of hours, in all and at any time."""
+    budget = plan.campaign.budget
+    if budget.hours is None:
+        return
+    total = Charge(plan.charged_core_hours, plan.charged_node_hours).of(budget)
+    text = f"{hours_in_words(total, budget)} in all"
+    if isinstance(plan, Plan):
+        most = hours_in_words(plan.most_charged.of(budget), budget)
+        text += f"; at most {most} with the walltimes of what is in the queue"
+    yield "of that", text
 
 
 def _counted_facts(plan: AnyPlan) -> Iterator[tuple[str, str]]:
@@ -166,6 +185,8 @@ def budget_in_words(plan: AnyPlan) -> str:
         for amount, what in ((budget.cores, "cores"), (budget.nodes, "nodes"))
         if amount is not None
     ]
+    if budget.hours is not None:
+        parts.append(hours_in_words(budget.hours, budget))
     return ", ".join(parts) or "the whole cluster"
 
 
@@ -187,7 +208,8 @@ def simulation_facts(simulation: Simulation) -> Iterator[tuple[str, str]]:
             f"{format_duration(low or 0)} and {format_duration(high or 0)}"
         )
         if lost := simulation.replications - len(simulation.makespans):
-            text += f"; a workflow fails in {lost} of {simulation.replications}"
+            what = "a workflow fails" if simulation.lost else "workflows are left out"
+            text += f"; {what} in {lost} of {simulation.replications}"
         yield "random runs", text
     if simulation.probability is not None and simulation.probability_interval is not None:
         low_p, high_p = simulation.probability_interval
@@ -210,6 +232,9 @@ def simulation_facts(simulation: Simulation) -> Iterator[tuple[str, str]]:
         f"{simulation.utilisation:.1%} of {format_count(simulation.available_cores)} cores",
     )
     yield "core-hours", format_core_hours(simulation.exact.core_seconds / HOUR)
+    if plan.campaign.budget.hours is not None:
+        yield "budget", budget_in_words(plan)
+        yield from _charged_facts(plan)
     yield "assumed", _assumed(simulation)
 
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from socm.model.allocation import Allocation, AllocationPlan, inside, part
 from socm.model.check.jobs import faults_of_jobs
+from socm.model.check.limits import too_dear
 from socm.model.check.order import missing_or_unknown
 
 
@@ -25,6 +26,11 @@ def faults_of_allocations(plan: AllocationPlan) -> Iterator[str]:
                 f"allocation {number}: starts at {after.start} s, before the one before ends at "
                 f"{before.finish} s"
             )
+    by_qos, sizes = plan.cluster.by_qos, {p.name: p.cores for p in plan.cluster.partitions}
+    known = [a for a in plan.allocations if (a.qos or "") in by_qos and a.partition in sizes]
+    node_hours = [a.nodes * a.duration / 3600 * by_qos[a.qos or ""].charge for a in known]
+    core_hours = [hours * sizes[a.partition] for hours, a in zip(node_hours, known, strict=True)]
+    yield from too_dear(plan.campaign.budget, core_hours, node_hours)
     if plan.allocations and plan.makespan < plan.lower_bound:
         yield f"it ends at {plan.makespan} s, below its lower bound {plan.lower_bound} s"
 

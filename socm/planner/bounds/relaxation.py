@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from socm.model.charge import charge_of
 from socm.model.demand import Amounts
 from socm.model.mode import Mode
 from socm.model.plan import Plan
 from socm.planner.bounds import heads_and_tails, left_to_do, time_step
 from socm.planner.bounds.resources import Share, distinct_modes, resources
 from socm.planner.instance import Modes
+from socm.units import HOUR
 
 if TYPE_CHECKING:
     from ortools.sat.python.cp_model import CpModel, IntervalVar, IntVar
@@ -81,6 +83,7 @@ class Relaxation:
         self.model.minimize(self._makespan)
         self._jobs = self._add_jobs(begins, horizon)
         self._add_resources()
+        self._add_charge(begins)
         self._add_reservations(horizon)
         self._hint(begins)
 
@@ -136,6 +139,27 @@ class Relaxation:
                 if amounts[number]
             ]
             self.model.add_cumulative([i for i, _ in used], [a for _, a in used], whole)
+
+    def _add_charge(self, begins: Mapping[str, int]) -> None:
+        """Limit what is charged to the budget of hours, in whole seconds, rounded down."""
+        budget, cluster = self._plan.campaign.budget, self._plan.cluster
+        if budget.hours is None:
+            return
+
+        def charged(mode: Mode) -> int:
+            partition, qos = mode.partition.name, mode.qos.name
+            charge = charge_of(cluster, partition, qos, mode.cores, mode.duration)
+            return int(charge.of(budget) * HOUR)
+
+        self.model.add(
+            sum(
+                charged(mode) * taken
+                for name, modes in self._modes.items()
+                if name not in begins
+                for mode, taken in zip(modes, self._jobs[name].taken, strict=True)
+            )
+            <= math.ceil(budget.hours * HOUR)
+        )
 
     def _add_reservations(self, horizon: int) -> None:
         """Where something is reserved, count cores, memory and GPUs of its partition with it."""

@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, product
 
+from socm.errors import Infeasible
 from socm.model.allocation import Allocation, AllocationPlan, inside, part
 from socm.model.campaign import Campaign
+from socm.model.charge import ROUNDING, Charge, hours_in_words
 from socm.model.check import check_plan
 from socm.model.cluster import Cluster
 from socm.model.mode import WALLTIME_FACTOR, usual_walltime
@@ -16,7 +18,7 @@ from socm.model.placement import PlannedWorkflow
 from socm.model.plan import Plan
 from socm.planner.policies import Planner
 from socm.planner.sizing.frames import Cut, Frame, frames_of
-from socm.units import format_walltime
+from socm.units import HOUR, format_walltime
 from socm.words import count
 
 MOST_SIZES = 100
@@ -83,6 +85,16 @@ def plan_allocation(
     raise AssertionError("some partition and QOS hold every workflow, so a plan was found")
 
 
+def _refuse_too_dear(plan: AllocationPlan) -> None:
+    budget = plan.campaign.budget
+    charge = Charge(plan.charged_core_hours, plan.charged_node_hours)
+    if budget.hours is not None and not charge.within(budget):
+        raise Infeasible(
+            f"no allocations within {hours_in_words(budget.hours, budget)} were found",
+            [f"the best that were found are charged {hours_in_words(charge.of(budget), budget)}"],
+        )
+
+
 _CUTS = (
     Cut(into_several=False, capped=False),
     Cut(into_several=False, capped=True),
@@ -115,6 +127,7 @@ class _Search:
         self._cluster = cluster
         self._planner = planner
         self._most = most
+        self._hours = campaign.budget.hours
         self._whole: dict[tuple[str, int], Plan] = {}
 
     def best(self, sizes: Sequence[_Size], cut: Cut, *, in_time: bool) -> AllocationPlan | None:
@@ -127,7 +140,9 @@ class _Search:
 
         def worth(frame: Frame, nodes: int, seconds: float) -> tuple[float, ...]:
             charge = frame.charge(nodes, seconds)
-            return (charge, nodes) if in_time else (seconds, charge, nodes)
+            size = frame.partition.cores if self._campaign.budget.node_hours is not None else 1
+            dear = self._hours is not None and charge / size / HOUR > self._hours + ROUNDING
+            return (dear, charge, nodes) if in_time else (dear, seconds, charge, nodes)
 
         queue = []
         for frame, nodes in sizes:
@@ -227,6 +242,7 @@ class _Search:
             allocations=allocations,
             warnings=tuple(warnings),
         )
+        _refuse_too_dear(plan)
         check_plan(plan)
         return plan
 

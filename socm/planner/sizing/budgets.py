@@ -71,7 +71,7 @@ class Search:
         self._left = most
         self.top = sum(p.nodes for p in cluster.partitions)
         # With all nodes; if no plan exists at all, the planner says why.
-        whole = planner(replace(campaign, budget=Budget(nodes=self.top)), cluster)
+        whole = planner(_within(campaign, self.top), cluster)
         self.whole = Size(nodes=self.top, plan=whole)
         self.sizes: dict[int, Size | None] = {self.top: self.whole}
         self.peak = max(whole.peak_nodes, 1)
@@ -158,17 +158,21 @@ class Search:
             name: [m for fewest, some in by_nodes.items() if fewest <= nodes for m in some]
             for name, by_nodes in self._modes.items()
         }
-        limited = replace(self._campaign, budget=Budget(nodes=nodes))
-        return lower_bound(limited, self._cluster, modes)
+        return lower_bound(_within(self._campaign, nodes), self._cluster, modes)
 
 
 def size_of(campaign: Campaign, cluster: Cluster, planner: Planner, nodes: int) -> Size | None:
     """Plan within a budget of nodes; `None` if some workflow needs more."""
     try:
-        plan = planner(replace(campaign, budget=Budget(nodes=nodes)), cluster)
+        plan = planner(_within(campaign, nodes), cluster)
     except Infeasible:
         return None
     return Size(nodes=nodes, plan=plan)
+
+
+def _within(campaign: Campaign, nodes: int) -> Campaign:
+    """Return a campaign with a budget of nodes; one of hours stays."""
+    return replace(campaign, budget=replace(campaign.budget, cores=None, nodes=nodes))
 
 
 def modes_by_nodes(request: ResourceRequest, cluster: Cluster) -> dict[int, tuple[Mode, ...]]:

@@ -86,7 +86,8 @@ def applied(change: Change, campaign: Campaign, cluster: Cluster) -> Case:
             return replace(campaign, deadline=seconds), cluster
         case RaisedBudget(raised):
             now = campaign.budget
-            budget = Budget(cores=raised.cores or now.cores, nodes=raised.nodes or now.nodes)
+            cores, nodes = raised.cores or now.cores, raised.nodes or now.nodes
+            budget = replace(now, cores=cores, nodes=nodes)
             return replace(campaign, budget=budget), cluster
         case MoreNodes(name, nodes):
             partition = replace(cluster.by_partition[name], nodes=nodes)

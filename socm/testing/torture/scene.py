@@ -34,6 +34,8 @@ def draw_plan(choices: Choices) -> Plan:
         campaign = Campaign.of(
             "torture", workflows, budget=budget, limits=limits, retries=choices.number(3)
         )
+        hours = choices.pick([None, None, None, 0.1, 0.5])
+        campaign = replace(campaign, budget=replace(budget, core_hours=hours))
         try:
             return plan_campaign(campaign, cluster, effort=NONE)
         except Infeasible:
@@ -61,7 +63,9 @@ def draw_edit(choices: Choices, plan: Plan, names: list[str]) -> Edit:
         name = f"w{choices.number(2 * MOST_WORKFLOWS)}"  # new, or one that was taken out
         if name not in workflows:
             workflows[name] = _workflow(choices, name, [w for w in workflows if w < name], limits)
-    budget = plan.campaign.budget if choices.chance(0.7) else _budget(choices)
+    budget = plan.campaign.budget
+    if not choices.chance(0.7):
+        budget = replace(_budget(choices), core_hours=budget.core_hours)
     campaign = replace(plan.campaign, workflows=workflows, budget=budget)
     if choices.chance(0.3):
         with contextlib.suppress(ConfigError):  # there are workflows that use more
@@ -89,7 +93,10 @@ def _cluster(choices: Choices) -> Cluster:
 
 
 def _budget(choices: Choices) -> Budget:
-    return Budget(cores=choices.pick([None, 8, 12]), nodes=choices.pick([None, 1, 2]))
+    return Budget(
+        cores=choices.pick([None, 8, 12]),
+        nodes=choices.pick([None, 1, 2]),
+    )
 
 
 def _limits(choices: Choices) -> dict[str, int]:

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from socm.engine.driver import run_plan
 from socm.engine.edits import prepare
 from socm.engine.events import Ended, Replanned, Started
-from socm.engine.state import CampaignState, Status
+from socm.engine.state import CampaignState, Progress, Status
 from socm.errors import ConfigError, Infeasible, InvalidPlan, RunError, Stalled
 from socm.model.plan import Plan
 from socm.planner import plan_campaign
@@ -232,7 +232,9 @@ class _Run:
                 yield f"{name} was cancelled, and nobody wanted that"
             parents = world.plan.campaign.workflows[name].depends
             orphan = any(state.workflows[p].status is not Status.COMPLETED for p in parents)
-            if status is Status.SKIPPED and not orphan and not self._fail_fast:
+            if status is Status.SKIPPED and progress.left_out:
+                yield from self._faults_of_left_out(name, progress)
+            elif status is Status.SKIPPED and not orphan and not self._fail_fast:
                 yield f"{name} was skipped, although all that it depends on completed"
         yield from (f"{r.job.name} is left behind" for r in world.live)
         yield from (f"{name} is still on its way" for name in sorted(world.in_flight))
@@ -243,6 +245,14 @@ class _Run:
         before = [*self._journal.events]
         if self._live(retry_failed=False) != state or self._journal.events != before:
             yield "to resume it once more changed something"
+
+    def _faults_of_left_out(self, name: str, progress: Progress) -> Iterator[str]:
+        """Yield that the budget of hours had room for what was left out."""
+        plan = self._world.plan
+        most = plan.campaign.budget.core_hours or 0.0
+        asked = plan.by_name[name].cores * progress.walltime / 3600
+        if self._world.charges.total + asked <= most - 1e-5:
+            yield f"{name} was left out, and the budget has room for it"
 
     def _faults_of_times(self) -> Iterator[str]:
         begun, started = self._journal.events[0].time, dict[str, float]()

@@ -12,10 +12,17 @@ from itertools import count
 
 from sim.scheduler import Running, Scheduler
 from socm.engine.backend import Job
-from socm.engine.events import CampaignResumed, CancelRequested, Event, JobState, Reused
+from socm.engine.events import (
+    CampaignResumed,
+    CancelRequested,
+    Event,
+    JobState,
+    Reused,
+)
 from socm.errors import SubmitError
 from socm.model.campaign import Workflow
 from socm.model.plan import Plan
+from socm.testing.torture.charges import Charges, core_hours
 from socm.testing.torture.choices import Choices
 from socm.testing.torture.faults import FAULTS
 
@@ -84,6 +91,7 @@ class World:
         self._possible = {kind for kind in FAULTS if choices.chance(0.4)}
         self._outputs: dict[str, bool] = {}  # whether they exist, by workflow
         self._accepted = Counter[str]()
+        self.charges = Charges()
         self._records: list[Record] = []  # that the cluster remembers
         self._marks: dict[str, Record] = {}  # that have started, by name
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -178,6 +186,7 @@ class World:
         record = Record(job, str(next(self._ids)), budget=math.inf if budget is None else budget)
         self._records.append(record)
         self._accepted[job.name] += 1
+        self.charges.take(job)
         self.note(f"{job.name}: the cluster takes it as job {record.native_id}")
         if self.happens("held"):
             self._scheduler.withdraw(job.name)
@@ -261,6 +270,11 @@ class World:
         ):
             if most is not None and used > most:
                 self.break_promise(f"{job.name} makes it {used} of {most} {what}")
+        if budget.core_hours is not None:
+            held = sum(core_hours(other, other.walltime) for other in together)
+            hours = self.charges.total + held
+            if hours > budget.core_hours + 1e-5:
+                self.break_promise(f"{job.name} makes it {hours:.3f} core-hours of the budget")
         for what, most in self.plan.campaign.limits.items():
             amount = job.workflow.request.uses.get(what, 0)
             used = sum(other.workflow.request.uses.get(what, 0) for other in together)
@@ -363,6 +377,8 @@ class World:
     def hear(self, event: Event) -> None:
         """Take note of what a run has written into its journal, and so has promised."""
         self.note(f"journal: {event}")
+        for fault in self.charges.hear(event):
+            self.break_promise(fault)
         if isinstance(event, CancelRequested):
             self.unwanted.add(event.workflow)
         elif isinstance(event, Reused):
