@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from socm.engine.backend import Job
@@ -14,6 +15,9 @@ from socm.model.placement import Placement, Reservation
 from socm.model.plan import Plan
 from socm.model.qos import Qos
 from socm.planner import plan_campaign
+
+TIGER = str(Path(__file__).parent / "data" / "clusters" / "tiger.toml")
+"""A cluster with the figures of tiger3, whose jobs name partition and QOS, and need no account."""
 
 
 def job(name: str, *depends: str, minutes: int = 10, **request: Any) -> Workflow:

@@ -16,6 +16,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from builders import TIGER
 
 import socm as package
 from socm.cli.app import command_line
@@ -437,7 +438,7 @@ def test_a_folder_that_slurm_does_not_accept_is_refused_before_the_run_begins(
     for command, does in {"sinfo": "echo cpu", "sbatch": f"touch {tmp_path}/asked"}.items():
         (commands / command).write_text(f"#!/bin/sh\n{does}\n")
         (commands / command).chmod(0o755)
-    options = ("--yes", "--executor", "slurm", "--cluster", "tiger3", "--run-dir", str(run))
+    options = ("--yes", "--executor", "slurm", "--cluster", TIGER, "--run-dir", str(run))
     path = f"{commands}{os.pathsep}{os.environ['PATH']}"
     done = socm_process("run", str(campaign), *options, PATH=path)
     assert done.returncode == 5, done.stdout + done.stderr

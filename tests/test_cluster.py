@@ -297,7 +297,7 @@ def judged(
     if not per_node:
         return "no"
     nodes = math.ceil(request.ranks / per_node)
-    whole = partition.exclusive or qos.exclusive
+    whole = partition.exclusive or qos.exclusive or request.whole_memory
     cores = nodes * partition.cores if whole else request.ranks * threads
     for need, limits in (
         (nodes, (partition.nodes, qos.nodes_per_job, budget.nodes)),
@@ -314,7 +314,9 @@ def judged(
     for other in place.qos_by_size[: place.qos_by_size.index(qos)]:
         if qos.send or other.send or partition.name not in (other.partitions or place.by_partition):
             continue
-        if other.walltime is None or (wanted <= other.walltime and not other.on_request):
+        if other.walltime is None or (
+            wanted <= other.walltime and not (other.on_request or request.qos)
+        ):
             return "no"
         if wanted <= other.walltime:
             wanted = (other.walltime // 60 + 1) * 60

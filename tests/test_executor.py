@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from builders import TIGER
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import share
@@ -45,7 +46,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def job_for(workflow: Workflow, cluster: Cluster | None = None):  # type: ignore[no-untyped-def]
-    plan = plan_campaign(Campaign.of("test", [workflow]), cluster or load_cluster("tiger3"))
+    plan = plan_campaign(Campaign.of("test", [workflow]), cluster or load_cluster(TIGER))
     state = CampaignState.of(plan)
     return job_of(plan, workflow.name, state.workflows[workflow.name], "test", 0)
 
@@ -68,7 +69,7 @@ def test_psij_is_the_version_whose_methods_are_overridden() -> None:
 def test_the_options_are_those_of_the_plan(tmp_path: Path) -> None:
     request = {"ranks": 130, "threads": 2, "memory": 1000, "account": "simonsobs"}
     job = job_for(a(request=request))
-    options = dict(sbatch_options(job, load_cluster("tiger3"), JobFolder(tmp_path, "a", 1)))
+    options = dict(sbatch_options(job, load_cluster(TIGER), JobFolder(tmp_path, "a", 1)))
     assert options["nodes"] == 3
     assert options["ntasks"] == 130
     assert options["cpus-per-task"] == 2

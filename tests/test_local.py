@@ -161,13 +161,15 @@ def test_what_a_cluster_would_get_is_seen_without_one(tmp_path: Path) -> None:
     nothing = tmp_path / "bin"
     nothing.mkdir()
     piso = ROOT / "examples" / "piso.yaml"
-    done = socm(tmp_path, "run", piso, "--dry-run", "--json", PATH=str(nothing))
+    site = {"PATH": str(nothing), "SOCM_ACCOUNT": "simonsobs"}
+    done = socm(tmp_path, "run", piso, "--dry-run", "--json", **site)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     scripts = json.loads(done.stdout)["scripts"]
     assert len(scripts) == 15
     text = Path(next(s for s in scripts if "/get_windows/" in s)).read_text()
-    assert "#SBATCH --qos=vshort" in text
+    assert "#SBATCH --account=simonsobs" in text
+    assert "--qos" not in text
     assert "#SBATCH --cpus-per-task=10" in text
 
 
@@ -556,7 +558,7 @@ def test_plans_for_elsewhere_and_schemas_that_are_not_there_are_refused(tmp_path
     path.write_text(path.read_text().replace('"batch"', '"remote"'))
     nothing = tmp_path / "bin"
     nothing.mkdir()
-    done = socm(tmp_path, "run", path, "--yes", PATH=str(nothing))
+    done = socm(tmp_path, "run", path, "--yes", PATH=str(nothing), SOCM_ACCOUNT="simonsobs")
     assert done.returncode == 5
     assert "there is no sbatch" in done.stderr
     assert "--executor local" in done.stderr

@@ -88,7 +88,7 @@ def test_why_not_offers_a_qos_on_request_with_the_partition_that_it_alone_leads_
 def test_they_are_marked_in_the_tables() -> None:
     cluster = Cluster(name="two", partitions=(CPU, SPARE), qos=(LEFT, USUAL))
     marked = [[*table.columns[-1].cells] for table in cluster_tables(cluster)]
-    assert marked == [["", "on request, preemptible"], ["on request, preemptible", ""]]
+    assert marked == [["", "preemptible"], ["preemptible", ""]]
 
 
 def test_qos_that_others_preempt_or_that_cost_nothing_are_imported_as_such() -> None:

@@ -192,4 +192,4 @@ def test_what_a_cluster_is_asked_is_shown(tmp_path: Path) -> None:
         "wide not named to SLURM, --licenses=scratch,cfs, --mail-user=partition@example.org"
         in shown
     )
-    assert "Asked of SLURM" not in socm("clusters", "tiger3").stdout
+    assert "Asked of SLURM" not in socm("clusters", "universe").stdout

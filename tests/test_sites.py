@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def options(plan: Plan) -> dict[str, Any]:
         ({"runtime": 600}, "short", HOUR + 60),  # longer than test allows
         ({"runtime": 600, "qos": "test"}, "test", 900),
         ({"runtime": 6 * HOUR, "qos": "long"}, "long", 9 * HOUR),
+        ({"runtime": HOUR, "qos": "long"}, "long", 5 * HOUR + 60),  # as it was asked for
     ],
 )
 def test_the_walltime_decides_the_qos(asked: dict[str, Any], qos: str, walltime: int) -> None:
@@ -78,7 +80,7 @@ def test_a_larger_limit_is_not_to_be_had_by_a_short_job() -> None:
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
-        ({"qos": "long"}, "long: SLURM takes QOS short for a walltime of 1:30:00"),
+        ({"qos": "long", "walltime": 2 * HOUR}, "long: SLURM takes QOS short for a walltime of 2:"),
         ({"runtime": 60, "walltime": 1800}, "short: SLURM takes QOS test for a walltime of 0:30:"),
     ],
 )
@@ -175,3 +177,48 @@ def test_files_keep_all_of_it_and_it_is_shown(tmp_path: Path) -> None:
     shown = " ".join(socm("clusters", file).stdout.split())
     assert "gpu not named to SLURM, only for account m1_g, accounts end in _g" in shown
     assert "test site-test in SLURM, not named to SLURM: by the walltime" in shown
+
+
+# Clusters that come with socm
+
+ROOT = Path(__file__).parents[1]
+ASKED = {
+    "perlmutter": {
+        "map": {"qos": "regular", "constraint": "cpu", "account": "m1", "exclusive": None},
+        "transforms": {"qos": "regular", "constraint": "gpu", "account": "m1_g"},
+        "spectra": {"qos": "shared", "constraint": "cpu", "account": "m1"},
+    },
+    "tiger3": {"map": {"account": "m1"}, "spectrum": {"account": "m1", "time": "0-01:01:00"}},
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_jobs_ask_for_what_the_site_wants_and_for_nothing_that_it_refuses(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = ROOT / "examples" / f"{name}.toml"
+    command = ("run", example, "--dry-run", "--executor", "slurm", "--run-dir", tmp_path / "dry")
+    refused = socm(*command)
+    assert refused.returncode == 2
+    assert "set SOCM_ACCOUNT, or `account`" in refused.stderr
+    assert not (tmp_path / "dry").exists()
+    monkeypatch.setenv("SOCM_ACCOUNT", "m1")
+    assert socm(*command).returncode == 0
+    for workflow, wanted in ASKED[name].items():
+        text = (tmp_path / "dry" / "jobs" / workflow / "1" / "script.sh").read_text()
+        lines = re.findall(r"^#SBATCH --([a-z-]+)(?:=(.*))?$", text, re.MULTILINE)
+        asked = {option: value or None for option, value in lines}
+        assert {option: asked[option] for option in wanted} == wanted
+        assert "partition" not in asked
+        if name == "tiger3":
+            assert "qos" not in asked
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_each_figure_of_a_site_has_its_source_and_date(name: str) -> None:
+    cluster = load_cluster(name)
+    for part in (cluster, *cluster.partitions, *cluster.qos):
+        assert part.source
+        assert part.checked
+    text = (ROOT / "socm" / "clusters" / f"{name}.toml").read_text()
+    assert all(command in text for command in ("scontrol show config", "show qos", "sinfo"))

@@ -144,8 +144,8 @@ def run(
         chosen, why = choose_executor(taken.campaign.execution_schema, taken.cluster.name)
     else:
         chosen, why = executor, "as --executor says"
-    refuse_unready(taken.campaign, taken.cluster, file)
     _check_cluster(taken, chosen, cluster)
+    refuse_unready(taken.campaign, taken.cluster, file)
     plan = taken.plan()
     folder = (run_dir or DRY_RUN).absolute()
     preview = executor_type(chosen)(folder, plan.cluster, epoch=0.0)

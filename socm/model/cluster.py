@@ -117,6 +117,7 @@ class Cluster:
         if reasons:
             return (), tuple(reasons)
         modes = []
+        usual = [p for p in self.partitions if not self._wants_a_name(p, request)]
         for partition, qos in self.pairs():
             if request.partition not in (None, partition.name):
                 continue
@@ -129,7 +130,7 @@ class Cluster:
                 modes.append(outcome)
             else:
                 place = [qos.name] if qos.name else []
-                if len(self.partitions) > 1 or not place:
+                if partition not in usual or len(usual) > 1 or not place:
                     place.append(partition.name)
                 reasons.append(f"{' on '.join(place)}: {outcome}")
         if not modes and not reasons:
@@ -148,13 +149,15 @@ class Cluster:
     def _reached(self, mode: Mode, request: ResourceRequest) -> Mode | str:
         """Return a mode with a walltime for which SLURM takes its QOS, or why there is none.
 
-        A walltime that nobody asked for may be longer, so that SLURM takes no QOS on request.
+        A walltime that nobody asked for is made longer where SLURM would take a QOS on request, or
+        another one than was asked for.
         """
         taken = self.taken_for(mode.walltime, mode.partition, request.account)
         if taken is None or taken.name == mode.qos.name:
             return mode
         reason = f"SLURM takes QOS {taken.name} for a walltime of {format_walltime(mode.walltime)}"
-        if not taken.on_request or taken.walltime is None or request.walltime is not None:
+        passed = taken.on_request or request.qos is not None
+        if not passed or taken.walltime is None or request.walltime is not None:
             return reason
         longer = beyond(taken.walltime)
         if longer > longest(mode.partition, mode.qos):

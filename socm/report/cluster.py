@@ -32,29 +32,39 @@ def cluster_tables(cluster: Cluster) -> Iterator[Table]:
         )
     yield partitions
     if cluster.qos:
-        qos = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for name in ("QOS", "walltime", "jobs", "cores", "cores/job", "nodes/job", "charge"):
-            qos.add_column(name, justify="left" if name == "QOS" else "right", no_wrap=True)
-        qos.add_column("")
-        for q in cluster.qos_by_size:
-            qos.add_row(
-                q.name,
-                format_walltime(q.walltime) if q.walltime else "-",
-                *(
-                    format_count(limit) if limit is not None else "-"
-                    for limit in (q.running_jobs, q.cores, q.cores_per_job, q.nodes_per_job)
-                ),
-                f"{q.charge:g}",
-                _traits(q),
-            )
-        yield qos
+        yield _qos_table(cluster)
+
+
+def _qos_table(cluster: Cluster) -> Table:
+    """Return the QOS, without the columns of limits that none of them has."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    limits = {
+        "jobs": [q.running_jobs for q in cluster.qos_by_size],
+        "cores": [q.cores for q in cluster.qos_by_size],
+        "cores/job": [q.cores_per_job for q in cluster.qos_by_size],
+        "nodes/job": [q.nodes_per_job for q in cluster.qos_by_size],
+    }
+    limits = {name: column for name, column in limits.items() if any(column)}
+    for name in ("QOS", "walltime", *limits, "charge"):
+        table.add_column(name, justify="left" if name == "QOS" else "right", no_wrap=True)
+    table.add_column("")
+    for number, q in enumerate(cluster.qos_by_size):
+        amounts = (column[number] for column in limits.values())
+        table.add_row(
+            q.name,
+            format_walltime(q.walltime) if q.walltime else "-",
+            *("-" if amount is None else format_count(amount) for amount in amounts),
+            f"{q.charge:g}",
+            _traits(q),
+        )
+    return table
 
 
 def _traits(part: Partition | Qos) -> str:
     words = (
         ("over the partition's walltime", isinstance(part, Qos) and part.over_partition_walltime),
         ("whole nodes", part.exclusive),
-        ("on request", part.on_request),
+        ("on request", part.debug),
         ("preemptible", part.preemptible),
     )
     return ", ".join(word for word, true in words if true)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import TIGER
 from mini_slurm import MiniSlurm
 
 from socm.config.cluster import load_cluster
@@ -83,7 +84,7 @@ class World:
 
     def plan(self, *workflows: Workflow, **campaign: Any) -> Plan:
         campaign = {"name": "test", "workflows": {w.name: w for w in workflows}, **campaign}
-        return plan_campaign(Campaign(**campaign), load_cluster("tiger3"))
+        return plan_campaign(Campaign(**campaign), load_cluster(TIGER))
 
     def carry_out(
         self, *workflows: Workflow, plan: Plan | None = None, retry: RetryPolicy | None = None

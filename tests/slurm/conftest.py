@@ -100,7 +100,7 @@ TIGER3 = (
     "DefaultQOS=vshort",
     "modify user where name={user} set DefaultAccount=project",
 )
-"""The QOS of tiger3, as its cluster file has them."""
+"""The QOS of `TIGER`."""
 
 
 @pytest.fixture(scope="session")

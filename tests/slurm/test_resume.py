@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from builders import TIGER
 from carrying import World, kill
 
 from socm.engine.journal import read_journal
@@ -19,14 +20,14 @@ from socm.engine.state import CampaignState
 pytestmark = pytest.mark.slurm
 
 CAMPAIGN = """
-campaign: {name: five, resource: tiger3, retries: 0}
+campaign: {name: five, resource: TIGER3, retries: 0}
 stages:
   a: {executable: "sleep 0.5", depends: null, resources: &r {memory: 100M, runtime: 1m}}
   b: {executable: "sleep 0.5", depends: [a], resources: *r}
   c: {executable: "sh -c 'exit 3'", depends: [a], resources: *r}
   d: {executable: "sleep 0.5", depends: [c], resources: *r}
   e: {executable: "sleep 0.5", depends: null, resources: *r}
-"""
+""".replace("TIGER3", TIGER)
 WANTED = {"a": "completed", "b": "completed", "c": "failed", "d": "skipped", "e": "completed"}
 
 

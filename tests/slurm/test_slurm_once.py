@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from builders import TIGER
 from carrying import MPIRUN, World, kill, shell, statuses
 
 from socm.engine.retry import RetryPolicy
@@ -17,7 +18,7 @@ from socm.engine.retry import RetryPolicy
 pytestmark = pytest.mark.slurm
 
 CAMPAIGN = """
-campaign: {{name: two, resource: tiger3, retries: 1}}
+campaign: {{name: two, resource: {tiger}, retries: 1}}
 stages:
   a:
     executable: "sh -c 'echo a >> {folder}/ran; until test -e {folder}/go; do sleep 0.1; done'"
@@ -67,7 +68,7 @@ def begun(world: World) -> Path:
     """A campaign whose first workflow goes on until it is told to end."""
     world.folder.mkdir()
     path = world.folder / "two.yaml"
-    path.write_text(CAMPAIGN.format(folder=world.folder))
+    path.write_text(CAMPAIGN.format(folder=world.folder, tiger=TIGER))
     return path
 
 

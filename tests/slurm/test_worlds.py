@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from builders import TIGER
 from carrying import World, shell, statuses
 
 from sim.backend import SimBackend
@@ -71,7 +72,7 @@ def test_slurm_keeps_the_contract(
 ) -> None:
     """A real timeout takes SLURM a minute or two; `test_run` has one that is brought about."""
     monkeypatch.setattr(executor, "LOST", 5.0)
-    tiger = load_cluster("tiger3")
+    tiger = load_cluster(TIGER)
     cluster = replace(tiger, partitions=tuple(replace(p, nodes=4) for p in tiger.partitions))
     make_run_folder(world.folder)
     began = time.time()
