@@ -142,6 +142,10 @@ class RunError(BackendError):
     """A run directory that cannot be read or written, or that another process is using."""
 
 
+class ActiveRun(RunError):
+    """A run that another process carries on, or may carry on."""
+
+
 class Stalled(BackendError):
     """Nothing runs and nothing may start, yet workflows remain; names what waits for what."""
 

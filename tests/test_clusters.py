@@ -400,6 +400,26 @@ def test_whole_nodes_are_given_where_slurm_selects_them_linearly() -> None:
     assert all(p.exclusive for p in cluster.partitions)
 
 
+@pytest.mark.parametrize(
+    ("said", "whole", "told"),
+    [
+        ("OverSubscribe=EXCLUSIVE", True, ""),
+        ("OverSubscribe=NO Exclusive=NODE", True, ""),
+        ("OverSubscribe=NO Exclusive=TOPO", True, "a job gets all nodes of a block"),
+        ("OverSubscribe=NO ExclusiveTopo=YES", True, "a job gets all nodes of a block"),
+        ("OverSubscribe=NO Exclusive=USER", False, "only with those of the same user"),
+        ("OverSubscribe=NO ExclusiveUser=YES", False, "only with those of the same user"),
+        ("OverSubscribe=NO Exclusive=NO", False, ""),
+    ],
+)
+def test_whole_nodes_in_the_words_of_each_version(said: str, whole: bool, told: str) -> None:
+    text = recorded().partitions.replace("ExclusiveUser=NO", "").replace("OverSubscribe=NO", said)
+    cluster, warnings = imported(recorded(partitions=text), "cpu")
+    cpu = cluster.by_partition["cpu"]
+    assert cpu.exclusive == whole
+    assert told in f"{warnings} {cpu.note}"
+
+
 def test_a_limit_of_cpus_on_each_node_is_kept() -> None:
     text = recorded().partitions.replace("MaxCPUsPerNode=UNLIMITED", "MaxCPUsPerNode=12")
     cluster, _ = imported(recorded(partitions=text))

@@ -277,11 +277,16 @@ def test_killed_and_resumed_a_run_takes_its_job_up_again(tmp_path: Path) -> None
     refused = socm(tmp_path, "resume")
     assert refused.returncode == 5
     assert "campaign-1 is active: process" in refused.stderr
+    left_alone = socm(tmp_path, "resume", "--if-idle")
+    assert left_alone.returncode == 0
+    assert f"campaign-1: process {process.pid} on " in left_alone.stdout
+    followed = socm(tmp_path, "resume", "--if-idle", "--json")
+    assert json.loads(followed.stdout)["state"] == "running"
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert status(tmp_path)["state"] == "stopped"
     (tmp_path / "go").touch()
-    done = socm(tmp_path, "resume")
+    done = socm(tmp_path, "resume", "--if-idle")
     assert done.returncode == 0, done.stdout + done.stderr
     assert set(states(tmp_path).values()) == {"completed"}
     assert (tmp_path / "ran").read_text() == "x\n"

@@ -25,11 +25,12 @@ from socm.cli.common import (
 from socm.cli.intake import Intake, refuse_unready, take_in
 from socm.cli.interrupts import INTERRUPTED
 from socm.cli.streams import telling_kills_nothing
-from socm.errors import ConfigError, Problem
+from socm.errors import ActiveRun, ConfigError, Problem
 from socm.words import count
 
 if TYPE_CHECKING:
     from socm.engine.backend import Job
+    from socm.engine.life import Life
     from socm.engine.run import Run
     from socm.engine.state import CampaignState
     from socm.executor import Executor
@@ -193,6 +194,13 @@ def resume(
             "workflows, and replan the remaining ones.",
         ),
     ] = False,
+    if_idle: Annotated[
+        bool,
+        typer.Option(
+            "--if-idle",
+            help="Do nothing, with exit code 0, if a process carries the run on (for cron).",
+        ),
+    ] = False,
     poll_interval: _Interval = None,
     json: JsonOption = False,
 ) -> int:
@@ -204,13 +212,31 @@ def resume(
     from socm.engine.run import Run
 
     found = Run.find(name, tell=warn_of)
-    return _carry_out(
-        found,
-        retry_failed=retry_failed,
-        accept=accept_changes,
-        poll_interval=poll_interval,
-        json=json,
-    )
+    if if_idle and (life := found.life()) is not None:
+        return _left_alone(found, life, json=json)
+    try:
+        return _carry_out(
+            found,
+            retry_failed=retry_failed,
+            accept=accept_changes,
+            poll_interval=poll_interval,
+            json=json,
+        )
+    except ActiveRun:
+        if if_idle and (life := found.life()) is not None:  # it began a moment ago
+            return _left_alone(found, life, json=json)
+        raise
+
+
+def _left_alone(run: Run, life: Life, *, json: bool) -> int:
+    """Say that another process carries a run on."""
+    from socm.report.status import status_document
+
+    if json:
+        print_json(status_document(run.name, run.plan, run.state(), run.epoch, life=life))
+    else:
+        console().print(f"{run.name}: {life.owner} carries it on; nothing to do", markup=False)
+    return 0
 
 
 # Before it starts

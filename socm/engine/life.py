@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from socm.errors import RunError
+from socm.errors import ActiveRun, RunError
 from socm.files import open_regular
 from socm.units import format_duration
 from socm.words import reason_of
@@ -61,8 +61,10 @@ def lock(path: Path, run: str) -> Iterator[str]:
 
     Raises
     ------
+    ActiveRun
+        If another process carries the run on.
     RunError
-        If another process carries the run on, or the lock cannot be written.
+        If the lock cannot be written.
     """
     try:
         file = open(path, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed below
@@ -78,9 +80,9 @@ def lock(path: Path, run: str) -> Iterator[str]:
                 hint = "--run-dir names a folder for a new run; locks of files have to work there"
                 raise RunError(f"{path} cannot be locked: {reason_of(error)}", hint=hint) from error
             message = f"{run} is active: {owner} carries it on"
-            raise RunError(message, hint=f"`socm status {run}` shows its progress") from error
+            raise ActiveRun(message, hint=f"`socm status {run}` shows its progress") from error
         if (silent := _silent_for(path, owner)) is not None:
-            raise RunError(
+            raise ActiveRun(
                 f"{run} may be active: {owner} showed a sign of life {_ago(silent)}, "
                 "and cannot be asked from here",
                 hint=f"without another sign, {format_duration(SILENCE)} after the last one the run "

@@ -214,7 +214,7 @@ def partitions_of(
                 threads_per_core=kind.threads_per_core,
                 memory=kind.memory,
                 gpus=kind.gpus,
-                exclusive=whole_nodes or record.get("OverSubscribe") == "EXCLUSIVE",
+                exclusive=whole_nodes or gives_whole_nodes(record),
                 walltime=parse_duration(longest) if longest is not None else None,
                 memory_per_core=_per_core("MaxMemPerCPU", kind, record, settings),
                 default_memory_per_core=_per_core("DefMemPerCPU", kind, record, settings),
@@ -230,6 +230,26 @@ def _per_core(key: str, kind: Hardware, record: Record, settings: Record) -> int
     """Return an amount of memory for each CPU as one for each core."""
     amount = limit(record.get(key)) or limit(settings.get(key))
     return int(amount) * kind.threads_per_core if amount else None
+
+
+def gives_whole_nodes(record: Record) -> bool:
+    """Whether jobs of a partition get whole nodes, in the words of old and new versions.
+
+    Examples
+    --------
+    >>> [gives_whole_nodes(r) for r in ({"OverSubscribe": "EXCLUSIVE"}, {"Exclusive": "NODE"})]
+    [True, True]
+    >>> gives_whole_nodes({"OverSubscribe": "NO", "Exclusive": "USER"})
+    False
+    """
+    said = record.get("Exclusive", "NO").upper().split(",")
+    return record.get("OverSubscribe") == "EXCLUSIVE" or "NODE" in said or whole_blocks(record)
+
+
+def whole_blocks(record: Record) -> bool:
+    """Whether jobs of a partition get all nodes of a block of the network."""
+    said = record.get("Exclusive", "NO").upper().split(",")
+    return "TOPO" in said or record.get("ExclusiveTopo") == "YES"
 
 
 def _allowed(record: Record) -> tuple[str, ...]:
@@ -249,6 +269,8 @@ def _notes(record: Record, nodes: Sequence[Node], kind: Hardware, kinds: int) ->
         yield f"without --mem, SLURM allocates {amount} MB per node"
     if record.get("AllowGroups", "ALL") != "ALL":
         yield f"only for groups {record['AllowGroups'].replace(',', ', ')}"
+    if record.get("ExclusiveUser") == "YES" or "USER" in record.get("Exclusive", "").upper():
+        yield "jobs share nodes only with those of the same user"
     if kind.memory == 1:
         yield "SLURM does not know the memory of these nodes: fill it in"
 
@@ -257,6 +279,8 @@ def lost_limits(record: Record) -> list[str]:
     """List the limits of a partition that a cluster file cannot express."""
     keys = ("DenyAccounts", "MaxNodes", "MaxMemPerNode", "MaxCPUsPerSocket")
     lost = [f"{key}={value}" for key in keys if (value := limit(record.get(key)))]
+    if whole_blocks(record):
+        lost.append("a job gets all nodes of a block of the network, of which only its own count")
     if (fewest := record.get("MinNodes", "0")) not in ("0", "1"):
         lost.append(f"MinNodes={fewest}")
     return lost
