@@ -1,8 +1,18 @@
-"""Keys of files: the same with dashes and with underscores."""
+"""Tables of files: keys with dashes or with underscores, and values as people write them."""
 
 from __future__ import annotations
 
-from pydantic import AliasChoices, AliasGenerator, ConfigDict
+from functools import cache
+from typing import Any, get_args, get_origin
+
+from pydantic import (
+    AliasChoices,
+    AliasGenerator,
+    BaseModel,
+    ConfigDict,
+    ValidationInfo,
+    field_validator,
+)
 
 
 def snake(name: str) -> str:
@@ -38,7 +48,36 @@ def spellings(*names: str) -> AliasChoices:
     return AliasChoices(*dict.fromkeys(s for name in names for s in (name, kebab(name))))
 
 
-SECTION = ConfigDict(
-    extra="forbid", frozen=True, alias_generator=AliasGenerator(validation_alias=spellings)
-)
-"""How a model reads a section: its keys in either spelling, and no others."""
+class Table(BaseModel):
+    """A table of a file; what it does not know it refuses.
+
+    Where a text is wanted, a number is read as its text: names and accounts may be numbers. Where
+    a list of texts is wanted, one text is a list of one.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=AliasGenerator(validation_alias=spellings),
+        coerce_numbers_to_str=True,
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object, info: ValidationInfo) -> object:
+        single = isinstance(value, str | int | float) and not isinstance(value, bool)
+        return (value,) if single and info.field_name in _lists_of_texts(cls) else value
+
+
+@cache
+def _lists_of_texts(table: type[BaseModel]) -> frozenset[str]:
+    return frozenset(
+        name
+        for name, field in table.model_fields.items()
+        if get_origin(field.annotation) is tuple and _is_text(get_args(field.annotation)[0])
+    )
+
+
+def _is_text(annotation: Any) -> bool:
+    kinds = get_args(annotation)  # of what is annotated, the first is its type
+    return annotation is str or (bool(kinds) and str in kinds)

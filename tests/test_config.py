@@ -142,9 +142,7 @@ stages:
 
 
 def test_typed_sections_are_named_and_depend_on_names_and_types(tmp_path: Path) -> None:
-    maps = (
-        'context = "/c"\narea = "/a"\noutput_dir = "/o"\nresources = {runtime = 60, memory = 1}\n'
-    )
+    maps = 'context = "/c"\narea = "/a"\nresources = {runtime = 60, memory = 1}\n'
     loaded = load(
         tmp_path,
         f"""
@@ -153,11 +151,14 @@ resource = "tiger3"
 requested_resources = 300
 resources = {{ nodes = 4 }}
 [[campaign.ml-mapmaking]]
+output_dir = "/1"
 {maps}
 [[campaign.ml-mapmaking]]
+output_dir = "/2"
 {maps}
 [[campaign.ml-mapmaking]]
 name = "deep"
+output_dir = "/3"
 {maps}
 [campaign.power-spectra]
 script = "/s.py"

@@ -28,6 +28,7 @@ environment = { B = "own" }
 [[campaign.splits.late]]
 bands = "f150"
 [[campaign.splits.late]]
+output_dir = "/late"
 resources = { ranks = 9 }
 [campaign.power-spectra]
 script = "/s.py"

@@ -124,7 +124,7 @@ def test_words_of_other_systems_are_recognised(word: str, meant: str, tmp_path: 
         load_campaign(written(tmp_path, f"{word} = 1"))
 
 
-@pytest.mark.parametrize("value", ['"a\\"b"', '"50%"', '"a#b"', '""', '"a\\nb"', '["x", 1]'])
+@pytest.mark.parametrize("value", ['"a\\"b"', '"50%"', '"a#b"', '""', '"a\\nb"', '["x", true]'])
 def test_what_slurm_would_interpret_is_refused(value: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="constraint"):
         load_campaign(written(tmp_path, f"constraint = {value}"))

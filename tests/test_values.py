@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from test_cli import socm
 
-from socm.config import load_campaign
+from socm.config import load_campaign, load_cluster
 from socm.config.reading import read_section
 from socm.config.schema import (
     BudgetSection,
@@ -30,6 +30,8 @@ from socm.config.settings import variables
 from socm.config.source import parse
 from socm.config.writing import quoted
 from socm.errors import Problem, SocmError
+from socm.model.campaign import Campaign, ResourceRequest, Workflow
+from socm.model.document import plan_document, read_plan
 from socm.planner import plan_campaign
 from socm.planner.effort import NONE
 from socm.spelling import kebab
@@ -163,6 +165,65 @@ def test_what_an_option_should_be_is_said_in_words_for_people(kind: str) -> None
         problems: list[Problem] = []
         read_section(model, {kebab(name): value}, source, ("a",), problems)
         said += [problem.message for problem in problems]
+    assert [message for message in said if TYPE_THEORY.search(message)] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "told"),
+    [
+        ("ml-null-tests.elevation-tests", {"elevation-threshold": "half"},
+         "elevation-threshold: should be a number or 'median', not 'half'"),
+        ("ml-null-tests.elevation-tests", {"elevation-threshold": [45]},
+         "elevation-threshold: should be a number or 'median'"),
+        ("stage", {"executable": "x", "script-args": [["a"]]},
+         "script-args[0]: should be text or a number"),
+        ("stage", {"executable": "x", "script-kwargs": {"a": {"b": 1}}},
+         "script-kwargs.a: should be text or a number or a list"),
+        ("stage", {"executable": "x", "script-kwargs": {"a": [{}]}},
+         "script-kwargs.a[0]: should be text or a number"),
+        ("ml-mapmaking", {"context": "c", "area": "a", "output_dir": "o", "tiled": 2},
+         "tiled: should be 0 or 1, not 2"),
+    ],
+)  # fmt: skip
+def test_what_may_be_of_several_types_is_told_once_with_all_of_them(
+    kind: str, values: dict[str, Any], told: str
+) -> None:
+    needed = {"context": "c", "area": "a", "output_dir": "o"} if "null" in kind else {}
+    problems: list[Problem] = []
+    source = parse(Path("c.toml"), "a = 1")
+    read_section(WORKFLOW_TYPES[kind].options, {**needed, **values}, source, ("a",), problems)
+    assert [problem.message for problem in problems] == [f"a.{told}"]
+
+
+def _leaves(data: Any, key: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    if key:
+        yield key
+    entries = data.items() if isinstance(data, dict) else enumerate(data[:1])
+    for name, inner in entries:
+        if isinstance(inner, dict | list):
+            yield from _leaves(inner, (*key, name))
+        else:
+            yield (*key, name)
+
+
+def test_any_value_in_a_plan_is_read_or_refused_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    workflows = [Workflow(name="a", request=ResourceRequest(runtime=60), command=("true",))]
+    campaign = Campaign.of("one", workflows, deadline=3600)
+    document = json.dumps(plan_document(plan_campaign(campaign, load_cluster("perlmutter"))))
+    said: set[str] = set()
+    for key in _leaves(json.loads(document)):
+        for value in ("word", [], {}, 1.5, None, True, ["a", 1], -1):
+            data = at = json.loads(document)
+            for part in key[:-1]:
+                at = at[part]
+            at[key[-1]] = value
+            path.write_text(json.dumps(data))
+            try:
+                read_plan(path)
+            except SocmError as error:
+                said.add(str(error))
+    assert said
     assert [message for message in said if TYPE_THEORY.search(message)] == []
 
 

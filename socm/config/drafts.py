@@ -49,13 +49,18 @@ class Draft(NamedTuple):
 
         Examples
         --------
-        >>> [Draft("a", "stage", (), (), {"depends": d}).depends for d in ("b, c", ["b"], None)]
-        [['b', 'c'], ['b'], []]
+        >>> [Draft("a", "stage", (), (), {"depends": d}).depends for d in ("b, c", ["b", 1], None)]
+        [['b', 'c'], ['b', '1'], []]
         """
         value = self.data.get("depends")
         if isinstance(value, str):
             return [name.strip() for name in value.split(",") if name.strip()]
-        return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
+        names = value if isinstance(value, list) else [value]
+        return [
+            str(name)
+            for name in names
+            if isinstance(name, str | int | float) and not isinstance(name, bool)
+        ]
 
     def written_at(self, place: Key, positions: Mapping[Key, Position]) -> Key:
         """Return where a value of the section is in the file: there, or in a group around it."""

@@ -97,8 +97,29 @@ def _of(model: type[BaseModel], definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a model with both spellings of its keys; collect its references."""
     schema = model.model_json_schema(ref_template="#/$defs/{model}", by_alias=True)
     for name, inner in schema.pop("$defs", {}).items():
-        definitions[name] = _spelled(inner)
-    return _spelled(schema)
+        definitions[name] = _spelled(_lenient(inner))
+    return _spelled(_lenient(schema))
+
+
+def _lenient(schema: Any) -> Any:
+    """Permit a number where a text is wanted, and one text where a list of them is.
+
+    Examples
+    --------
+    >>> _lenient({"type": "array", "items": {"type": "string"}})
+    {'type': ['array', 'string', 'number'], 'items': {'type': ['string', 'number']}}
+    """
+    if isinstance(schema, list):
+        return [_lenient(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    changed = {key: _lenient(value) for key, value in schema.items()}
+    if schema.get("type") == "string" and not schema.keys() & {"enum", "const", "pattern"}:
+        changed["type"] = ["string", "number"]
+    items = schema.get("items")
+    if schema.get("type") == "array" and isinstance(items, dict) and items.get("type") == "string":
+        changed["type"] = ["array", "string", "number"]
+    return changed
 
 
 def _spelled(schema: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ValidationError
@@ -12,29 +12,10 @@ from socm.config.source import Source
 from socm.config.toml_positions import Key
 from socm.config.values import Section
 from socm.errors import Problem, did_you_mean
+from socm.misfits import misfits
 from socm.spelling import kebab, snake
 
 Model = TypeVar("Model", bound=BaseModel)
-_KINDS = frozenset({"str", "int", "float", "bool"})
-_SHOULD_BE = {
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_parsing_size": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "string_type": "text",
-    "scalar": "text or a number",
-    "tuple_type": "a list",
-    "list_type": "a list",
-    "dict_type": "a table",
-    "mapping_type": "a table",
-    "model_type": "a table",
-    "model_attributes_type": "a table",
-}
-"""What a value should be, by the type of pydantic's error; a scalar is one of several types."""
 
 
 def read_section(
@@ -63,28 +44,11 @@ def read_section(
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        for details in _without_branches(error):
+        for details in misfits(error, data):
             where = written_at((*key, *details["loc"]))
             message, hint = in_words(model, details, where, also_known)
             problems.append(source.problem(where, message, hint))
         return None
-
-
-def _without_branches(error: ValidationError) -> Iterator[dict[str, Any]]:
-    """Yield what pydantic found; one error only for a value that may be of several types."""
-    seen, errors = set(), error.errors()
-    for details in errors:
-        found: dict[str, Any] = {**details}
-        if found["type"] == "too_short":
-            within = [e for e in errors if e["loc"][: len(found["loc"])] == found["loc"]]
-            if len(within) > 1:
-                continue  # its entries are there, and have problems of their own
-        if found["loc"] and found["loc"][-1] in _KINDS:
-            found |= {"type": "scalar", "loc": found["loc"][:-1]}
-            if found["loc"] in seen:
-                continue
-            seen.add(found["loc"])
-        yield found
 
 
 def in_words(
@@ -112,10 +76,7 @@ def in_words(
         case "too_short":
             return f"{_dotted(where)}: needs at least one", None
         case _:
-            message = details["msg"].removeprefix("Value error, ")
-            if details["type"] in _SHOULD_BE:
-                message = f"should be {_SHOULD_BE[details['type']]}"
-            message = message.replace("Input should", "should").replace("String should", "should")
+            message = details["msg"]
             given = details.get("input")
             if message.startswith("should") and isinstance(given, str | int | float | None):
                 message += f", not {'nothing' if given is None else repr(given)[:40]}"

@@ -90,8 +90,10 @@ OURS = (
 
 def _text(value: object) -> object:
     """Join a list with commas, as sbatch has it."""
-    if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
-        return ",".join(value)
+    if isinstance(value, list | tuple) and all(
+        isinstance(part, str | int) and not isinstance(part, bool) for part in value
+    ):
+        return ",".join(map(str, value))
     return value
 
 

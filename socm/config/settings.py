@@ -19,6 +19,7 @@ from socm.config.schema import CampaignSection
 from socm.config.source import read
 from socm.config.values import Count, CountOrNone, Section, not_bool
 from socm.errors import ConfigError, Problem
+from socm.misfits import misfits
 
 PREFIX = "SOCM_"
 NOT_FROM_ENVIRONMENT = frozenset(
@@ -142,11 +143,12 @@ def _from_environment(problems: list[Problem]) -> dict[str, dict[str, Setting]]:
     for variable, (section, key) in variables().items():
         if variable not in os.environ:
             continue
-        model = _SECTIONS[section]
+        model, data = _SECTIONS[section], {key: os.environ[variable]}
         try:
-            read = model.model_validate({key: os.environ[variable]})
+            read = model.model_validate(data)
         except ValidationError as error:
-            message, hint = in_words(model, dict(error.errors()[0]), (variable,), ())
+            [first, *_] = misfits(error, data)
+            message, hint = in_words(model, first, (variable,), ())
             problems.append(Problem(message=message, hint=hint, file="environment"))
             continue
         settings.setdefault(section, {})[key] = Setting(getattr(read, key), f"${variable}")

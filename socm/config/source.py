@@ -122,7 +122,7 @@ def with_text(problem: Problem, lines: Sequence[str]) -> Problem:
 
 def _read_toml(file: str, text: str) -> Source:
     try:
-        data = tomli.loads(text)
+        data = tomli.loads(text, parse_float=_as_written)
         positions = toml_positions(text.replace("\r\n", "\n"))
         return Source(file=file, data=data, positions=positions)
     except tomli.TOMLDecodeError as error:
@@ -138,6 +138,11 @@ def _read_toml(file: str, text: str) -> Source:
         digits = re.search(r"[0-9_]{4000,}", text)
         offset = digits.start() if digits else 0
         raise ConfigError(_at(file, text, offset, "is a number too long to read")) from error
+
+
+def _as_written(number: str) -> float | str:
+    """Read a number; one whose usual form differs stays text, such as 3.10, a version."""
+    return float(number) if str(float(number)) == number else number
 
 
 def _too_deep(file: str, text: str) -> Problem:

@@ -6,17 +6,15 @@ import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from socm.model.partition import LARGEST
-from socm.spelling import SECTION
+from socm.spelling import Table
 from socm.units import format_memory, parse_duration, parse_memory, seconds_until
 
 
-class Section(BaseModel):
-    """A table of a file; keys are written with dashes or with underscores."""
-
-    model_config = SECTION
+class Section(Table):
+    """A table of campaign and cluster files."""
 
 
 def not_bool(value: object) -> object:
@@ -112,13 +110,8 @@ NodeMemory = Annotated[int, BeforeValidator(_node_memory), _MEMORY_SCHEMA]
 Launcher = Literal["srun", "mpirun", "none"]
 
 
-def _one_or_more(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
 Lines = Annotated[
     tuple[str, ...],
-    BeforeValidator(_one_or_more),
     WithJsonSchema({"type": ["array", "string"], "items": {"type": "string"}}),
 ]
 """A text, or a list of texts."""

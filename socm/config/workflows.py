@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -47,6 +48,7 @@ class WorkflowReader:
     folder: Path
     assume_splits: bool = False
     _once: Once = field(default_factory=Once)
+    _claims: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def _requests(self) -> RequestReader:
@@ -168,6 +170,7 @@ class WorkflowReader:
             once=self._once,
             warn=lambda message: findings.warn_of(name, message),
             tell=lambda message: findings.tell(f"{name}: {message}"),
+            claim=lambda path: self._claim(path, name),
         )
         try:
             workflows = workflow_type.expand(expanded, context)
@@ -180,6 +183,11 @@ class WorkflowReader:
         for made in workflows:
             findings.needs(made.inputs)
         return workflows
+
+    def _claim(self, path: Path, name: str) -> str | None:
+        """Note where a section writes, and return which other one does."""
+        first = self._claims.setdefault(os.path.normpath(path), name)
+        return None if first == name else first
 
     def _base(self, section: WorkflowSection, variables: Variables) -> Path:
         """Return the folder that relative paths of a workflow start from."""

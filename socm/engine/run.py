@@ -23,6 +23,7 @@ from socm.engine.life import Life, life_at, lock, show_sign
 from socm.engine.state import CampaignState
 from socm.errors import ConfigError, Problem, RunError, did_you_mean
 from socm.files import read_whole, write_whole
+from socm.misfits import misfits
 from socm.model.allocation import of_jobs
 from socm.model.document import plan_document, read_plan
 from socm.model.plan import Plan
@@ -189,10 +190,9 @@ class Run:
         try:
             return TypeAdapter(Identity).validate_python(data)
         except ValidationError as error:
-            [first, *_] = error.errors()
+            [first, *_] = misfits(error, data)
             where = ".".join(map(str, first["loc"]))
-            message = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
-            raise RunError(f"{path}: {where}: {message}", hint=_RESTORE) from error
+            raise RunError(f"{path}: {where}: {first['msg']}", hint=_RESTORE) from error
 
     @property
     def id(self) -> str:

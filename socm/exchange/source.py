@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,6 +149,8 @@ class _Reader(NodeReader):
                         return text
                     case "bool":
                         return self._loader.construct_yaml_bool(node)
+                    case "int" if re.fullmatch(r"0\d+", text):
+                        return text  # a name: its digits are no octal number to who wrote it
                     case "int":
                         return self._loader.construct_yaml_int(node)
                     case "float":

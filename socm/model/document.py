@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from socm.errors import ConfigError, InvalidPlan, Problem
 from socm.files import BY_PROGRAM, check_values, read_whole
+from socm.misfits import misfits
 from socm.model.allocation import Allocation, AllocationPlan, AnyPlan, inside, part
 from socm.model.check import check_plan
 from socm.model.entries import (
@@ -190,7 +191,7 @@ def _file(data: Any) -> PlanFile:
     try:
         file = PlanFile.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(*_problems(error)) from error
+        raise ConfigError(*_problems(error, data)) from error
     if file.campaign.fingerprint != file.fingerprint:
         message = "its campaign was changed after it was planned"
         hint = "plan the changed campaign again with `socm plan`"
@@ -200,12 +201,11 @@ def _file(data: Any) -> PlanFile:
     return file
 
 
-def _problems(error: ValidationError) -> Iterator[Problem]:
+def _problems(error: ValidationError, data: object) -> Iterator[Problem]:
     """Yield what pydantic found, with the place of each in the file."""
-    for found in error.errors():
+    for found in misfits(error, data):
         place = ".".join(map(str, found["loc"]))
-        message = found["msg"].removeprefix("Value error, ").replace("Input should", "should")
-        yield Problem(message=f"{place}: {message}")
+        yield Problem(message=f"{place}: {found['msg']}")
 
 
 def _plan(file: PlanFile) -> AnyPlan:

@@ -8,11 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, Self, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, WithJsonSchema
 
 from socm.model.campaign import Workflow
 from socm.model.cluster import Cluster
-from socm.spelling import SECTION
+from socm.spelling import Table
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,10 +34,10 @@ class Unit:
     name: str
 
 
-class Options(BaseModel):
+class Options(Table):
     """Options of a workflow type; what it does not know it refuses."""
 
-    model_config = ConfigDict(**SECTION, use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     extra_args: tuple[str, ...] = ()
     """Arguments that are passed on as they are, after all others."""
@@ -101,6 +101,9 @@ class Context:
         Reports what a user should know before a run, under the section's name.
     tell
         Reports the result of the section, such as a number of maps, under its name.
+    claim
+        Notes that the section writes files whose paths begin so; returns the name of another
+        section that does, if there is one.
     """
 
     section: Workflow
@@ -111,6 +114,7 @@ class Context:
     once: Once
     warn: Callable[[str], None]
     tell: Callable[[str], None]
+    claim: Callable[[Path], str | None]
 
     def workflow(self, command: Sequence[str], **more: Any) -> Workflow:
         """Return a workflow as the section says, with a command and, for example, inputs."""

@@ -6,6 +6,7 @@ Options are those of sotodlib 0.6.24's parser, under their own names.
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 HOME_OF_THE_MASKS = "perlmutter"
 LONGEST_QUERY = 255
 """make-ml-map first tries to open the query as a file, and fails on a name of more bytes."""
+_PATH = re.compile(r"[^\s'\"<>=!()]*(?:/[^\s'\"<>=!()]+|\.(?:txt|lst|list|dat|csv))")
+"""What can only be the path of a file, and no condition."""
 FEWEST_DETECTORS = 50
 """make-ml-map skips observations of fewer detectors."""
 
@@ -90,7 +93,7 @@ class MLMapmakingOptions(Options):
     prefix: str | None = None
     """Prefix of the names of the maps."""
     query: Query = "1"
-    """SQL condition that selects observations, or ``file://`` with the path of a list."""
+    """SQL condition that selects observations, or a file with the ID of one in each line."""
     comps: Literal["T", "QU", "TQU"] = "TQU"
     """Stokes components; only TQU agrees with the response of the detectors."""
     wafers: CommaList | None = Field(default=None, validation_alias=spellings("wafers", "wafer"))
@@ -157,7 +160,7 @@ class MLMapmakingOptions(Options):
     def under(self, base: Path) -> Self:
         """Return the same with relative paths under a folder, that of a query file too."""
         whole = super().under(base)
-        if not self.query.startswith(FILE_SCHEME):
+        if not _names_a_file(self.query, base):
             return whole
         path = base / local_path(self.query)
         return whole.model_copy(update={"query": f"{FILE_SCHEME}{path}"})
@@ -187,6 +190,23 @@ class MLMapmakingOptions(Options):
         if self.prefix is not None and self.preprocess_config is None:
             raise ValueError("prefix needs preprocess_config: make-ml-map would take it for that")
         return self
+
+
+def _names_a_file(query: str, base: Path) -> bool:
+    """Whether a query is a list of observations: make-ml-map, too, tries to open it first.
+
+    Examples
+    --------
+    >>> [_names_a_file(q, Path("/nowhere")) for q in ("obslist.txt", "lists/deep", "file://a")]
+    [True, True, True]
+    >>> [_names_a_file(q, Path("/nowhere")) for q in ("1", "cmb", "a/b > 2", "type='a.txt'")]
+    [False, False, False, False]
+    """
+    if query.startswith(FILE_SCHEME):
+        return True
+    if query.startswith("$") or query.isdigit() or len(query.encode()) > LONGEST_QUERY:
+        return False
+    return _PATH.fullmatch(query) is not None or os.path.isfile(base / query)
 
 
 def command(options: MLMapmakingOptions) -> tuple[str, ...]:
@@ -316,6 +336,11 @@ def expand(options: MLMapmakingOptions, context: Context) -> list[Workflow]:
     from socm.workflows.obsdb import ContextUnavailable
 
     check(options, context)
+    if other := context.claim(Path(options.output_dir) / (options.prefix or "")):
+        both = f"the maps of {other} and {context.section.name}"
+        message = f"{both} would overwrite each other in {options.output_dir}"
+        hint = "give each an output_dir of its own, or a prefix"
+        raise ConfigError(Problem(message=message, hint=hint, subject="output_dir"))
     why = _must_be_listed(options)
     file = Path(options.output_dir) / f"{context.section.name}_query.txt"
     mapped = listed(options, file) if why else options
