@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -510,25 +510,55 @@ def test_one_that_is_always_refused_does_not_hold_back_the_others_for_good() -> 
     assert max(first) <= MANY * PAUSE + 5 * LONG_PAUSE  # each of the others was tried once
 
 
-def test_nothing_is_submitted_while_a_submission_is_in_doubt() -> None:
-    """Nobody answers: to ask for each of a thousand workflows would take hours."""
-    plan = plan_of([job(name) for name in "abcdef"], cores=99)
-    silent = BackendUnavailable("no answer")
-    first = plan.workflows[0].name
-    backend = Scripted(plan, {f"find run-{first}-1": [silent] * 9})
-    asked: list[tuple[float, str]] = []
+class Unheard(Scripted):
+    """Does not hear some submissions, and cannot tell that for a while.
 
-    class Deaf(Scripted):
-        def submit(self, job: Job) -> str:
-            asked.append((self.time, job.name))
-            if len(asked) == 1:
-                raise silent
-            return super().submit(job)
+    Parameters
+    ----------
+    hears
+        Whether it answers a submission, by its number and time.
+    can_tell
+        The time from which on it can tell that there is no such job.
+    """
 
-    backend.__class__ = Deaf
+    def __init__(self, plan: Plan, hears: Callable[[int, float], bool], *, can_tell: float) -> None:
+        super().__init__(plan)
+        self.asked: list[tuple[float, str]] = []
+        self._hears, self._can_tell = hears, can_tell
+
+    def submit(self, job: Job) -> str:
+        self.asked.append((self.time, job.workflow.name))
+        if not self._hears(len(self.asked), self.time):
+            raise BackendUnavailable("no answer")
+        return super().submit(job)
+
+    def find(self, job: Job) -> str | None:
+        if self.time < self._can_tell:
+            raise BackendUnavailable("cannot tell")
+        return None
+
+
+def test_where_nobody_answers_few_are_tried() -> None:
+    """To ask for each of a thousand workflows would take hours, and each would be in doubt."""
+    plan = plan_of([job(f"w{k:02}") for k in range(20)], cores=99)
+    backend = Unheard(plan, lambda number, time: time >= 200.0, can_tell=200.0)
     state = run_plan(plan, backend, job_prefix="run")
     assert set(statuses(state).values()) == {"completed"}
-    assert [time for time, _ in asked] == [0.0] + [10 * LOOK_UP_DELAY] * 6
+    assert [time for time, _ in backend.asked if time < 200.0] == [0.0, 10.0, 30.0, 70.0, 150.0]
+    assert len(backend.asked) == 20 + 5
+
+
+def test_one_of_which_nobody_can_tell_does_not_hold_back_the_others() -> None:
+    """It may be there, so it counts; what depends on it waits."""
+    plan = plan_of([job(name) for name in "abcde"] + [job("f", "a")], cores=20, nodes=1)
+    first = plan.workflows[0].name
+    backend = Unheard(plan, lambda number, time: number > 1, can_tell=10_000.0)
+    state = run_plan(plan, backend, job_prefix="run")
+    assert set(statuses(state).values()) == {"completed"}
+    others = [entry for entry in backend.asked[1:] if entry[1] not in (first, "f")]
+    assert [time for time, _ in others] == [LOOK_UP_DELAY] * 4
+    again = [time for time, name in backend.asked if name == first]
+    assert again == [0.0, 10_000.0]
 
 
 def test_time_passes_while_one_is_in_doubt_and_another_was_refused() -> None:

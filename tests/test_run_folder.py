@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -304,6 +305,12 @@ def test_on_another_machine_the_signs_of_life_count(run: Run) -> None:
     told = one_sentence(socm("resume", "c-1"))
     assert "c-1 may be active: process 123 on login2 showed a sign of life" in told
     assert path.read_text() == "process 123 on login2\nabc\n"
+
+    os.utime(path, (half := time.time() - SILENCE / 2, half))
+    told, shown = one_sentence(socm("resume", "c-1")), " ".join(socm("status").stdout.split())
+    still = r"(1 min|\d+ s)"  # a minute, less what this test has taken
+    assert re.search(f"the run can be resumed here in {still}, 2 min after its last sign", told)
+    assert re.search(f"without another one, the run can be resumed in {still}", shown)
 
     long_ago = time.time() - SILENCE - 1
     os.utime(path, (long_ago, long_ago))

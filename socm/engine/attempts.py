@@ -24,6 +24,8 @@ from socm.model.plan import Plan
 
 LOOK_UP_DELAY = 10.0
 """Seconds before a submission without an answer is looked for."""
+LONGEST_SILENCE = 600.0
+"""The most seconds for which nothing else is submitted where there was no answer."""
 
 
 class Attempts:
@@ -55,6 +57,8 @@ class Attempts:
         self._jobs: dict[str, Job] = {}
         # Of those: when to look for the job, and what there was instead of an answer.
         self._unanswered: dict[str, tuple[float, str]] = {}
+        self._silent_until = -math.inf
+        self._pause = LOOK_UP_DELAY  # the next time that there is no answer
 
     def __bool__(self) -> bool:
         return bool(self._jobs)
@@ -68,9 +72,18 @@ class Attempts:
         return min((when for when, _ in self._unanswered.values()), default=math.inf)
 
     @property
-    def in_doubt(self) -> bool:
-        """Whether it is not known of some submission whether there is a job."""
-        return bool(self._unanswered)
+    def are_silent(self) -> bool:
+        """Whether nothing more is to be submitted for now, because there was no answer."""
+        return bool(self._unanswered) and self._backend.now() < self._silent_until
+
+    def _hear(self) -> None:
+        """Take note of an answer."""
+        self._silent_until, self._pause = -math.inf, LOOK_UP_DELAY
+
+    def _hear_nothing(self) -> None:
+        """Take note that there was no answer; each time in a row, for longer."""
+        self._silent_until = self._backend.now() + self._pause
+        self._pause = min(2 * self._pause, LONGEST_SILENCE)
 
     def submit(self, job: Job) -> Status:
         """Submit a job; return what its workflow is then.
@@ -88,7 +101,9 @@ class Attempts:
             # There may be a job all the same: it is looked for before anything else is done.
             self._follow(job)
             self._unanswered[name] = self._backend.now() + LOOK_UP_DELAY, error.message
+            self._hear_nothing()
         except SubmitError as error:
+            self._hear()
             if error.transient:
                 self._record(same_again(job, now, error.message))
             else:
@@ -97,6 +112,7 @@ class Attempts:
         else:
             self._record(Submitted(time=now, workflow=name, attempt=attempt, native_id=native_id))
             self._follow(job)
+            self._hear()
         return self._state.workflows[name].status
 
     def resume(self, job: Job) -> None:
@@ -108,6 +124,7 @@ class Attempts:
             self._in_use.place(job, progress.nodes)
         if native_id is None:
             self._unanswered[job.workflow.name] = self._backend.now(), "socm had ended"
+            self._silent_until = self._backend.now() + LOOK_UP_DELAY
         else:
             self._backend.attach(job, native_id)
 
@@ -128,6 +145,7 @@ class Attempts:
                 self._unanswered[name] = self._backend.now() + LOOK_UP_DELAY, why
                 continue
             del self._unanswered[name]
+            self._hear()
             time, attempt = self._backend.now(), job.attempt
             if native_id is None:
                 self._forget(name)

@@ -203,7 +203,7 @@ class _Driver:
         if self._reporter is not None:
             self._reporter.refresh(self._state)
         until = min(self._gates.next_time, self._attempts.next_time, self._cancellations.next_time)
-        if not paused and not self._attempts.in_doubt:
+        if not paused and not self._attempts.are_silent:
             until = min(until, self._refused.next_time)
         attended = self._requests is not None or self._reporter is not None
         if attended and (self._attempts or until < math.inf or paused):
@@ -245,14 +245,14 @@ class _Driver:
 
         Nothing overtakes a workflow that waits for the budget: it could wait for ever. One that
         waits for its QOS or for a counted resource delays only those of the same QOS, or that use
-        the same resource; and one that waits to know its node delays none. While it is not known
-        whether there is a job, nothing else is submitted: the cluster does not answer.
+        the same resource; and one that waits to know its node delays none. Where a submission
+        had no answer, nothing else is submitted for a while: the cluster may not answer at all.
         """
         full: set[Limited] = set()
         waiting = []
         self._late = False
         now = self._backend.now()
-        while not self._attempts.in_doubt and (name := self._gates.ready()) is not None:
+        while not self._attempts.are_silent and (name := self._gates.ready()) is not None:
             progress = self._state.workflows[name]
             if progress.status is not Status.PENDING:
                 self._gates.pop()
@@ -283,7 +283,7 @@ class _Driver:
             self._submit(job)
         if waiting:
             self._gates.put_back(waiting)
-        while not self._attempts.in_doubt and (name := self._refused.pop(now)) is not None:
+        while not self._attempts.are_silent and (name := self._refused.pop(now)) is not None:
             if self._state.workflows[name].status is not Status.PENDING:
                 continue
             job = self._job(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import math
 import os
 import secrets
 import socket
@@ -85,8 +86,8 @@ def lock(path: Path, run: str) -> Iterator[str]:
             raise ActiveRun(
                 f"{run} may be active: {owner} showed a sign of life {_ago(silent)}, "
                 "and cannot be asked from here",
-                hint=f"without another sign, {format_duration(SILENCE)} after the last one the run "
-                "can be resumed",
+                hint=f"if it has ended, the run can be resumed here in {_still(silent)}, "
+                f"{format_duration(SILENCE)} after its last sign",
             )
         life = secrets.token_hex(8)
         file.truncate(0)
@@ -133,7 +134,10 @@ def life_at(path: Path) -> Life | None:
     silent = _silent_for(path, owner)
     if silent is None:
         return None
-    return Life(life, owner, f"it showed a sign of life {_ago(silent)}, on another machine")
+    doubt = f"it showed a sign of life {_ago(silent)}, on another machine"
+    return Life(
+        life, owner, f"{doubt}; without another one, the run can be resumed in {_still(silent)}"
+    )
 
 
 _LONGEST = 1000
@@ -157,6 +161,11 @@ def _silent_for(path: Path, owner: str) -> float | None:
     except OSError:
         return None
     return silent if abs(silent) < SILENCE else None
+
+
+def _still(silent: float) -> str:
+    """Return how long a process still counts as alive if it shows no further sign."""
+    return format_duration(math.ceil(SILENCE - silent))
 
 
 def _ago(seconds: float) -> str:
