@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from builders import TIGER
 from carrying import World
 
 pytestmark = pytest.mark.slurm
 
 CAMPAIGN = """
-campaign: { resource: tiger3 }
+campaign: { resource: TIGER3 }
 stages:
   good: { executable: "true", resources: { runtime: 1m, memory: 1G } }
   paid: { executable: "true", resources: { runtime: 1m, memory: 1G, account: nobody } }
   rare: { executable: "true", resources: { runtime: 1m, memory: 1G, constraint: quantum } }
-"""
+""".replace("TIGER3", TIGER)
 
 
 def test_all_refusals_are_told_and_nothing_is_submitted(world: World) -> None:
