@@ -538,7 +538,7 @@ def test_a_pipeline_of_pspipe(monkeypatch: pytest.MonkeyPatch) -> None:
     ]  # fmt: skip
     assert {w.request.account for w in campaign.workflows.values()} == {"mp000"}
     assert made.campaign["resource"] == "perlmutter"
-    assert "left out: variables, time of all in slurm" in made.notes
+    assert "left out: variables" in made.notes
     plan = plan_campaign(campaign, loaded(made, None).cluster)
     assert plan.makespan == sum(w.request.runtime for w in campaign.workflows.values())
 
@@ -551,6 +551,106 @@ def test_modules_without_a_time_need_one(tmp_path: Path) -> None:
         s["resources"]["runtime"] for s in from_text(text, tmp_path, runtime=60).stages.values()
     ]
     assert runtimes == ["1m", "40m"]
+
+
+BATCH = """
+product_dir: /products
+slurm:
+  account: mp107b
+  constraint: cpu
+  qos: {qos}
+  nodes: 4
+  time: 09:00:00
+  mail_user: me@home
+  precmd: |
+    module load python
+    source __pspipe_root__/env.sh
+  postcmd: echo done
+  {array}
+pipeline:
+  sims:
+    slurm: {{nodes: 2, ntasks: 4, cpus_per_task: 128, {own}}}
+    kwargs: --bunch $SLURM_ARRAY_TASK_ID
+  spectra:
+    slurm: {{ntasks: 16, cpus_per_task: 16, account: other}}
+    kwargs: --bunch ${{SLURM_ARRAY_TASK_ID}} --of $HOME
+  plots: {{duration: "0:10:00"}}
+"""
+
+
+def batch(tmp_path: Path, qos: str = "regular", array: str = "", own: str = "", **more: Any) -> Any:
+    return from_text(BATCH.format(qos=qos, array=array, own=own), tmp_path, **more)
+
+
+def test_what_pspipe_asks_of_sbatch_is_asked_of_each_stage(tmp_path: Path) -> None:
+    made = batch(tmp_path)
+    sims, spectra, plots = loaded(made, None).campaign.workflows.values()
+    assert (sims.request.account, spectra.request.account) == ("mp107b", "other")
+    assert {w.request.qos for w in (sims, spectra, plots)} == {"regular"}
+    assert sims.options == {"constraint": "cpu", "mail-user": "me@home"}
+    assert plots.setup == ("module load python", "source $PSPIPE_ROOT/env.sh")
+    # All modules share the time: none may take longer, each is expected to take a part of it.
+    assert (sims.request.walltime, sims.request.runtime) == (9 * 3600, 2 * 3600)
+    assert (plots.request.walltime, plots.request.runtime) == (None, 600)
+    notes = " ".join(made.notes)
+    assert "left out: nodes of all in slurm, postcmd of all in slurm" in notes
+    assert "time of all in slurm is the walltime of sims and spectra" in notes
+    timed = loaded(batch(tmp_path, runtime=3600), None).campaign.workflows["sims"].request
+    assert (timed.walltime, timed.runtime) == (9 * 3600, 3600)
+
+
+def test_a_qos_of_another_cluster_is_left_out(tmp_path: Path) -> None:
+    made = batch(tmp_path, "some_qos")
+    assert "qos" not in made.stages["sims"]["resources"]
+    assert "qos of all in slurm" in made.notes[-1]
+
+
+def test_an_array_of_all_modules_is_as_many_pipelines(tmp_path: Path) -> None:
+    made = batch(tmp_path, array="array: 0-1")
+    assert [*made.stages] == ["sims.0", "spectra.0", "plots.0", "sims.1", "spectra.1", "plots.1"]
+    assert depends(made)["spectra.1"] == {"sims.1"}
+    assert depends(made)["sims.1"] == set()
+    assert made.stages["spectra.1"]["script-args"][:4] == ["--bunch", "1", "--of", "$HOME"]
+    assert made.stages["plots.0"]["environment"] == {"SLURM_ARRAY_TASK_ID": "0"}
+    assert loaded(made, None).campaign.workflows["plots.1"].environment == {
+        "SLURM_ARRAY_TASK_ID": "1"
+    }
+
+
+@pytest.mark.parametrize(
+    ("array", "tasks"), [("0-1", "01"), ("'1,3-5:2%1'", "135"), ("4", "4"), ("'2,2'", "2")]
+)
+def test_an_array_of_one_module_is_as_many_stages(array: str, tasks: str, tmp_path: Path) -> None:
+    made = batch(tmp_path, own=f"array: {array}")
+    sims = {f"sims.{task}" for task in tasks}
+    assert {*made.stages} == {*sims, "spectra", "plots"}
+    assert depends(made)["spectra"] == sims
+    assert depends(made)["plots"] == {"spectra"}
+    assert "environment" not in made.stages["spectra"]
+    assert ("limits" in " ".join(made.notes)) == ("%" in array)
+
+
+@pytest.mark.parametrize("array", ["few", "0-99999999", "9-3", "-1", "[0, 1]", "''"])
+def test_what_is_no_array_is_told(array: str, tmp_path: Path) -> None:
+    complaint = told(lambda: batch(tmp_path, array=f"array: {array}"))
+    assert "array" in complaint
+    assert ":14:" in complaint
+
+
+def test_what_mbatch_asks_of_sbatch_is_asked_too(tmp_path: Path) -> None:
+    text = """
+root_dir: /x
+account: 17
+constraint: cpu
+stages:
+  a: {exec: python, script: a.py, parallel: {threads: 2, walltime: "00:10:00", qos: short}}
+  b: {exec: python, script: b.py, parallel: {threads: 2, walltime: "00:10:00", qos: other}}
+"""
+    made = from_text(text, tmp_path, resource="tiger3")
+    asked = made.stages["a"]["resources"]
+    assert (asked["account"], asked["qos"], asked["constraint"]) == ("17", "short", "cpu")
+    assert "qos" not in made.stages["b"]["resources"]
+    assert "left out: qos of parallel" in made.notes
 
 
 def test_what_is_given_twice_counts_once(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from socm.errors import ConfigError, did_you_mean
+from socm.exchange.batch import settings, taken
 from socm.exchange.campaign_file import CampaignFile, resources_section, workflow_names
 from socm.exchange.reader import LIMIT_NOTE, Reader, limited
 from socm.exchange.source import Document
@@ -49,7 +50,7 @@ class _Pipeline(Reader):
     def __init__(self, document: Document, cluster: Cluster, runtime: int | None) -> None:
         super().__init__(document)
         self._cores = max(partition.cores for partition in cluster.partitions)
-        self._cluster = cluster.name
+        self._cluster = cluster
         self._runtime = runtime
         self._project = Path(document.file).name.split(".")[0] or "campaign"
         self._globals = self.mapping(("globals",), document.data.get("globals"))
@@ -82,7 +83,8 @@ class _Pipeline(Reader):
             self._leave_out(section, _KNOWN, " of stages")
         if not stages and not self.problems:
             self.problem(("stages",), "there are no stages")
-        self._leave_out(self.document.data, frozenset(("stages", "globals", "root_dir")))
+        known = {"stages", "globals", "root_dir"} | taken(self.document.data, self._cluster)
+        self._leave_out(self.document.data, frozenset(known))
         if self.problems:
             raise ConfigError(*dict.fromkeys(self.problems))
         return CampaignFile(
@@ -157,7 +159,8 @@ class _Pipeline(Reader):
     def _resources(self, name: str, label: str) -> dict[str, object]:
         place = ("stages", name, "parallel")
         parallel = self.mapping(place, self._sections[name].get("parallel"))
-        self._leave_out(parallel, _KNOWN_PARALLEL, " of parallel")
+        own = settings(parallel, self._cluster)
+        self._leave_out(parallel, _KNOWN_PARALLEL | taken(parallel, self._cluster), " of parallel")
         ranks = self.count((*place, "nproc"), parallel.get("nproc")) or 1
         gigabytes = self.amount((*place, "memory_gb"), parallel.get("memory_gb"))
         key = "threads" if gigabytes is None else "min_threads"
@@ -180,7 +183,8 @@ class _Pipeline(Reader):
             self._untimed.append(label)
             limit = DEFAULT_WALLTIME
         request = request if limit is None else limited(request, limit)
-        return resources_section(request, memory=gigabytes is not None)
+        section = resources_section(request, memory=gigabytes is not None)
+        return {**section, **settings(self.document.data, self._cluster), **own}
 
     def _notes(self) -> Iterator[str]:
         for labels, sentence in (
@@ -193,7 +197,7 @@ class _Pipeline(Reader):
             (
                 self._whole_nodes,
                 f"no threads are given for {{}}: assuming {self._cores}, all cores of a node of "
-                f"{self._cluster}",
+                f"{self._cluster.name}",
             ),
             (
                 self._by_memory,

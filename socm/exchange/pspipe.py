@@ -14,8 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
+from socm.config.toml_positions import Key
 from socm.errors import ConfigError
+from socm.exchange.batch import array_tasks, settings, taken
 from socm.exchange.campaign_file import CampaignFile, resources_section, workflow_names
 from socm.exchange.reader import LIMIT_NOTE, Reader, limited
 from socm.exchange.source import Document
@@ -32,10 +35,28 @@ _PLACEHOLDER = "__pspipe_root__"
 _KNOWN = frozenset(
     ("slurm", "kwargs", "script_file", "cmd", "matrix", "minimal_needed_time", "duration")
 )
-_KNOWN_SLURM = frozenset(("nodes", "ntasks", "cpus_per_task", "time", "account"))
+_KNOWN_SLURM = frozenset(("nodes", "ntasks", "cpus_per_task", "time", "array"))
+_KNOWN_EVERYWHERE = frozenset(("time", "array", "precmd"))
+_TASK = re.compile(r"\$(?:SLURM_ARRAY_TASK_ID\b|\{SLURM_ARRAY_TASK_ID\})")
 _KNOWN_TOP = frozenset(("pipeline", "slurm", "config_file", "product_dir", "script_base_dir"))
 
 Module = Mapping[str, object]
+
+
+class _Copy(NamedTuple):
+    """A module for one task of the arrays that there are.
+
+    Parameters
+    ----------
+    run
+        The task of the array of all modules, which has a pipeline of its own.
+    tasks
+        That task, and that of the module's own array, as far as there are any.
+    """
+
+    module: str
+    run: str | None
+    tasks: tuple[str, ...]
 
 
 def read(document: Document, cluster: Cluster, runtime: int | None) -> CampaignFile:
@@ -44,7 +65,7 @@ def read(document: Document, cluster: Cluster, runtime: int | None) -> CampaignF
     Parameters
     ----------
     cluster
-        Not used: cpus are those of Perlmutter.
+        Whose partitions and QOS may be asked for; cpus are those of Perlmutter.
     runtime
         Seconds of each module without a time; if `None`, such modules are a problem.
 
@@ -53,38 +74,61 @@ def read(document: Document, cluster: Cluster, runtime: int | None) -> CampaignF
     ConfigError
         With every problem in the file.
     """
-    return _Pipeline(document, runtime).read()
+    return _Pipeline(document, cluster, runtime).read()
 
 
 class _Pipeline(Reader):
-    def __init__(self, document: Document, runtime: int | None) -> None:
+    def __init__(self, document: Document, cluster: Cluster, runtime: int | None) -> None:
         super().__init__(document)
+        self._cluster = cluster
         self._runtime = runtime
         self._config = self._text("config_file")
         self._everywhere = self.mapping(("slurm",), document.data.get("slurm"))
         self._left_out: dict[str, None] = {}
         self._limited: list[str] = []
         self._untimed: list[str] = []
+        # In its batch mode PSpipe submits all modules as one job, and this is what it asks for.
+        self._together = self.limit(("slurm", "time"), self._everywhere.get("time"))
+        self._shared: list[str] = []
+        self._arrays: list[str] = []
 
     def read(self) -> CampaignFile:
         modules = dict(self._modules())
+        copies = [*self._copies(modules)]
         # Slashes separate folders of scripts; names of workflows have none.
-        names = workflow_names(module.replace("/", ".") for module in modules)
+        labels = [".".join([c.module.replace("/", "."), *c.tasks]) for c in copies]
         stages: dict[str, dict[str, object]] = {}
-        before: list[str] = []
-        for name, (module, section) in zip(names, modules.items(), strict=True):
-            stage = {**self._command(module, section), "depends": before}
+        parents: list[str] = []
+        latest: list[str] = []
+        last: _Copy | None = None
+        for name, copy in zip(workflow_names(labels), copies, strict=True):
+            if last is None or copy.run != last.run:
+                parents, latest = [], []  # each task of an array runs the whole pipeline
+            elif copy.module != last.module:
+                parents, latest = latest, []
+            section = modules[copy.module]
+            task = copy.tasks[-1] if copy.tasks else None
+            stage = {
+                **self._command(copy.module, section, task),
+                "depends": parents,
+                "environment": {} if task is None else {"SLURM_ARRAY_TASK_ID": task},
+            }
             stage = {key: value for key, value in stage.items() if value}
-            stages[name] = stage | {"resources": self._resources(name, module, section)}
+            stages[name] = stage | {
+                "resources": self._resources(name, copy.module, section, len(modules))
+            }
+            latest.append(name)
+            last = copy
+        for section in modules.values():
             self._leave_out(section, _KNOWN, " of modules")
-            before = [name]
         if not stages and not self.problems:
             self.problem(("pipeline",), "there are no modules")
         if self._untimed and self._runtime is None:
             message = f"neither time nor duration is given for {listed(self._untimed)}"
             self.problem(("pipeline",), message, "--runtime sets it for all of these")
         self._leave_out(self.document.data, _KNOWN_TOP)
-        self._leave_out(self._everywhere, frozenset(("account",)), " of all in slurm")
+        known = _KNOWN_EVERYWHERE | taken(self._everywhere, self._cluster)
+        self._leave_out(self._everywhere, known, " of all in slurm")
         if self.problems:
             raise ConfigError(*dict.fromkeys(self.problems))
         base = self._text("product_dir")
@@ -92,11 +136,42 @@ class _Pipeline(Reader):
             campaign={
                 "name": Path(self.document.file).name.split(".")[0] or "campaign",
                 **({"base-path": base} if base else {}),
+                **({"setup": setup} if (setup := self._setup()) else {}),
             },
             stages=stages,
             head=f"From {Path(self.document.file).name}, a pipeline of PSpipe.",
             notes=tuple(self._notes()),
         )
+
+    def _setup(self) -> list[str]:
+        """Return the lines that are run before all modules."""
+        lines = str(self._everywhere.get("precmd") or "").splitlines()
+        return [_rooted(line.strip()) for line in lines if line.strip()]
+
+    def _tasks(self, place: Key, value: object) -> list[str]:
+        """Return the tasks of an array; none if there is no array."""
+        if value is None:
+            return []
+        self._arrays.append(str(value))
+        try:
+            return array_tasks(str(value))
+        except ValueError as error:
+            self.problem((*place, "array"), str(error))
+            return []
+
+    def _copies(self, modules: Mapping[str, Module]) -> Iterator[_Copy]:
+        """Yield each module, as often as arrays of all modules and of its own have tasks."""
+        own: dict[str, list[str]] = {}
+        for module, section in modules.items():
+            place = ("pipeline", module, "slurm")
+            slurm = self.mapping(place, section.get("slurm") or None)
+            own[module] = self._tasks(place, slurm.get("array"))
+        of_all: list[str | None] = [*self._tasks(("slurm",), self._everywhere.get("array"))]
+        for run in of_all or [None]:
+            for module in modules:
+                of_module: list[str | None] = [*own[module]]
+                for task in of_module or [None]:
+                    yield _Copy(module, run, tuple(t for t in (run, task) if t is not None))
 
     def _text(self, key: str) -> str:
         value = self.document.data.get(key)
@@ -126,18 +201,18 @@ class _Pipeline(Reader):
                 kwargs = _filled(_joined(section.get("kwargs")), chosen)
                 yield _filled(module, chosen), {**section, "kwargs": kwargs}
 
-    def _command(self, module: str, section: Module) -> dict[str, object]:
+    def _command(self, module: str, section: Module, task: str | None) -> dict[str, object]:
         """Return what the runner calls: a command or a script, its arguments, the config file."""
         stage: dict[str, object]
         if command := section.get("cmd"):
-            stage = {"executable": _rooted(str(command))}
+            stage = {"executable": _rooted(_of_task(str(command), task))}
         else:
             script, suffix = posixpath.splitext(str(section.get("script_file") or module))
             path = posixpath.join(self._scripts, script + (suffix or ".py"))
             stage = {} if suffix else {"executable": "python -u"}
             stage["script"] = _rooted(path)
         try:
-            arguments = shlex.split(_rooted(_joined(section.get("kwargs"))))
+            arguments = shlex.split(_rooted(_of_task(_joined(section.get("kwargs")), task)))
         except ValueError:
             self.problem(("pipeline", module, "kwargs"), f"kwargs of {module}: an open quote")
             arguments = []
@@ -149,20 +224,19 @@ class _Pipeline(Reader):
         project = "data_analysis" if "/data_analysis/" in self._config else "ACT_DR6"
         return self._text("script_base_dir") or f"{ROOT}/project/{project}/python"
 
-    def _resources(self, name: str, module: str, section: Module) -> dict[str, object]:
+    def _resources(self, name: str, module: str, section: Module, number: int) -> dict[str, object]:
         place = ("pipeline", module, "slurm")
         slurm = self.mapping(place, section.get("slurm") or None)
-        self._leave_out(slurm, _KNOWN_SLURM, " of slurm")
+        asked = settings({**self._everywhere, **slurm}, self._cluster)
+        self._leave_out(slurm, _KNOWN_SLURM | taken(slurm, self._cluster), " of slurm")
         nodes = self.count((*place, "nodes"), slurm.get("nodes")) or 1
         tasks = self.count((*place, "ntasks"), slurm.get("ntasks")) or 1
         share = CPUS if tasks < nodes else max(1, nodes * CPUS // tasks)
-        account = slurm.get("account") or self._everywhere.get("account")
         request = ResourceRequest(
             ranks=tasks,
             threads=self.count((*place, "cpus_per_task"), slurm.get("cpus_per_task")) or share,
             cpus="logical",
             runtime=self._runtime or 1,
-            account=None if account is None else str(account),
         )
         took = self.limit(("pipeline", module, "duration"), section.get("duration"))
         needed = self.limit(
@@ -174,14 +248,35 @@ class _Pipeline(Reader):
         elif needed is not None:
             self._limited.append(name)
             request = limited(request, needed)
+        elif self._together is not None:
+            self._shared.append(name)
+            share = max(1, limited(request, self._together).runtime // number)
+            runtime = min(self._runtime or share, self._together)
+            request = replace(request, runtime=runtime, walltime=self._together)
         else:
             self._untimed.append(name)
-        return resources_section(request, memory=False)
+        return {**resources_section(request, memory=False), **asked}
 
     def _notes(self) -> Iterator[str]:
         yield "each module depends on the one before, as PSpipe runs them; not all may need to"
         if self._limited:
             yield LIMIT_NOTE.format(listed(self._limited))
+        if self._shared:
+            yield (
+                f"time of all in slurm is the walltime of {listed(self._shared)}; "
+                + (
+                    "--runtime is their runtime"
+                    if self._runtime
+                    else "the runtime of each is its share of two thirds of it"
+                )
+            )
+        if self._arrays:
+            yield (
+                f"each task of an array ({listed(self._arrays)}) has stages of its own, with "
+                "SLURM_ARRAY_TASK_ID in their environment"
+            )
+            if "%" in "".join(self._arrays):
+                yield "how many tasks of an array may run at once (%) is left out: see `limits`"
         if self._untimed:
             yield f"--runtime is assumed for {listed(self._untimed)}, without a time of their own"
         yield (
@@ -205,6 +300,11 @@ class _Pipeline(Reader):
             yield f"given twice, the last one counts: {listed(twice)}"
         if self._left_out:
             yield f"left out: {', '.join(self._left_out)}"
+
+
+def _of_task(text: str, task: str | None) -> str:
+    """Replace the number of the task in an array, as the shell of the job would."""
+    return text if task is None else _TASK.sub(task, text)
 
 
 def _rooted(text: str) -> str:
