@@ -44,7 +44,8 @@ class SimBackend:
         self._env = simpy.Environment(initial_time=start)
         self._runtime = runtime
         self._closes = closes
-        self._scheduler = Scheduler(cluster)
+        reservations = tuple(reservations)
+        self._scheduler = Scheduler(cluster, (r for r in reservations if r.maintenance))
         self._jobs: dict[str, Job] = {}  # all that were ever submitted, by native id
         self._running: set[str] = set()
         self._updates: list[JobUpdate] = []  # not yet returned by `wait`

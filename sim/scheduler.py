@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -59,9 +59,12 @@ class Scheduler:
     ----------
     cluster
         Its nodes, and the limits of its QOS.
+    maintenance
+        No job starts that could still run when it begins.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, maintenance: Iterable[Reservation] = ()) -> None:
+        self._maintenance = tuple(maintenance)
         self._qos = cluster.by_qos
         self._partitions = cluster.by_partition
         self._pool = NodePool(cluster)
@@ -124,7 +127,10 @@ class Scheduler:
                 if job.partition not in blocked:
                     blocked[job.partition] = job
                 continue
-            placements = self._fit(self._pool, job)
+            closed = self._closed(job, now)
+            placements = self._fit(self._pool, job, closed)
+            if placements is None and closed:
+                continue
             if placements is None:
                 self._without_room.add(number)
                 blocked.setdefault(job.partition, job)
@@ -134,12 +140,22 @@ class Scheduler:
                     shadows[job.partition] = self._shadow(blocked[job.partition], now)
                 nodes, until = shadows[job.partition]
                 if now + job.walltime > until:
-                    placements = self._fit(self._pool, job, nodes)
+                    placements = self._fit(self._pool, job, nodes | closed)
             if placements is None:
                 shadowed.add(number)
                 continue
             self._queue.remove(entry)
             yield self._allocate(job, placements, now)
+
+    def _closed(self, job: Job, now: float) -> frozenset[int]:
+        """Return the nodes whose maintenance begins before the walltime of a job would end."""
+        nodes = range(self._partitions[job.partition].nodes)
+        return frozenset(
+            node
+            for r in self._maintenance
+            if r.partition == job.partition and now < r.finish and r.start < now + job.walltime
+            for node in (nodes if r.node is None else (r.node,))
+        )
 
     def _fit(
         self, pool: NodePool, job: Job, barred: frozenset[int] = frozenset()

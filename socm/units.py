@@ -108,13 +108,49 @@ def _sum(match: re.Match[str]) -> Fraction:
     return sum((Fraction(number) * seconds for number, seconds in parts if number), Fraction())
 
 
-def seconds_until(moment: str, now: datetime) -> int:
+def moment(text: str) -> datetime:
+    """Read a date with a zone.
+
+    Parameters
+    ----------
+    text
+        ``2026-11-27T17:00-05:00``, ``2026-11-27 17:00Z`` or ``2026-11-27 17:00 America/New_York``.
+
+    Raises
+    ------
+    ValueError
+        If it is not such a date.
+
+    Examples
+    --------
+    >>> moment("2026-11-27 17:00 America/New_York") == moment("2026-11-27T22:00Z")
+    True
+    """
+    date, _, zone = text.strip().partition(" ")
+    if re.match(r"\d", zone):  # a blank between date and time
+        time, _, zone = zone.partition(" ")
+        date = f"{date}T{time}"
+    try:
+        then = datetime.fromisoformat(date)
+        if zone:
+            then = then.replace(tzinfo=ZoneInfo(zone))
+    except (ValueError, KeyError, OSError) as error:
+        raise ValueError(f"{text!r} is not a date; write '2026-11-27T17:00-05:00'") from error
+    if then.tzinfo is None:
+        raise ValueError(
+            f"{text!r} does not say its zone; write '{date}Z', '{date}-05:00' or "
+            f"'{date} America/New_York'"
+        )
+    return then
+
+
+def seconds_until(date: str, now: datetime) -> int:
     """Return how many seconds are left until a date with a zone, rounded down.
 
     Parameters
     ----------
-    moment
-        ``2026-11-27T17:00-05:00``, ``2026-11-27 17:00Z`` or ``2026-11-27 17:00 America/New_York``.
+    date
+        As `moment` reads it.
     now
         With a zone, too.
 
@@ -130,24 +166,9 @@ def seconds_until(moment: str, now: datetime) -> int:
     >>> seconds_until("2026-11-27 17:00 America/New_York", now)
     3600
     """
-    text, _, zone = moment.strip().partition(" ")
-    if re.match(r"\d", zone):  # a blank between date and time
-        time, _, zone = zone.partition(" ")
-        text = f"{text}T{time}"
-    try:
-        then = datetime.fromisoformat(text)
-        if zone:
-            then = then.replace(tzinfo=ZoneInfo(zone))
-    except (ValueError, KeyError, OSError) as error:
-        raise ValueError(f"{moment!r} is not a date; write '2026-11-27T17:00-05:00'") from error
-    if then.tzinfo is None:
-        raise ValueError(
-            f"{moment!r} does not say its zone; write '{text}Z', '{text}-05:00' or "
-            f"'{text} America/New_York'"
-        )
-    left = math.floor((then - now).total_seconds())
+    left = math.floor((moment(date) - now).total_seconds())
     if left < 1:
-        raise ValueError(f"{moment!r} is over")
+        raise ValueError(f"{date!r} is over")
     return left
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from socm.exchange.slurm import Answers, imported_cluster
 from socm.executor.slurm import client
 from socm.model.campaign import ResourceRequest
 from socm.model.cluster import Cluster
+from socm.model.maintenance import Maintenance
 from socm.model.partition import Partition
 from socm.units import DAY, HOUR, MINUTE
 
@@ -628,3 +630,70 @@ def test_a_qos_without_a_name_is_told() -> None:
     answers = recorded()
     with pytest.raises(BackendError, match="sacctmgr tells of a QOS without a name"):
         imported(replace(answers, qos=str(answers.qos).replace("Name|", "Nome|", 1)))
+
+
+# Reservations
+
+
+def reserved(**fields: str) -> str:
+    """A line of `scontrol show reservation`."""
+    usual = {
+        "ReservationName": "upgrade",
+        "StartTime": "2026-12-08T06:00:00",
+        "EndTime": "2026-12-08T10:00:00",
+        "Duration": "04:00:00",
+        "Nodes": "f1",
+        "Features": "(null)",
+        "PartitionName": "(null)",
+        "Flags": "MAINT,SPEC_NODES",
+        "Users": "root",
+        "Accounts": "(null)",
+        "State": "INACTIVE",
+    }
+    return " ".join(f"{key}={value}" for key, value in (usual | fields).items()) + "\n"
+
+
+def closed_by(*lines: str) -> tuple[tuple[Maintenance, ...], str]:
+    answers = recorded(reservations="".join(lines), login="ada")
+    cluster, warnings = imported_cluster(answers, checked=TODAY, zone=UTC)
+    return cluster.maintenance, "\n".join(warnings)
+
+
+def test_without_reservations_there_is_no_maintenance() -> None:
+    assert closed_by("No reservations in the system\n")[0] == ()
+
+
+def test_maintenance_is_imported_with_the_nodes_of_each_partition() -> None:
+    cluster, _ = imported(recorded())
+    sizes = {p.name: p.nodes for p in cluster.partitions}
+    names = [read_node(record).name for record in read_records(recorded().nodes)]
+    [window], _ = closed_by(reserved(Nodes=",".join(names)))
+    assert window.partitions == tuple(sizes)
+    assert window.nodes is None
+    assert (window.start, window.end) == ("2026-12-08T06:00:00+00:00", "2026-12-08T10:00:00+00:00")
+    windows, _ = closed_by(reserved(Nodes="f[1-1]"))
+    assert [(w.partitions, w.nodes) for w in windows] == [(("cpu-2",), 1)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "blocks", "told"),
+    [
+        ({"Flags": "MAINT", "Users": "ada"}, True, ""),
+        ({"Flags": "SPEC_NODES", "Users": "bob"}, True, ""),
+        ({"Flags": "SPEC_NODES", "Users": "bob,ada"}, False, "reservation upgrade is open to you"),
+        ({"Flags": "", "Users": "(null)", "Accounts": "project"}, False, "is open to you"),
+        ({"Flags": "", "Users": "-ada"}, True, ""),
+        ({"Flags": "", "Users": "-bob"}, False, "is open to you"),
+        ({"Flags": "MAINT,WEEKLY"}, True, "is weekly: only the next time is kept"),
+        ({"StartTime": "Unknown"}, False, "its times cannot be read"),
+        ({"Nodes": "(null)", "Licenses": "maps:2"}, False, ""),
+        ({"Nodes": "elsewhere[01-20]"}, False, ""),
+    ],
+)
+def test_what_is_reserved_for_others_is_not_for_us(
+    fields: dict[str, str], blocks: bool, told: str
+) -> None:
+    windows, warnings = closed_by(reserved(**fields))
+    assert bool(windows) == blocks
+    assert told in warnings
+    assert told or "reservation" not in warnings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,9 +103,13 @@ def accept_changes(
     from socm.engine.state import CampaignState
     from socm.planner import plan_campaign
 
+    closed = run.plan.cluster.closed(datetime.fromtimestamp(run.epoch, UTC))
+
     def make_plan(campaign: Campaign, start: int, fixed: list[PlannedWorkflow]) -> Plan:
         try:
-            return plan_campaign(campaign, run.plan.cluster, start=start, fixed=fixed)
+            return plan_campaign(
+                campaign, run.plan.cluster, start=start, reservations=closed, fixed=fixed
+            )
         except InvalidPlan as error:
             raise ConfigError(*_too_small(changes.file, error)) from error
 

@@ -47,6 +47,14 @@ ClusterOption = Annotated[
         "--cluster", metavar="NAME|FILE", help="Cluster to use instead of the campaign's."
     ),
 ]
+MaintenanceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--maintenance",
+        metavar="START/END",
+        help="Dates with a zone between which no node is for jobs; may be repeated.",
+    ),
+]
 AssumeSplits = Annotated[
     bool,
     typer.Option(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from socm.errors import ConfigError, Problem
+from socm.errors import ConfigError, InvalidPlan, Problem
 from socm.words import count, listed
 
 if TYPE_CHECKING:
     from socm.model.allocation import AnyPlan
     from socm.model.campaign import Campaign, Schema
     from socm.model.cluster import Cluster
+    from socm.model.placement import Reservation
     from socm.model.plan import Plan
     from socm.planner.effort import Effort
 
@@ -39,6 +41,11 @@ class Intake:
     cluster: Cluster
     warnings: tuple[str, ...] = ()
     made: AnyPlan | None = None
+
+    @property
+    def closures(self) -> tuple[Reservation, ...]:
+        """The maintenance of the cluster, for a campaign that begins now."""
+        return self.cluster.closed(datetime.now(UTC))
 
     def plan(self, effort: Effort | None = None) -> Plan:
         """Return `any_plan`, to be carried out.
@@ -67,12 +74,15 @@ class Intake:
         if self.made is not None:
             if effort is not None:
                 raise _made_already(self.file, "a plan is made already", "effort")
-            return self.made
+            made = replace(self.made, cluster=self.cluster)
+            return _from_now_on(made, self.closures, self.file)
 
         from socm.planner import plan_campaign
         from socm.planner.effort import USUAL
 
-        plan = plan_campaign(self.campaign, self.cluster, effort=effort or USUAL)
+        plan = plan_campaign(
+            self.campaign, self.cluster, reservations=self.closures, effort=effort or USUAL
+        )
         return replace(plan, warnings=(*self.warnings, *plan.warnings))
 
 
@@ -83,6 +93,7 @@ def take_in(
     policy: str | None = None,
     execution_schema: Schema | None = None,
     assume_splits: bool = False,
+    maintenance: Iterable[str] | None = None,
 ) -> Intake:
     """Read a campaign or a plan.
 
@@ -94,6 +105,8 @@ def take_in(
         To use instead of those of the campaign; a plan has its own.
     execution_schema, assume_splits
         As in `load_campaign`.
+    maintenance
+        More times of maintenance, each as ``START/END``.
 
     Raises
     ------
@@ -109,7 +122,8 @@ def take_in(
             if given is not None:
                 raise _made_already(file, f"a plan has its {name} already", name)
         made = read_plan(file)
-        return Intake(file=file, campaign=made.campaign, cluster=made.cluster, made=made)
+        cluster_now = with_maintenance(made.cluster, maintenance)
+        return Intake(file=file, campaign=made.campaign, cluster=cluster_now, made=made)
 
     from socm.config import load_campaign
 
@@ -120,9 +134,59 @@ def take_in(
         execution_schema=execution_schema,
         assume_splits=assume_splits,
     )
+    cluster_now = with_maintenance(loaded.cluster, maintenance)
     return Intake(
-        file=file, campaign=loaded.campaign, cluster=loaded.cluster, warnings=loaded.warnings
+        file=file, campaign=loaded.campaign, cluster=cluster_now, warnings=loaded.warnings
     )
+
+
+def with_maintenance(cluster: Cluster, given: Iterable[str] | None) -> Cluster:
+    """Return a cluster with more times of maintenance, each as ``START/END``.
+
+    Raises
+    ------
+    ConfigError
+        If one of them is not two dates with a zone.
+    """
+    from socm.model.maintenance import Maintenance
+
+    more, problems = [], []
+    for text in given or ():
+        start, _, end = text.partition("/")
+        if not end or end.lstrip()[:1].isalpha():  # the name of a zone has a slash, too
+            zone, _, end = end.partition("/")
+            start = f"{start}/{zone}"
+        try:
+            more.append(Maintenance(start=start, end=end))
+        except ValueError as error:
+            hint = "--maintenance 2026-12-08T06:00-05:00/2026-12-08T10:00-05:00"
+            problems.append(Problem(message=f"--maintenance {text}: {error}", hint=hint))
+    if problems:
+        raise ConfigError(*problems)
+    return replace(cluster, maintenance=(*cluster.maintenance, *more))
+
+
+def _from_now_on(plan: AnyPlan, closures: Sequence[Reservation], file: Path) -> AnyPlan:
+    """Return a plan with the maintenance of its cluster as it is for a start now.
+
+    Raises
+    ------
+    ConfigError
+        If the plan does not keep clear of it.
+    """
+    from socm.model.check import check_plan
+
+    if not plan.cluster.maintenance or plan.start:
+        return plan
+    others = [r for r in plan.reservations if not r.maintenance]
+    moved = replace(plan, reservations=(*others, *closures))
+    try:
+        check_plan(moved)
+    except InvalidPlan as error:
+        message = f"was planned for an earlier start: {error.violations[0]}"
+        hint = f"`socm plan {plan.campaign.source or 'CAMPAIGN'} --output {file}` plans it anew"
+        raise ConfigError(Problem(file=str(file), message=message, hint=hint)) from error
+    return moved
 
 
 def _made_already(file: Path, message: str, option: str) -> ConfigError:

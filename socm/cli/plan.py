@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from socm.cli.common import (
     ClusterOption,
     EffortOption,
     JsonOption,
+    MaintenanceOption,
     OutputOption,
     console,
     effort_of,
@@ -26,7 +28,7 @@ from socm.cli.common import (
     warn,
     write_json,
 )
-from socm.cli.intake import take_in
+from socm.cli.intake import take_in, with_maintenance
 from socm.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ def plan(
     file: CampaignFile,
     cluster: ClusterOption = None,
     assume_splits: AssumeSplits = False,
+    maintenance: MaintenanceOption = None,
     minimize: Annotated[
         Objective | None,
         typer.Option("--minimize", help="Find the smallest amount that meets the deadline."),
@@ -163,16 +166,25 @@ def plan(
     search = effort_of(effort, iterations, seed)
     _refuse_contradictions(file, minimize, shape, plot, prove=prove, time_limit=time_limit)
     planner = partial(plan_campaign, effort=search or USUAL)
-    load = partial(load_campaign, file, cluster=cluster, policy=policy, assume_splits=assume_splits)
-    if minimize is not None:
-        return sizing.minimize(
-            load(), planner, minimize.value, plot=plot, output=output, json=json, file=file
-        )
     compared = None
-    if shape is not None:
-        made, compared = shapes.plan_shapes(load(), planner, shape.value)
+    if minimize is None and shape is None:
+        made = take_in(
+            file,
+            cluster,
+            policy=policy,
+            assume_splits=assume_splits,
+            maintenance=maintenance,
+        ).any_plan(search)
     else:
-        made = take_in(file, cluster, policy=policy, assume_splits=assume_splits).any_plan(search)
+        loaded = load_campaign(file, cluster=cluster, policy=policy, assume_splits=assume_splits)
+        loaded = replace(loaded, cluster=with_maintenance(loaded.cluster, maintenance))
+        clear = partial(planner, reservations=loaded.cluster.closed(datetime.now(UTC)))
+        if minimize is not None:
+            return sizing.minimize(
+                loaded, clear, minimize.value, plot=plot, output=output, json=json, file=file
+            )
+        assert shape is not None
+        made, compared = shapes.plan_shapes(loaded, planner, clear, shape.value)
     proof = _proof(made, PROOF_SECONDS if time_limit is None else time_limit) if prove else None
     result = _explained(made if proof is None else proof.plan, compared, proof)
     document = _document(result)

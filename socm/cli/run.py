@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,13 +17,14 @@ from socm.cli.common import (
     CampaignOrPlan,
     ClusterOption,
     JsonOption,
+    MaintenanceOption,
     console,
     finite,
     print_json,
     warn,
     warn_of,
 )
-from socm.cli.intake import Intake, refuse_unready, take_in
+from socm.cli.intake import Intake, refuse_unready, take_in, with_maintenance
 from socm.cli.interrupts import INTERRUPTED
 from socm.cli.streams import telling_kills_nothing
 from socm.errors import ActiveRun, ConfigError, Problem
@@ -120,6 +122,7 @@ _FailFast = Annotated[
 def run(
     file: CampaignOrPlan,
     cluster: ClusterOption = None,
+    maintenance: MaintenanceOption = None,
     executor: _Executor = None,
     run_dir: _RunDir = None,
     poll_interval: _Interval = None,
@@ -141,6 +144,7 @@ def run(
     from socm.report.run import plan_preview
 
     taken = _taken_in(file, cluster, executor)
+    taken = replace(taken, cluster=with_maintenance(taken.cluster, maintenance))
     if executor is None:
         chosen, why = choose_executor(taken.campaign.execution_schema, taken.cluster.name)
     else:

@@ -14,8 +14,17 @@ if TYPE_CHECKING:
     from socm.report.shapes import Shapes
 
 
-def plan_shapes(loaded: LoadedCampaign, planner: Planner, shape: str) -> tuple[AnyPlan, Shapes]:
+def plan_shapes(
+    loaded: LoadedCampaign, planner: Planner, clear: Planner, shape: str
+) -> tuple[AnyPlan, Shapes]:
     """Plan a campaign in both shapes.
+
+    Parameters
+    ----------
+    planner
+        Plans the inside of allocations.
+    clear
+        Plans jobs, clear of maintenance.
 
     Returns
     -------
@@ -37,7 +46,7 @@ def plan_shapes(loaded: LoadedCampaign, planner: Planner, shape: str) -> tuple[A
     shapes: dict[str, AnyPlan | Infeasible] = {}
     with telling(planner, loaded.campaign.name) as counted:
         in_allocations = partial(plan_allocation, planner=counted)
-        for name, make in (("jobs", counted), ("allocation", in_allocations)):
+        for name, make in (("jobs", clear), ("allocation", in_allocations)):
             try:
                 shapes[name] = make(loaded.campaign, loaded.cluster)
             except Infeasible as error:
@@ -45,4 +54,7 @@ def plan_shapes(loaded: LoadedCampaign, planner: Planner, shape: str) -> tuple[A
     plan = shapes[shape]
     if isinstance(plan, Infeasible):
         raise plan
-    return replace(plan, warnings=(*loaded.warnings, *plan.warnings)), shapes
+    warnings = (*loaded.warnings, *plan.warnings)
+    if shape == "allocation" and loaded.cluster.maintenance:
+        warnings += ("allocations are not planned around maintenance",)
+    return replace(plan, warnings=warnings), shapes

@@ -14,6 +14,7 @@ from socm.cli.common import (
     ClusterOption,
     EffortOption,
     JsonOption,
+    MaintenanceOption,
     OutputOption,
     console,
     effort_of,
@@ -45,6 +46,7 @@ def simulate(
     file: CampaignOrPlan,
     cluster: ClusterOption = None,
     assume_splits: AssumeSplits = False,
+    maintenance: MaintenanceOption = None,
     effort: EffortOption = None,
     replications: Annotated[
         int | None,
@@ -103,7 +105,8 @@ def simulate(
         from socm.report.picture import picture_format
 
         picture_format(plot)  # a wrong suffix is an error before the work, not after it
-    plan = take_in(file, cluster, assume_splits=assume_splits).any_plan(effort_of(effort))
+    taken = take_in(file, cluster, assume_splits=assume_splits, maintenance=maintenance)
+    plan = taken.any_plan(effort_of(effort))
     if not json:
         warn(plan.warnings)
     simulation = _simulate(

@@ -15,6 +15,7 @@ from socm.config.source import Source, read
 from socm.errors import ConfigError, Problem, did_you_mean
 from socm.model.cluster import Cluster
 from socm.model.machine import ALLOCATION, LOCAL, this_machine
+from socm.model.maintenance import Maintenance
 from socm.model.partition import Partition
 from socm.model.qos import Qos
 
@@ -102,6 +103,16 @@ def _from_source(source: Source) -> Cluster:
         for name in qos.partitions
         if name not in known
     ]
+    problems += [
+        source.problem(
+            ("maintenance", index, "partitions"),
+            f"maintenance: there is no partition {name!r}",
+            did_you_mean(name, known),
+        )
+        for index, window in enumerate(section.maintenance)
+        for name in window.partitions
+        if name not in known
+    ]
     if problems:
         raise ConfigError(*problems)
     return Cluster(
@@ -125,4 +136,5 @@ def _from_source(source: Source) -> Cluster:
             for p in section.partitions
         ),
         qos=tuple(Qos(options=q.sbatch(), **q.model_dump(exclude=OPTIONS)) for q in section.qos),
+        maintenance=tuple(Maintenance(**m.model_dump()) for m in section.maintenance),
     )

@@ -19,12 +19,14 @@ from socm.config.values import (
     Lines,
     Memory,
     MemoryOfPart,
+    Moment,
     NodeMemory,
     Section,
     WholeOrMemory,
     not_bool,
 )
 from socm.model.campaign import Schema
+from socm.model.maintenance import Maintenance
 from socm.model.names import checked_name
 from socm.model.partition import MOST_NODES
 from socm.workflows.base import Scalar
@@ -161,6 +163,21 @@ class QosSection(SbatchOptions):
     note: str | None = None
 
 
+class MaintenanceSection(Section):
+    """``[[maintenance]]`` of a cluster file."""
+
+    start: Moment
+    end: Moment
+    partitions: tuple[str, ...] = ()
+    nodes: Count | None = None
+    note: str | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> MaintenanceSection:
+        Maintenance(start=self.start, end=self.end)
+        return self
+
+
 class ClusterFile(SbatchOptions):
     """A cluster file."""
 
@@ -172,3 +189,4 @@ class ClusterFile(SbatchOptions):
     account_required: bool = False
     partitions: tuple[PartitionSection, ...] = Field(min_length=1)
     qos: tuple[QosSection, ...] = ()
+    maintenance: tuple[MaintenanceSection, ...] = ()

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from socm.model.partition import LARGEST
 from socm.spelling import Table
-from socm.units import format_memory, parse_duration, parse_memory, seconds_until
+from socm.units import format_memory, moment, parse_duration, parse_memory, seconds_until
 
 
 class Section(Table):
@@ -31,6 +31,15 @@ def _deadline(value: object) -> object:
     if isinstance(value, str) and re.match(r"\s*\d{4}-\d\d-\d\d", value):
         return seconds_until(value, datetime.now(UTC))
     return _positive_duration(value)
+
+
+def _moment(value: object) -> object:
+    """Check a date with a zone; it stays the text that it is."""
+    if isinstance(value, date):
+        value = value.isoformat()
+    if isinstance(value, str):
+        moment(value)
+    return value
 
 
 def _positive_duration(value: Any) -> int:
@@ -68,6 +77,11 @@ def _memory_of_part(value: Any) -> int:
 Date = Annotated[str, BeforeValidator(_date_as_text), Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 Count = Annotated[int, BeforeValidator(not_bool), Field(ge=1, le=LARGEST)]
 CountOrNone = Annotated[int, BeforeValidator(not_bool), Field(ge=0, le=LARGEST)]
+Moment = Annotated[
+    str,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "description": "a date with a zone: 2026-11-27T17:00-05:00"}),
+]
 Hours = Annotated[float, BeforeValidator(not_bool), Field(gt=0, le=1e12, allow_inf_nan=False)]
 Counts = dict[Annotated[str, AfterValidator(_resource_name)], Count]
 """An amount of each of some counted resources."""

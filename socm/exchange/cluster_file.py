@@ -56,6 +56,10 @@ def cluster_toml(cluster: Cluster, *, comments: Iterable[str] = ()) -> str:
         lines += ["", "[[partitions]]", *_entries(partition, _SPELLED)]
     for qos in cluster.qos:
         lines += ["", "[[qos]]", *_entries(qos, {})]
+    for window in cluster.maintenance:
+        given = {f.name: getattr(window, f.name) for f in fields(window)}
+        lines += ["", "[[maintenance]]"]
+        lines += [f"{key} = {_value(key, value)}" for key, value in given.items() if value]
     return "\n".join(lines) + "\n"
 
 

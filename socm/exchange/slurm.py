@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import tzinfo
 
 from socm.errors import BackendError, ConfigError, Problem, did_you_mean
 from socm.exchange import sacctmgr, scontrol
+from socm.exchange.reservations import maintenance_of
 from socm.exchange.sacctmgr import Slot, qos_of, read_table, usable_qos
 from socm.exchange.scontrol import (
     Node,
@@ -44,6 +46,10 @@ class Answers:
         ``sacctmgr -P show user``, with the account of jobs that name none.
     no_qos
         Why there are no QOS.
+    reservations
+        ``scontrol show reservation --oneliner``.
+    login
+        Name of the user.
     """
 
     config: str
@@ -53,6 +59,8 @@ class Answers:
     associations: str | None = None
     user: str | None = None
     no_qos: str = "this SLURM has no accounting"
+    reservations: str = ""
+    login: str = ""
 
 
 def ask() -> Answers:
@@ -70,7 +78,11 @@ def ask() -> Answers:
         config=config,
         nodes=ask("scontrol", "show", "node", "--oneliner"),
         partitions=ask("scontrol", "show", "partition", "--oneliner"),
+        login=_user(),
     )
+    with suppress(BackendError):  # without it, plans only do not know of reservations
+        told = ask("scontrol", "show", "reservation", "--oneliner")
+        answers = replace(answers, reservations=told)
     settings = read_settings(config)
     if not settings.get("AccountingStorageType", "").endswith("/slurmdbd"):
         return answers
@@ -102,7 +114,12 @@ def _user() -> str:
 
 
 def imported_cluster(
-    answers: Answers, *, checked: str, name: str | None = None, only: Sequence[str] = ()
+    answers: Answers,
+    *,
+    checked: str,
+    name: str | None = None,
+    only: Sequence[str] = (),
+    zone: tzinfo | None = None,
 ) -> tuple[Cluster, tuple[str, ...]]:
     """Return a cluster with the answers of SLURM, and warnings about what could not be kept.
 
@@ -114,6 +131,8 @@ def imported_cluster(
         Name of the cluster, in place of SLURM's own.
     only
         SLURM partitions to keep; all if empty.
+    zone
+        That of times in the answers; `None` is that of this machine.
 
     Raises
     ------
@@ -123,13 +142,13 @@ def imported_cluster(
         If a partition in `only` does not exist.
     """
     try:
-        return _cluster(answers, checked, name, only)
+        return _cluster(answers, checked, name, only, zone)
     except ValueError as error:
         raise BackendError(f"the answer of SLURM cannot be read: {error}") from error
 
 
 def _cluster(
-    answers: Answers, checked: str, name: str | None, only: Sequence[str]
+    answers: Answers, checked: str, name: str | None, only: Sequence[str], zone: tzinfo | None
 ) -> tuple[Cluster, tuple[str, ...]]:
     settings = read_settings(answers.config)
     nodes = [read_node(record) for record in read_records(answers.nodes)]
@@ -157,6 +176,17 @@ def _cluster(
         qos=tuple(replace(q, source=f"sacctmgr show qos {on}", checked=checked) for q in qos),
         source=f"scontrol show config {on}",
         checked=checked,
+        maintenance=tuple(
+            maintenance_of(
+                read_records(answers.reservations),
+                nodes,
+                slots,
+                user=answers.login,
+                accounts={row.get("Account", "") for row in read_table(answers.associations or "")},
+                zone=zone,
+                warnings=warnings,
+            )
+        ),
     )
     if any(part.accounts for part in (*cluster.partitions, *cluster.qos)):
         account = _default_account(answers, warnings)

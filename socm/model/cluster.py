@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 
 from socm.errors import did_you_mean
 from socm.model.campaign import Budget, ResourceRequest
+from socm.model.maintenance import Maintenance, closures
 from socm.model.mode import Mode, beyond, longest, mode_on
 from socm.model.partition import Partition
+from socm.model.placement import Reservation
 from socm.model.qos import Qos
 from socm.units import format_walltime
 
@@ -44,6 +47,7 @@ class Cluster:
     account: str | None = None
     account_required: bool = False
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
+    maintenance: tuple[Maintenance, ...] = ()
 
     def __post_init__(self) -> None:
         for what, names in (
@@ -71,6 +75,10 @@ class Cluster:
             return (qos.walltime or math.inf, qos.cores_per_job or qos.cores or math.inf)
 
         return tuple(sorted(self.qos, key=size)) or (Qos(name=""),)
+
+    def closed(self, begin: datetime) -> tuple[Reservation, ...]:
+        """Return its maintenance, as seen by a campaign that begins at a moment."""
+        return tuple(closures(self.maintenance, self.partitions, begin))
 
     def pairs(self) -> Iterator[tuple[Partition, Qos]]:
         """Yield each partition with each QOS that may be used there, the smallest QOS first."""

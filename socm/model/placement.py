@@ -83,6 +83,8 @@ class Reservation:
         Seconds since the start of the campaign.
     cores, memory, gpus
         What is reserved on each node; `None` is all of it.
+    maintenance
+        Whether no job may start there that could still run when it begins, by its walltime.
 
     Raises
     ------
@@ -97,6 +99,7 @@ class Reservation:
     cores: int | None = None
     memory: int | None = None
     gpus: int | None = None
+    maintenance: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.finish <= 10**12:

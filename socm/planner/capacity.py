@@ -40,6 +40,8 @@ class Timelines:
         self._memory = [[partition.memory] for _ in nodes]
         self._gpus = [[partition.gpus] for _ in nodes] if partition.gpus else []
         self._jobs = [[0] for _ in nodes] if counts_jobs else []
+        # Start and end of maintenance, node by node.
+        self._closed: dict[int, list[tuple[int, int]]] = {}
         # All nodes together: where these are full, no single node need be looked at.
         self._all_cores = Limit(len(nodes) * partition.cores, start)
         self._all_memory = Limit(len(nodes) * partition.memory, start)
@@ -141,6 +143,10 @@ class Timelines:
                         over = times[segment]
                 if over < later:
                     later = over
+            for begin, end in self._closed.get(position, ()):
+                if start < end and start + mode.reach > begin:
+                    least = 0
+                    later = min(later, end)
             if least > 0:  # reservations that overlap may take more than there is
                 free.append((self._nodes[position], least))
                 found += least
@@ -178,6 +184,12 @@ class Timelines:
             column = self._jobs[position]
             for segment in range(first, end):
                 column[segment] += jobs
+
+    def close(self, node: int, start: int, finish: int) -> None:
+        """Let no job run on a node from start to finish, by its walltime."""
+        position = self._position.get(node)
+        if position is not None:
+            self._closed.setdefault(position, []).append((start, finish))
 
     def allocate_in_all(self, cores: int, memory: int, start: int, finish: int) -> None:
         """Count what was allocated over all nodes together."""
@@ -258,6 +270,8 @@ class Capacity:
             timelines = by_name[r.partition]
             for node, load in r.loads(timelines.partition):
                 timelines.allocate(node, load, r.start, r.finish, jobs=0)
+                if r.maintenance:
+                    timelines.close(node, r.start, r.finish)
         for begun in instance.begun:
             self._allocate(begun, begun.placements, begun.start, begun.finish)
 

@@ -59,6 +59,8 @@ class IndexedMode(NamedTuple):
         within a quarter of an octave.
     shortest
         Seconds; no mode of the family is shorter.
+    reach
+        Seconds from its start in which no maintenance may begin: its walltime; 0 if there is none.
     """
 
     mode: Mode
@@ -72,6 +74,7 @@ class IndexedMode(NamedTuple):
     most_nodes: int | None
     family: int
     shortest: int
+    reach: int = 0
 
 
 class Begun(NamedTuple):
@@ -243,7 +246,8 @@ def instance_of(
     for k, before in enumerate(parents):
         for parent in before:
             children[parent].append(k)
-    indexer = Indexer(campaign, cluster)
+    reservations = tuple(reservations)
+    indexer = Indexer(campaign, cluster, maintenance=any(r.maintenance for r in reservations))
     known: dict[int, tuple[IndexedMode, ...]] = {}
     indexed = []
     for name in names:
@@ -255,7 +259,7 @@ def instance_of(
         campaign=campaign,
         cluster=cluster,
         start=start,
-        reservations=tuple(reservations),
+        reservations=reservations,
         fixed=fixed,
         names=names,
         order=[number[name] for name in campaign.order if name in number],
@@ -269,11 +273,12 @@ def instance_of(
 class Indexer:
     """Gives modes their indices, and equal families the same number."""
 
-    def __init__(self, campaign: Campaign, cluster: Cluster) -> None:
+    def __init__(self, campaign: Campaign, cluster: Cluster, *, maintenance: bool = False) -> None:
+        self._maintenance = maintenance
         self._limits = {limited: k for k, limited in enumerate(limits_of(campaign, cluster))}
         self._partitions = {p.name: k for k, p in enumerate(cluster.partitions)}
         self._qos = {q.name: k for k, q in enumerate(cluster.qos_by_size)}
-        self._families: dict[tuple[int, Demand, int | None, int], int] = {}
+        self._families: dict[tuple[int, Demand, int | None, int, int], int] = {}
 
     def indexed(self, mode: Mode) -> IndexedMode:
         """Return a mode with its indices."""
@@ -281,7 +286,8 @@ class Indexer:
         quarters = (mode.duration**4).bit_length() - 1
         shortest = math.isqrt(math.isqrt(1 << quarters))
         partition = self._partitions[mode.partition.name]
-        family = partition, mode.demand, mode.qos.nodes_per_job, quarters
+        reach = mode.walltime if self._maintenance else 0
+        family = partition, mode.demand, mode.qos.nodes_per_job, quarters, reach
         return IndexedMode(
             mode=mode,
             partition=partition,
@@ -294,6 +300,7 @@ class Indexer:
             most_nodes=mode.qos.nodes_per_job,
             family=self._families.setdefault(family, len(self._families)),
             shortest=min(mode.duration, max(1, shortest)),
+            reach=reach,
         )
 
     def counts(self, qos: str | None, cores: int, uses: Mapping[str, int]) -> Counts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from socm.model.outcome import Simulation, WorkflowOutcome
+from socm.model.plan import Plan
 from socm.units import format_duration
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -33,7 +34,8 @@ def gantt(simulation: Simulation, *, width: int = 80, rows: int = 40) -> Text:
     # A distant deadline would compress the chart: then it is only named beneath.
     drawn_deadline = deadline if deadline is not None and deadline <= 1.5 * end else None
     end = max(end, drawn_deadline or 0)
-    label = min(max((len(w.name) for w in shown), default=0), width // 3)
+    names = [w.name for w in shown] + ["maintenance"] * bool(_maintenance(plan, end))
+    label = min(max(map(len, names), default=0), width // 3)
     columns = max(width - label - 3, 10)
     text = Text()
     for w in shown:
@@ -48,6 +50,9 @@ def gantt(simulation: Simulation, *, width: int = 80, rows: int = 40) -> Text:
             if mark >= len(bar):
                 text.append(" " * (mark - len(bar)) + "┊", style="yellow")
         text.append("\n")
+    for start, finish in _maintenance(plan, end):
+        text.append(f"{'maintenance'[:label]:<{label}} ▕", style="dim")
+        text.append(_bar(start, finish, end, columns).replace("█", "░") + "\n", style="yellow")
     text.append(" " * (label + 1) + "└" + _axis(end, columns) + "\n", style="dim")
     notes = ["critical chain in bold"]
     if drawn_deadline is not None:
@@ -58,6 +63,12 @@ def gantt(simulation: Simulation, *, width: int = 80, rows: int = 40) -> Text:
         notes.append(f"{len(ran) - len(shown)} shorter workflows are not shown")
     text.append(" " * (label + 2) + "; ".join(notes), style="dim")
     return text
+
+
+def _maintenance(plan: Plan, end: float) -> list[tuple[int, float]]:
+    """Return start and end of each maintenance that begins before the end of the chart."""
+    windows = {(r.start, r.finish) for r in plan.reservations if r.maintenance and r.start < end}
+    return [(start, min(finish, end)) for start, finish in sorted(windows)]
 
 
 def _start(w: WorkflowOutcome) -> float:

@@ -94,6 +94,7 @@ def _figure(simulation: Simulation) -> Figure:
     _draw_usage(simulation, lower)
     _draw_times(simulation, upper, lower)
     _draw_deadline(simulation, upper, lower)
+    _draw_maintenance(simulation, upper, lower)
     labelled = upper.get_legend_handles_labels()
     figure.legend(*labelled, loc="outside lower left", ncols=4, frameon=False)
     return figure
@@ -255,6 +256,16 @@ def _draw_times(simulation: Simulation, upper: Axes, lower: Axes) -> None:
     for axes in (upper, lower):
         axes.grid(axis="x", color=GRID, linewidth=0.5)
         axes.set_axisbelow(True)
+
+
+def _draw_maintenance(simulation: Simulation, upper: Axes, lower: Axes) -> None:
+    """Shade the times in which nodes are under maintenance."""
+    end = upper.get_xlim()[1]
+    windows = {(r.start, r.finish) for r in simulation.plan.reservations if r.maintenance}
+    for start, finish in sorted(windows):
+        if start < end:
+            for axes in (upper, lower):
+                axes.axvspan(start, min(finish, end), color="0.85", zorder=0)
 
 
 def _draw_deadline(simulation: Simulation, upper: Axes, lower: Axes) -> None:

@@ -132,6 +132,7 @@ def plan_facts(plan: AnyPlan) -> Iterator[tuple[str, str]]:
     yield "budget", budget_in_words(plan)
     yield from _charged_facts(plan)
     yield from _counted_facts(plan)
+    yield from maintenance_facts(plan)
 
 
 def _allocation_facts(plan: AllocationPlan) -> Iterator[tuple[str, str]]:
@@ -161,6 +162,24 @@ def _charged_facts(plan: AnyPlan) -> Iterator[tuple[str, str]]:
         most = hours_in_words(plan.most_charged.of(budget), budget)
         text += f"; at most {most} with the walltimes of what is in the queue"
     yield "of that", text
+
+
+def maintenance_facts(plan: AnyPlan) -> Iterator[tuple[str, str]]:
+    """Yield when which nodes are under maintenance, as far as the plan knows of it."""
+    windows: dict[tuple[int, int], list[str]] = {}
+    for r in plan.reservations:
+        if r.maintenance:
+            windows.setdefault((r.start, r.finish), []).append(r.partition)
+    for number, ((start, finish), where) in enumerate(sorted(windows.items())):
+        sizes = [f"{p}, {count(where.count(p), 'node')}" for p in dict.fromkeys(where)]
+        whole = {r.partition for r in plan.reservations if r.maintenance and r.node is None}
+        names = [
+            p if p in whole else size for p, size in zip(dict.fromkeys(where), sizes, strict=True)
+        ]
+        if whole >= {p.name for p in plan.cluster.partitions}:
+            names = ["all nodes"]
+        text = f"{format_walltime(start)} to {format_walltime(finish)}: {listed(names)}"
+        yield ("" if number else "maintenance"), text
 
 
 def _counted_facts(plan: AnyPlan) -> Iterator[tuple[str, str]]:
@@ -235,6 +254,7 @@ def simulation_facts(simulation: Simulation) -> Iterator[tuple[str, str]]:
     if plan.campaign.budget.hours is not None:
         yield "budget", budget_in_words(plan)
         yield from _charged_facts(plan)
+    yield from maintenance_facts(plan)
     yield "assumed", _assumed(simulation)
 
 

@@ -206,7 +206,8 @@ def campaigns(
         Counted resources, of "io" and "db"; if not given, some where `budget` is not given either.
     """
     request = requests(cluster, runtimes, pinned=pinned)
-    counted = draw(limits or (LIMITS if budget is None else NOTHING_COUNTED))
+    usual = LIMITS if budget is None else NOTHING_COUNTED
+    counted = draw(usual if limits is None else limits)
     return Campaign.of(
         "random",
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from socm.model.check.limits import exceeded_limits
+from socm.model.check.maintenance import into_maintenance
 from socm.model.check.nodes import overfull_nodes
 from socm.model.check.order import bad_order, bad_times, missing_or_unknown
 from socm.model.check.requests import bad_request
@@ -28,5 +29,6 @@ def faults_of_jobs(plan: Plan) -> Iterator[str]:
     yield from bad_order(plan)
     yield from overfull_nodes(plan, sound)
     yield from exceeded_limits(plan, sound)
+    yield from into_maintenance(plan, sound)
     if len(sound) == len(plan.workflows) > 0 and plan.makespan < plan.lower_bound:
         yield f"it ends at {plan.makespan} s, below its lower bound {plan.lower_bound} s"

@@ -82,7 +82,8 @@ class Arrays:
 def arrays_of(instance: Instance) -> Arrays | None:
     """Return an instance in arrays; `None` if compiled code cannot schedule it.
 
-    It cannot where a budget of nodes spans several partitions, or numbers are too large.
+    It cannot where a budget of nodes spans several partitions, where there is maintenance, or where
+    numbers are too large.
     """
     if "arrays" not in instance.cache:
         instance.cache["arrays"] = _arrays(instance)
@@ -93,7 +94,8 @@ def arrays_of(instance: Instance) -> Arrays | None:
 def _arrays(instance: Instance) -> Arrays | None:
     cluster, most = instance.cluster, instance.node_budget
     several = len(cluster.partitions) > 1
-    if not len(instance) or (most is not None and several) or _too_large(instance):
+    closed = any(r.maintenance for r in instance.reservations)
+    if not len(instance) or (most is not None and several) or closed or _too_large(instance):
         return None
     nodes = [
         usable_nodes(p, most, instance.reservations, instance.fixed) for p in cluster.partitions

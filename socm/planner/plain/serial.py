@@ -46,9 +46,9 @@ def earliest_finish(
     best: tuple[int, int, int] | None = None
     chosen = None
     # The start that nodes alone would allow: another QOS on the same nodes cannot do better.
-    unlimited: dict[tuple[int, bool, int | None], int] = {}
+    unlimited: dict[tuple[int, bool, int | None, int], int] = {}
     for mode in modes:
-        same_nodes = (mode.partition, mode.demand.exclusive, mode.most_nodes)
+        same_nodes = (mode.partition, mode.demand.exclusive, mode.most_nodes, mode.reach)
         soonest = unlimited.get(same_nodes, ready) + mode.duration
         if best is not None and (soonest, mode.qos) > best[:2]:
             continue
