@@ -125,7 +125,9 @@ def shell(command: str) -> Done:
         while chunk := os.read(reader, 4096):
             printed += chunk
     os.close(reader)
-    text = printed.decode().replace("\r\n", "\n")
+    # Without what the terminal echoes of the answer, and without colours.
+    text = printed.decode().replace("\r\n", "\n").removeprefix("y\n")
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
     return Done(process.wait(), text, text)
 
 
