@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
@@ -697,3 +699,37 @@ def test_what_is_reserved_for_others_is_not_for_us(
     assert bool(windows) == blocks
     assert told in warnings
     assert told or "reservation" not in warnings
+
+
+# What is said of QOS, and the commands that hints name
+
+
+@pytest.mark.parametrize("listed", ["", "Name|MaxWall\n"])
+@pytest.mark.parametrize("associations", ["", "Account|QOS\n"])
+def test_where_sacctmgr_lists_no_qos_that_is_all_that_is_said(
+    listed: str, associations: str
+) -> None:
+    cluster, warnings = imported(recorded(qos=listed, associations=associations))
+    said = [line for line in warnings.splitlines() if "QOS" in line and "partition " not in line]
+    assert said == ["no QOS: sacctmgr lists none, so only the limits of partitions count"]
+    assert cluster.qos == ()
+    assert cluster.partitions
+
+
+def test_a_hint_names_a_cluster_by_what_commands_find_it_by(tmp_path: Path) -> None:
+    folder = tmp_path / "my clusters"
+    folder.mkdir()
+    (folder / "own.toml").write_text(
+        'name = "mini"\n[[partitions]]\nname = "cpu"\nnodes = 1\ncores-per-node = 2\n'
+        'memory-per-node = "1G"\n'
+    )
+    campaign = folder / "big.yaml"
+    campaign.write_text(
+        "campaign: {resource: own.toml}\n"
+        "stages: {a: {executable: x, resources: {runtime: 1h, threads: 512}}}\n"
+    )
+    for more in ((), ("--cluster", "tiger3")):
+        done = socm("plan", campaign, *more)
+        assert done.returncode == 3
+        [command] = re.findall(r"`socm (clusters [^`]+)`", " ".join(done.stderr.split()))
+        assert socm(*shlex.split(command)).returncode == 0

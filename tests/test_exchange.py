@@ -27,6 +27,7 @@ from socm.config.source import read
 from socm.errors import ConfigError
 from socm.exchange.campaign_file import CampaignFile, campaign_file
 from socm.exchange.importing import FORMATS, import_file, recognise
+from socm.exchange.others import other_text
 from socm.exchange.source import Document, read_document
 from socm.exchange.wfformat_writer import execution, instance
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
@@ -691,6 +692,43 @@ def test_files_that_are_refused(text: str, complaint: str, tmp_path: Path) -> No
     text = text.format(folder=tmp_path)
     assert complaint in told(lambda: from_text(text, tmp_path, runtime=60))
     assert not (tmp_path / "harm").exists()
+
+
+OTHERS = {
+    "SWF": "; Version: 2\n;\n\n 1 5094 -1 12072 16 -1 -1 -1 -1 -1 1 -1 -1 -1 0 -1 -1 -1\n",
+    "SWF) ": "1 5094 -1 12072.5 16 -1 -1 -1 -1 -1 1 -1 -1 -1 0 -1 -1 -1",
+    "row": "[workspace]\nvalue_file = 'x'\n\n[[action]]\nname = 'init'\n",
+    "workload of Batsim": '{"nb_res": 4, "jobs": [{"id": 1}], "profiles": {"d": {}}}',
+    "SimGrid or Batsim": '<?xml version="1.0"?>\n<!DOCTYPE platform>\n<platform version="4.1"/>',
+    "Pegasus": "<!-- made -->\n<adag xmlns='x'></adag>",
+    "job script of SLURM": "#!/bin/bash\n# maps\n#SBATCH -N 2\nsrun x\n",
+    "Snakemake": "configfile: 'x'\nrule all:\n    input: 'x'\n",
+    "Nextflow": "nextflow.enable.dsl=2\nprocess FOO {\n}\n",
+    "CWL": "cwlVersion: v1.2\nclass: Workflow\n",
+    "campaign of socm": "# mine\n[campaign]\nname = 'x'\n[campaign.sat-sims]\n",
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_of_other_systems_are_called_by_their_names(
+    what: str, packed: bool, tmp_path: Path
+) -> None:
+    content = OTHERS[what].encode()
+    path = tmp_path / "file"
+    path.write_bytes(gzip.compress(content) if packed else content)
+    for kind in (None, "wfformat"):
+        if kind is None or what not in ("workload of Batsim", "CWL"):
+            complaint = told(lambda kind=kind: import_file(path, kind))  # type: ignore[misc]
+            assert what.rstrip(") ") in complaint
+            assert "`socm import` reads WfFormat, mbatch and PSpipe" in complaint
+
+
+@pytest.mark.parametrize("path", [MBATCH, PSPIPE, *INSTANCES[:2]], ids=lambda p: p.name)
+def test_files_that_are_read_are_not_taken_for_others(path: Path) -> None:
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+    assert other_text(text) is None
 
 
 def test_aliases_that_unfold_without_end_are_refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -66,7 +67,8 @@ def load_cluster(name: str, *, folder: Path | None = None) -> Cluster:
         return _builtin(builtin[name])
     if name.endswith(".toml") or "/" in name:
         path = Path(os.path.expanduser(name))
-        return _from_source(read((folder or Path()) / path))
+        path = (folder or Path()) / path
+        return replace(_from_source(read(path)), file=str(path.absolute()))
     known = [*builtin, LOCAL]
     hint = did_you_mean(name, known) or f"known are {', '.join(known)}, or a path to a .toml"
     raise ConfigError(Problem(message=f"unknown cluster {name!r}", hint=hint))

@@ -11,6 +11,7 @@ from socm.config.campaign import DEFAULT_CLUSTER
 from socm.errors import ConfigError, Problem, did_you_mean
 from socm.exchange import mbatch, pspipe, wfformat
 from socm.exchange.campaign_file import CampaignFile
+from socm.exchange.others import other_data
 from socm.exchange.source import Document, read_document
 from socm.model.cluster import Cluster
 from socm.units import duration_text
@@ -95,6 +96,9 @@ def recognise(document: Document) -> str:
         sections = [s for s in stages.values() if isinstance(s, Mapping)]
         if any("exec" in s for s in sections):
             return "mbatch"
+    if other := other_data(data):
+        what, hint = other
+        raise ConfigError(Problem(file=document.file, message=f"is {what}", hint=hint))
     hint = f"known are {', '.join(FORMATS)}; choose one with --from"
     if "campaign" in data or stages is not None:
         hint = "it may be a campaign already: try `socm validate`"

@@ -161,9 +161,15 @@ def _cluster(
     if answers.qos is None:
         warnings.append(f"no QOS: {answers.no_qos}; if the cluster has QOS, add them by hand")
     else:
-        qos, doubts = qos_of(rows, slots.values(), _usable(answers, settings, warnings), settings)
-        warnings += doubts
-        slots = _reached(slots, qos, warnings)
+        told: list[str] = []
+        qos, doubts = qos_of(rows, slots.values(), _usable(answers, settings, told), settings)
+        if not rows:
+            warnings.append("no QOS: sacctmgr lists none, so only the limits of partitions count")
+        elif qos:
+            warnings += [*told, *doubts]
+            slots = _reached(slots, qos, warnings)
+        else:
+            warnings += [*doubts, "no QOS is left: only the limits of the partitions count"]
     warnings += _counted_twice(nodes, slots)
     on = f"on {settings.get('ClusterName', '?')}, SLURM {settings.get('SLURM_VERSION', '?')}"
     cluster = Cluster(
@@ -290,10 +296,7 @@ def _usable(
 def _reached(
     slots: Mapping[str, Slot], qos: Collection[Qos], warnings: list[str]
 ) -> dict[str, Slot]:
-    """Return the partitions in which some QOS may be used; all of them without QOS."""
-    if not qos:
-        warnings.append("no QOS is left: only the limits of the partitions count")
-        return dict(slots)
+    """Return the partitions in which some QOS may be used."""
     names = {name for q in qos for name in q.partitions}
     everywhere = any(not q.partitions for q in qos)
     kept = {name: slot for name, slot in slots.items() if everywhere or name in names}

@@ -13,6 +13,7 @@ import yaml
 from socm.config.source import MOST_UNFOLDED, NodeReader, Source, with_text
 from socm.config.toml_positions import Key
 from socm.errors import ConfigError, Problem
+from socm.exchange.others import other_text
 from socm.files import BY_PROGRAM, check_values, most_values, read_whole, unpacked
 from socm.units import format_memory
 from socm.words import reason_of
@@ -57,6 +58,9 @@ def _text(path: Path) -> str:
     try:
         content = unpacked(read_whole(path, BY_PROGRAM.size), BY_PROGRAM.size)
         text = content.decode("utf-8-sig")
+        if other := other_text(text):
+            what, hint = other
+            raise ConfigError(Problem(file=str(path), message=f"is {what}", hint=hint))
         check_values(text, BY_PROGRAM.values)
     except UnicodeDecodeError as error:
         message = f"is not UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -48,6 +49,7 @@ class Cluster:
     account_required: bool = False
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
     maintenance: tuple[Maintenance, ...] = ()
+    file: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for what, names in (
@@ -56,6 +58,11 @@ class Cluster:
         ):
             if len(set(names)) < len(names):
                 raise ValueError(f"two {what} of {self.name!r} have the same name")
+
+    @property
+    def known_as(self) -> str:
+        """What commands find it by: its file, or the name of one that comes with socm."""
+        return shlex.quote(self.file or self.name)
 
     @cached_property
     def by_partition(self) -> dict[str, Partition]:

@@ -98,7 +98,7 @@ def plan_campaign(
             f"{len(impossible)} of {len(admission)} workflows cannot run on {cluster.name}",
             [f"{name}: {reason}" for name, reasons in impossible.items() for reason in reasons],
             remedies=fitting(campaign, cluster, impossible),
-            hint=f"`socm clusters {cluster.name}` shows what it has",
+            hint=f"`socm clusters {cluster.known_as}` shows what it has",
         )
     modes: Modes = {name: modes for name, (modes, _) in admission.items()}
     prices = Prices(campaign, cluster, modes, fixed)

@@ -90,7 +90,7 @@ def frames_of(campaign: Campaign, cluster: Cluster) -> Iterator[Frame]:
         raise Infeasible(
             f"no allocation on {cluster.name} holds {campaign.name}",
             reasons,
-            hint=f"`socm clusters {cluster.name}` shows what it has",
+            hint=f"`socm clusters {cluster.known_as}` shows what it has",
         )
 
 
