@@ -31,7 +31,10 @@ from socm.model.qos import Qos
 from socm.planner import plan_campaign
 from socm.planner.bounds.proof import prove
 from socm.planner.sizing.allocation import plan_allocation
+from socm.planner.whynot import why_not
+from socm.planner.whynot.changes import MoreHours
 from socm.report.verdict import simulation_verdict
+from socm.report.whynot import why_not_document
 
 CPU = Partition(name="cpu", nodes=4, cores=8, memory=1000)
 CLUSTER = Cluster(name="c", partitions=(CPU,))
@@ -93,6 +96,17 @@ def test_cp_sat_does_not_find_shorter_plans_that_are_charged_too_much() -> None:
     proof = prove(plan, seconds=20, workers=1)
     assert proof.optimal
     assert proof.plan.makespan == plan.makespan == 2 * 3600 + 1800
+
+
+def test_a_campaign_that_is_late_because_of_it_is_told_how_many_hours_would_do() -> None:
+    late = plan_campaign(hours(3, 24, deadline=2 * 3600), QUICK)
+    why = why_not(late, plan_campaign)
+    assert MoreHours(48) in [remedy.change for remedy in why.remedies]
+    told = why_not_document(why)
+    assert "the budget of 24 core-hours: done after 1 h 30 min with 48 core-hours" in [
+        b["text"] for b in told["binding"]
+    ]
+    assert {"budget": {"core_hours": 48}} in [r["change"] for r in told["remedies"]]
 
 
 def test_in_allocations_idle_cores_are_charged_too() -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Schema = Literal["remote", "local", "batch"]
 """Where workflows run: as jobs of the cluster, on this machine, or within an allocation."""
 
+MOST_HOURS = 1e12
+"""A budget of hours is not larger."""
 DEFAULT_SPREAD = 0.2
 """Standard deviation of the logarithm of a runtime, where nothing better is known."""
 
@@ -180,7 +182,7 @@ class Budget:
     def __post_init__(self) -> None:
         if self.core_hours is not None and self.node_hours is not None:
             raise ValueError("a budget is in core-hours or in node-hours, not in both")
-        if self.hours is not None and not 0 < self.hours <= 1e12:
+        if self.hours is not None and not 0 < self.hours <= MOST_HOURS:
             raise ValueError("a budget of hours is more than 0")
 
     @property

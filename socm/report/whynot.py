@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from socm.model.campaign import Budget
+from socm.model.charge import hours_in_words
 from socm.model.plan import Plan
 from socm.planner.whynot import Remedy, WhyNot
 from socm.planner.whynot.bottlenecks import (
@@ -26,6 +27,7 @@ from socm.planner.whynot.changes import (
     Change,
     Deadline,
     Dropped,
+    MoreHours,
     MoreNodes,
     MoreUses,
     NamedQos,
@@ -34,6 +36,7 @@ from socm.planner.whynot.changes import (
     RaisedLimit,
 )
 from socm.planner.whynot.trials import Less
+from socm.spelling import kebab
 from socm.units import (
     HOUR,
     duration_text,
@@ -263,6 +266,8 @@ def _described(change: Change, late: Plan) -> _Described:
                 limit_kind="limit",
                 whole=f"any number of {name}",
             )
+        case MoreHours(hours=enough):
+            return _hours(enough, late.campaign.budget)
         case OpenQos(qos=name):
             return _Described(kind="qos", data={"open": name}, text="", whole=f"QOS {name} for all")
         case NamedQos(qos=named):
@@ -301,6 +306,18 @@ def _budget(raised: Budget, late: Plan) -> _Described:
         limit=f"the budget of {' and '.join(count(b, noun) for _, _, noun, _, b in parts)}",
         limit_kind="budget",
         whole=f"all {count(most, noun)} of {late.cluster.name}",
+    )
+
+
+def _hours(enough: float, now: Budget) -> _Described:
+    key = "core_hours" if now.node_hours is None else "node_hours"
+    return _Described(
+        kind="hours",
+        data={"budget": {key: enough}},
+        text=f"budget.{kebab(key)} {enough:g} instead of {now.hours:g}",
+        limit=f"the budget of {hours_in_words(now.hours or 0.0, now)}",
+        limit_kind="budget",
+        whole=hours_in_words(enough, now),
     )
 
 

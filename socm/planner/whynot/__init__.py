@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from socm.model.campaign import MOST_HOURS
+from socm.model.charge import Charge
 from socm.model.plan import Plan
 from socm.planner.policies import Planner
 from socm.planner.whynot.bottlenecks import Lifted, Proven, proven
-from socm.planner.whynot.changes import Change, Deadline, Dropped, NamedQos, OpenQos, applied
+from socm.planner.whynot.changes import (
+    Change,
+    Deadline,
+    Dropped,
+    MoreHours,
+    NamedQos,
+    OpenQos,
+    applied,
+)
 from socm.planner.whynot.levers import Lever, both_budgets, budget_levers, limit_levers, more_nodes
 from socm.planner.whynot.trials import Less, Trials
 
@@ -154,6 +165,20 @@ class _Search:
         yield from found
         for lever in limit_levers(self.late):
             yield from self._raised(lever)
+        yield from self._more_hours()
+
+    def _more_hours(self) -> Iterator[Remedy]:
+        """Plan without a budget of hours: what that plan is charged would do."""
+        budget = self.late.campaign.budget
+        plan = None if budget.hours is None else self.trials.plan(MoreHours(MOST_HOURS))
+        if plan is None or plan.makespan >= self.late.makespan:
+            return
+        charge = Charge(plan.charged_core_hours, plan.charged_node_hours).of(budget)
+        enough = MoreHours(math.ceil(charge))
+        self.lifted.append(Lifted(change=enough, without=plan.makespan))
+        makespan = self.trials.makespan(enough) if plan.feasible else None
+        if makespan is not None and makespan <= (self.late.campaign.deadline or 0):
+            yield Remedy(change=enough, makespan=makespan, less=Less.UNTRIED)
 
     def _raised(self, lever: Lever) -> Iterator[Remedy]:
         """Yield the smallest raise that meets the deadline; note bottlenecks and futile raises."""

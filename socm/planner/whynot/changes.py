@@ -56,6 +56,13 @@ class MoreUses:
 
 
 @dataclass(frozen=True)
+class MoreHours:
+    """A larger budget of hours, in the unit that it has."""
+
+    hours: float
+
+
+@dataclass(frozen=True)
 class OpenQos:
     """A QOS on request that every workflow may use."""
 
@@ -76,7 +83,17 @@ class Dropped:
     workflows: Sequence[str]
 
 
-Change = Deadline | RaisedBudget | MoreNodes | RaisedLimit | MoreUses | OpenQos | NamedQos | Dropped
+Change = (
+    Deadline
+    | RaisedBudget
+    | MoreNodes
+    | RaisedLimit
+    | MoreUses
+    | MoreHours
+    | OpenQos
+    | NamedQos
+    | Dropped
+)
 
 
 def applied(change: Change, campaign: Campaign, cluster: Cluster) -> Case:
@@ -99,6 +116,14 @@ def applied(change: Change, campaign: Campaign, cluster: Cluster) -> Case:
             return campaign, _with_qos(cluster, replace(cluster.by_qos[name], running_jobs=amount))
         case MoreUses(name, amount):
             return replace(campaign, limits={**campaign.limits, name: amount}), cluster
+        case MoreHours(hours):
+            by_cores = campaign.budget.node_hours is None
+            budget = replace(
+                campaign.budget,
+                core_hours=hours if by_cores else None,
+                node_hours=None if by_cores else hours,
+            )
+            return replace(campaign, budget=budget), cluster
         case OpenQos(name):
             return campaign, _opened(cluster, cluster.by_qos[name])
         case NamedQos(named):
