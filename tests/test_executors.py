@@ -52,8 +52,8 @@ def test_without_a_name_campaign_cluster_and_machine_decide(
     assert choose_executor(None, "local") == ("local", "for which it was planned")
     assert choose_executor("local", "tiger3") == ("local", "as the campaign says")
     assert choose_executor("remote", "tiger3") == ("slurm", "as the campaign says")
-    with pytest.raises(ConfigError, match="'batch' runs only inside of an allocation"):
-        choose_executor("batch", "tiger3")
+    assert choose_executor("batch", "tiger3") == ("slurm", "in allocations, as the campaign says")
+    assert choose_executor("batch", "local") == ("local", "as the campaign says")
     (tmp_path / "sbatch").touch(mode=0o755)
     assert default_schema() is None
     assert choose_executor(None, "tiger3") == ("slurm", "sbatch is here")

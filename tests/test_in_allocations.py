@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,14 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import pairs
 from test_allocation import allocated
+from test_cli import socm
 
 from sim.allocations import run_in_allocations
 from sim.backend import SimBackend
 from sim.montecarlo import simulate
+from socm.cli.allocated import plan_of_jobs
+from socm.engine.allocations import UNFINISHED, NextAllocation
+from socm.engine.allocations import fruitful as count_fruitful
+from socm.engine.attempts import first_attempts
+from socm.engine.backend import JobUpdate
 from socm.engine.driver import run_plan
 from socm.engine.events import CampaignStarted, Ended, Event, JobState, Retrying, Started
 from socm.engine.journal import MemoryJournal
 from socm.engine.release import hand_over_or_due
+from socm.engine.run import Run, RunSettings
 from socm.engine.state import CampaignState
 from socm.errors import ConfigError
 from socm.model.allocation import AllocationPlan, of_steps
@@ -162,3 +170,112 @@ def test_what_ends_in_the_second_of_the_end_has_ended(runtime: float) -> None:
 def run_until(plan: Plan, runtime: float, closes: float) -> CampaignState:
     backend = SimBackend(plan.cluster, lambda _: runtime, closes=closes)
     return run_plan(plan, backend, closes=lambda: closes)
+
+
+# An outer run, whose jobs are the allocations
+
+BATCH = """
+campaign: {name: c, resource: c.toml, execution_schema: batch, modules: [], constraint: fast}
+stages:
+  a: {executable: "true", depends: null, resources: {threads: 8, memory: 1G, runtime: 20m}}
+  b: {executable: "true", depends: [a], resources: {threads: 8, memory: 1G, runtime: 20m}}
+"""
+CLUSTER = """
+name = "c"
+[[partitions]]
+name = "cpu"
+nodes = 4
+cores-per-node = 8
+memory-per-node = 4000
+threads-per-core = 2
+gpus-per-node = 2
+"""
+
+
+def test_an_allocation_is_one_job_of_whole_nodes_that_carries_the_inner_run_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.toml").write_text(CLUSTER)
+    (tmp_path / "c.yaml").write_text(BATCH)
+    done = socm("run", "c.yaml", "--executor", "slurm", "--dry-run", "--run-dir", "run")
+    assert done.returncode == 0, done.stderr
+    assert "1 allocation, in which 2 workflows run as steps" in " ".join(done.stdout.split())
+    script = (tmp_path / "run/jobs/allocation/1/script.sh").read_text()
+    options = {line.removeprefix("#SBATCH --") for line in script.splitlines() if "#SBATCH" in line}
+    assert options >= {
+        "nodes=1",
+        "ntasks=1",
+        "cpus-per-task=16",
+        "mem-per-cpu=250M",
+        "gpus-per-task=2",
+        "time=0-01:00:00",
+        "partition=cpu",
+        "constraint=fast",
+    }
+    assert "-m socm resume ../../../inside" in script
+
+
+def test_the_folder_of_a_run_in_allocations_has_the_run_within_them(tmp_path: Path) -> None:
+    plan = planned(*(step(name, 25) for name in "abc"), walltime=60)
+    settings = RunSettings(executor="slurm", file="c.yaml", poll_interval=7.0)
+    run = Run.create(
+        plan_of_jobs(plan), settings, tmp_path / "run", allocations=plan, executor_inside="steps"
+    )
+    again = Run(run.path)
+    assert again.allocations == plan
+    assert [w.name for w in again.plan.workflows] == ["allocation"]
+    inside = again.inside
+    assert inside is not None
+    assert inside.plan == of_steps(plan)
+    assert inside.settings.executor == "steps"
+    assert inside.is_inside
+    assert not again.is_inside
+    assert inside.inside is None
+
+
+@pytest.mark.parametrize(
+    ("state", "exit_code", "follows"),
+    [
+        (JobState.FAILED, UNFINISHED, True),
+        (JobState.FAILED, 137, True),
+        (JobState.FAILED, 5, True),
+        (JobState.FAILED, 1, False),
+        (JobState.OUT_OF_MEMORY, 1, False),
+        (JobState.FAILED, 2, False),
+        (JobState.TIMEOUT, 130, True),
+        (JobState.NODE_FAILED, None, True),
+        (JobState.PREEMPTED, None, True),
+        (JobState.CANCELLED, None, False),
+    ],
+)
+def test_another_allocation_follows_if_it_may_do_more(
+    state: JobState, exit_code: int | None, follows: bool
+) -> None:
+    plan = planned(*(step(name, 25) for name in "abc"), walltime=60, retries=1)
+    jobs = plan_of_jobs(plan)
+    job = next(first_attempts(jobs))
+    update = JobUpdate(job=job, state=state, time=100.0, exit_code=exit_code)
+    policy = NextAllocation(attempts=2, plan=plan, fruitful=lambda: 0)
+    following = policy.after(update, plan.cluster)
+    assert (following is not None) is follows
+    if following is not None:
+        assert (following.attempt, following.walltime) == (2, plan.allocations[1].walltime)
+
+
+@pytest.mark.parametrize(("attempt", "fruitful", "follows"), [(2, 0, False), (2, 1, True)])
+def test_only_allocations_that_led_to_nothing_count(
+    attempt: int, fruitful: int, follows: bool
+) -> None:
+    plan = planned(*(step(name, 25) for name in "abc"), walltime=60, retries=1)
+    job = replace(next(first_attempts(plan_of_jobs(plan))), attempt=attempt)
+    update = JobUpdate(job=job, state=JobState.TIMEOUT, time=100.0)
+    policy = NextAllocation(attempts=2, plan=plan, fruitful=lambda: fruitful)
+    assert (policy.after(update, plan.cluster) is not None) is follows
+
+
+def test_a_life_counts_once_however_much_was_completed_in_it() -> None:
+    plan = planned(*(step(name, 20) for name in "abc"), walltime=60, retries=0)
+    _, events = carried_out(plan, c=25)
+    assert count_fruitful(events) == 2
+    assert count_fruitful(events[:3]) == 0

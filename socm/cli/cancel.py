@@ -53,6 +53,9 @@ def cancel(
     from socm.report.status import status_document
 
     run = Run.find(name, tell=warn_of)
+    inside = run.inside
+    if inside is not None and workflows and not {*workflows} & {*run.plan.by_name}:
+        run, inside = inside, None
     known = run.plan.campaign.workflows
     if problems := [
         Problem(message=f"there is no workflow {w!r}", hint=did_you_mean(w, known))
@@ -63,6 +66,8 @@ def cancel(
     before = run.state()
     concerned = _open(before, [*(workflows or before.workflows)])
     state = _cancelled(run, concerned) if concerned else before
+    if inside is not None and not workflows and concerned:
+        _cancelled(inside, _open(inside.state(), [*inside.plan.by_name]))
     if left := _open(state, concerned):
         names = " ".join([run.name, *left] if workflows else [run.name])
         raise BackendUnavailable(

@@ -52,12 +52,19 @@ def changes_of(run: Run) -> Changes | None:
     from socm.engine.edits import Edit
 
     file = Path(run.settings.file)
-    if not file.exists():
+    if not file.is_file():
         return None
     campaign = _as_it_is_now(run, file)
-    differences = [*_differences(run.plan.campaign, campaign)]
+    allocations = run.allocations
+    before = run.plan.campaign if allocations is None else allocations.campaign
+    differences = [*_differences(before, campaign)]
     if not differences:
         return None
+    if allocations is not None:
+        problems = [Problem(file=str(file), message=what) for _, what in differences]
+        message = "the campaign was changed since, and runs in allocations"
+        problems.append(Problem(file=str(file), message=message, hint="change it back"))
+        raise ConfigError(*problems)
     refuse_unready(campaign, run.plan.cluster, file)
     changed = frozenset(name for name, _ in differences if name)
     return Changes(file, differences, Edit(run.plan, campaign, changed))
@@ -137,10 +144,10 @@ def accept_changes(
 
 
 def _as_it_is_now(run: Run, file: Path) -> Campaign:
-    from socm.model.machine import ALLOCATION, LOCAL
+    from socm.model.machine import HERE
 
     name = run.plan.cluster.name
-    here = name in (LOCAL, ALLOCATION) and file.suffix != ".json"
+    here = name in HERE and file.suffix != ".json"
     return take_in(file, name if here else None).campaign
 
 

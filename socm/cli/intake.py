@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,8 @@ class Intake:
     def any_plan(self, effort: Effort | None = None) -> AnyPlan:
         """Return the plan of the file, or plan its campaign; the warnings of both are in the plan.
 
+        A campaign of the schema ``batch`` is planned in allocations.
+
         Raises
         ------
         ConfigError
@@ -77,12 +80,25 @@ class Intake:
             made = replace(self.made, cluster=self.cluster)
             return _from_now_on(made, self.closures, self.file)
 
+        from socm.model.machine import HERE
         from socm.planner import plan_campaign
         from socm.planner.effort import USUAL
 
-        plan = plan_campaign(
-            self.campaign, self.cluster, reservations=self.closures, effort=effort or USUAL
-        )
+        planner = partial(plan_campaign, effort=effort or USUAL)
+        plan: AnyPlan
+        if self.campaign.execution_schema == "batch" and self.cluster.name not in HERE:
+            from socm.planner.sizing.allocation import plan_allocation
+
+            plan = plan_allocation(self.campaign, self.cluster, planner)
+            try:
+                plan = _from_now_on(plan, self.closures, self.file)
+            except ConfigError as error:
+                message = "its allocations would run into the maintenance of the cluster"
+                hint = "with execution_schema = 'remote' its workflows are planned around that"
+                problem = Problem(file=str(self.file), message=message, hint=hint)
+                raise ConfigError(problem) from error
+        else:
+            plan = planner(self.campaign, self.cluster, reservations=self.closures)
         return replace(plan, warnings=(*self.warnings, *plan.warnings))
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from socm.engine.run import Run
     from socm.engine.state import CampaignState
     from socm.executor import Executor
-    from socm.model.plan import Plan
+    from socm.model.allocation import AnyPlan
 
 RUN_EXAMPLES = """
 [bold]Examples[/bold]
@@ -138,9 +138,10 @@ def run(
     allocation has no time left for the rest, 5 if the cluster cannot be reached, 130 if
     interrupted.
     """
+    from socm.cli.allocated import to_submit
     from socm.engine.attempts import first_attempts
     from socm.engine.run import Run, RunSettings
-    from socm.executor import choose_executor, executor_type
+    from socm.executor import STEPS, choose_executor, executor_type
     from socm.report.run import plan_preview
 
     taken = _taken_in(file, cluster, executor)
@@ -151,15 +152,16 @@ def run(
         chosen, why = executor, "as --executor says"
     _check_cluster(taken, chosen, cluster)
     refuse_unready(taken.campaign, taken.cluster, file)
-    plan = taken.plan()
+    made = taken.any_plan()
+    plan, allocations = to_submit(made, chosen)
     folder = (run_dir or DRY_RUN).absolute()
     preview = executor_type(chosen)(folder, plan.cluster, epoch=0.0)
     if not dry_run:
         preview.check(plan)
     out = console()
     if not json:
-        warn(plan.warnings)
-        for part in plan_preview(plan, chosen, why, width=out.width):
+        warn(made.warnings)
+        for part in plan_preview(made, chosen, why, width=out.width):
             out.print(part)
     if dry_run:
         scripts = _scripts(preview, first_attempts(plan), folder)
@@ -170,14 +172,15 @@ def run(
             out.print(f"{written} written to {folder}; nothing was submitted")
         return 0
     if not yes:
-        _ask(plan)
+        _ask(made)
     settings = RunSettings(
         executor=chosen,
         file=str(file.absolute()),
         poll_interval=poll_interval,
         fail_fast=fail_fast,
     )
-    return _carry_out(Run.create(plan, settings, run_dir), json=json)
+    run = Run.create(plan, settings, run_dir, allocations=allocations, executor_inside=STEPS)
+    return _carry_out(run, json=json)
 
 
 @telling_kills_nothing()
@@ -273,7 +276,7 @@ def _check_cluster(taken: Intake, executor: str, named: str | None) -> None:
     raise ConfigError(Problem(file=str(taken.file), message=message, hint=hint))
 
 
-def _ask(plan: Plan) -> None:
+def _ask(plan: AnyPlan) -> None:
     """Ask for confirmation."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConfigError(
@@ -317,6 +320,7 @@ def _carry_out(
     json: bool = False,
 ) -> int:
     """Run the remaining workflows of a run, and report how it ended."""
+    from socm.cli.allocated import locked, retry_inside, retry_policy
     from socm.cli.changes import accept_changes, changes_of, refuse_changes
     from socm.cli.progress import Reporter
     from socm.cli.requests import UserRequests
@@ -331,7 +335,11 @@ def _carry_out(
         state = run.state()
         if state.is_finished(run.plan, retry_failed=retry_failed, fail_fast=fail_fast):
             return _ending(run, state, json=json)
-    with run.lock() as life, FileJournal(run.journal) as journal:
+    if retry_failed:
+        retry_inside(run)
+    with locked(run) as life, FileJournal(run.journal) as journal:
+        if not journal.events:
+            run.begin()
         make_run_folder(run.path)
         changes = changes_of(run) if accept and journal.events else None
         executor = open_executor(run, poll_interval=poll_interval, not_before=journal.latest)
@@ -348,6 +356,7 @@ def _carry_out(
                 executor,
                 journal,
                 job_prefix=run.id,
+                retry=retry_policy(run),
                 events=[*journal.events],
                 retry_failed=retry_failed,
                 fail_fast=fail_fast,
@@ -362,15 +371,24 @@ def _carry_out(
 
 def _ending(run: Run, state: CampaignState, *, json: bool) -> int:
     """Report how a run ended; return the exit code."""
+    from socm.engine.allocations import UNFINISHED
     from socm.engine.state import Status
-    from socm.executor import UNFINISHED
     from socm.report.run import ending
     from socm.report.status import status_document
 
+    inside = run.inside
     if json:
-        print_json(status_document(run.name, run.plan, state, run.epoch, life=None))
+        document = status_document(run.name, run.plan, state, run.epoch, life=None)
+        if inside is not None:
+            document["inside"] = status_document(
+                inside.name, inside.plan, inside.state(), inside.epoch, life=None
+            )
+        print_json(document)
     else:
         out = console()
+        if inside is not None:
+            for part in ending(inside, inside.plan, inside.state()):
+                out.print(part)
         for part in ending(run, run.plan, state):
             out.print(part)
     if all(p.status is Status.COMPLETED for p in state.workflows.values()):

@@ -54,21 +54,13 @@ def status(
 ) -> int:
     """Show the progress of a run: what runs, what waits and why, what failed and why."""
     from socm.engine.run import Run
-    from socm.report.status import status_document
 
     run = Run.find(name, tell=warn_of)
     if json:
-        state = run.state()
-        print_json(
-            status_document(
-                run.name,
-                run.plan,
-                state,
-                run.epoch,
-                life=run.life(),
-                reasons=_reasons(run, state),
-            )
-        )
+        document, inside = _document(run), run.inside
+        if inside is not None:
+            document["inside"] = _document(inside)
+        print_json(document)
         return 0
     out, view = console(), _View(run)
     if watch and out.is_terminal:
@@ -87,6 +79,15 @@ def status(
     return 0
 
 
+def _document(run: Run) -> dict[str, Any]:
+    from socm.report.status import status_document
+
+    state = run.state()
+    return status_document(
+        run.name, run.plan, state, run.epoch, life=run.life(), reasons=_reasons(run, state)
+    )
+
+
 class _View:
     """A run as it is seen again and again: of its journal only what is new is read.
 
@@ -98,6 +99,7 @@ class _View:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._inside = _View(run.inside) if run.inside is not None else None
         self._history = run.history()
         self.over = False
 
@@ -126,6 +128,10 @@ class _View:
         if life is not None and life.doubt is not None:
             said = f"Carried on by {life.owner}, which cannot be verified from here: {life.doubt}."
             parts.append(Text(said, style="yellow"))
+        if self._inside is not None:
+            parts.append(self._inside.look(width))
+        if run.is_inside:
+            return Group(*parts)  # the run around it says what to do
         if word == "stopped":
             said = f"No socm process is running it; `socm resume {run.name}` continues."
             parts.append(Text(said, style="yellow"))
@@ -172,6 +178,8 @@ def logs(
     from socm.executor.folder import JobFolder
 
     run = Run.find(run_name, tell=warn_of)
+    if run.inside is not None and workflow in run.inside.plan.by_name:
+        run = run.inside
     progress = run.state().workflows.get(workflow)
     if progress is None:
         hint = did_you_mean(workflow, run.plan.campaign.workflows) or (

@@ -20,7 +20,7 @@ from socm.errors import ConfigError, did_you_mean
 from socm.garbage import no_collection
 from socm.model.campaign import Budget, Campaign, Schema, Workflow
 from socm.model.cluster import Cluster
-from socm.model.machine import ALLOCATION, LOCAL
+from socm.model.machine import ALLOCATION, HERE, LOCAL
 from socm.spelling import kebab, snake
 from socm.words import count, listed
 
@@ -101,10 +101,6 @@ def load_campaign(
             assume_splits=assume_splits,
         )
         return reader.load()
-
-
-HERE = {LOCAL: "on this machine", ALLOCATION: "in an allocation"}
-"""Clusters that have no queue to submit to, in words."""
 
 
 @dataclass(kw_only=True)

@@ -183,12 +183,14 @@ class Attempts:
         elif update.state.final:
             ran = 0.0 if progress.started is None else time - progress.started
             charge = self._in_use.charge(job, ran)
+            cut = update.state is JobState.ALLOCATION_ENDED and progress.cancelling
+            state = JobState.CANCELLED if cut else update.state
             self._record(
                 Ended(
                     time=time,
                     workflow=name,
                     attempt=attempt,
-                    state=update.state,
+                    state=state,
                     exit_code=update.exit_code,
                     reason=update.reason,
                     peak_memory=update.peak_memory,

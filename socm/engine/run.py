@@ -6,10 +6,11 @@ import json
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,12 +25,15 @@ from socm.engine.state import CampaignState
 from socm.errors import ConfigError, Problem, RunError, did_you_mean
 from socm.files import read_whole, write_whole
 from socm.misfits import misfits
-from socm.model.allocation import of_jobs
+from socm.model.allocation import AllocationPlan, of_jobs, of_steps
 from socm.model.document import plan_document, read_plan
 from socm.model.plan import Plan
 from socm.words import listed, reason_of
 
 RUNS = "socm-runs"
+INSIDE = "inside"
+"""The run within the allocations of a run, and the file of these."""
+ALLOCATIONS = "allocations.json"
 PLAN = "plan.json"
 """The first plan of a run; those that replace it after an edit have numbers."""
 RUN_SCHEMA = "socm.run/1"
@@ -87,13 +91,25 @@ class Run:
     path: Path
 
     @classmethod
-    def create(cls, plan: Plan, settings: RunSettings, path: Path | None = None) -> Run:
+    def create(
+        cls,
+        plan: Plan,
+        settings: RunSettings,
+        path: Path | None = None,
+        *,
+        allocations: AllocationPlan | None = None,
+        executor_inside: str = "",
+    ) -> Run:
         """Make the folder of a new run.
 
         Parameters
         ----------
         path
             Path of the folder (default: ``socm-runs/NAME-N`` with the first N that is free).
+        allocations
+            In which the workflows run, if the plan is one of these allocations.
+        executor_inside
+            The executor within them.
 
         Raises
         ------
@@ -118,10 +134,16 @@ class Run:
             )
             try:
                 _write(folder / PLAN, plan_document(plan))
+                if allocations is not None:
+                    _write(folder / ALLOCATIONS, plan_document(allocations))
+                    of_it = replace(settings, executor=executor_inside, file="", poll_interval=None)
+                    cls.create(of_steps(allocations), of_it, folder / INSIDE)
                 _write(folder / "run.json", {"schema": RUN_SCHEMA, **asdict(identity)})
             except BaseException:
                 with suppress(OSError):
                     (folder / PLAN).unlink(missing_ok=True)
+                    (folder / ALLOCATIONS).unlink(missing_ok=True)
+                    shutil.rmtree(folder / INSIDE, ignore_errors=True)
                     if ours:
                         folder.rmdir()
                 raise
@@ -222,6 +244,30 @@ class Run:
         if name not in self._plans:
             self._plans[name] = of_jobs(read_plan(self.path / name))
         return self._plans[name]
+
+    @cached_property
+    def allocations(self) -> AllocationPlan | None:
+        """The allocations that are its jobs; `None` if its workflows are."""
+        path = self.path / ALLOCATIONS
+        plan = read_plan(path) if path.exists() else None
+        return plan if isinstance(plan, AllocationPlan) else None
+
+    @property
+    def inside(self) -> Run | None:
+        """The run of the workflows within its allocations; `None` if they are its jobs."""
+        path = self.path / INSIDE
+        return Run(path) if (path / "run.json").exists() else None
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether it is the run within the allocations of another one."""
+        return self.path.name == INSIDE and (self.path.parent / ALLOCATIONS).exists()
+
+    def begin(self) -> None:
+        """Let its campaign start now, in which nothing has happened yet."""
+        identity = replace(self._identity, epoch=time.time())
+        _write(self.path / "run.json", {"schema": RUN_SCHEMA, **asdict(identity)})
+        self.__dict__["_identity"] = identity
 
     @cached_property
     def _plans(self) -> dict[str, Plan]:

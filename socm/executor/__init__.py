@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 STEPS = "steps"
 """The name of the executor that runs jobs as steps of the allocation in which socm runs."""
-UNFINISHED = 4
-"""Exit code of a run that an allocation left unfinished: the next one carries it on."""
 
 
 class Executor(Backend, Protocol):
@@ -175,10 +173,8 @@ def choose_executor(schema: str | None, cluster: str) -> tuple[str, str]:
     """
     if cluster == ALLOCATION:
         return STEPS, f"inside of job {os.environ.get('SLURM_JOB_ID', '')}"
-    if schema == "batch":
-        message = "execution_schema 'batch' runs only inside of an allocation yet"
-        hint = "`salloc` makes one; or use 'remote' for a job each, or 'local' for this machine"
-        raise ConfigError(Problem(message=message, hint=hint))
+    if schema == "batch" and cluster != LOCAL:
+        return "slurm", "in allocations, as the campaign says"
     if LOCAL in (schema, cluster):
         return LOCAL, "as the campaign says" if schema else "for which it was planned"
     if schema == "remote":

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from socm.errors import ConfigError, Problem
-from socm.model.campaign import Budget, Campaign
+from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster
 from socm.model.partition import Partition
 from socm.model.placement import PlannedWorkflow
 from socm.model.plan import BasePlan, Plan, PlannedJob
+
+JOB = "allocation"
+"""The name of the workflow whose attempts are the allocations of a campaign."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +137,7 @@ AnyPlan = Plan | AllocationPlan
 
 
 def of_jobs(plan: AnyPlan) -> Plan:
-    """Return a plan as one that can be carried out: each workflow is a job of its own.
+    """Return a plan in which each workflow is a job of its own.
 
     Raises
     ------
@@ -141,9 +145,7 @@ def of_jobs(plan: AnyPlan) -> Plan:
         If it is a plan of allocations.
     """
     if isinstance(plan, AllocationPlan):
-        message = (
-            "a plan of shape 'allocation' can be planned and simulated, not carried out or proved"
-        )
+        message = "a plan of shape 'allocation' cannot be proved, nor run but by SLURM"
         hint = "`socm plan CAMPAIGN --shape jobs --output plan.json` makes each workflow a job"
         raise ConfigError(Problem(message=message, hint=hint))
     return plan
@@ -179,6 +181,47 @@ def of_steps(plan: AllocationPlan) -> Plan:
         workflows=tuple(workflows),
         lower_bound=plan.lower_bound,
         start=plan.start,
+    )
+
+
+def as_job(plan: AllocationPlan, command: tuple[str, ...]) -> Campaign:
+    """Return the campaign of one workflow that carries a plan out, one allocation after the other.
+
+    Its workflow asks for whole nodes: for all cores and all memory of as many as the plan has.
+
+    Parameters
+    ----------
+    command
+        What runs in each allocation.
+    """
+    first = plan.allocations[0]
+    partition = plan.cluster.by_partition[first.partition]
+    workflows = plan.campaign.workflows.values()
+    shared = set.intersection(*({*w.options.items()} for w in workflows))
+    job = Workflow(
+        name=JOB,
+        kind=JOB,
+        command=command,
+        launcher="none",
+        options=dict(sorted(shared)),
+        request=ResourceRequest(
+            ranks=first.nodes,
+            threads=partition.cores,
+            memory=first.nodes * partition.memory,
+            gpus=partition.gpus,
+            runtime=max(1, math.floor(first.duration * partition.speed)),
+            walltime=first.walltime,
+            partition=first.partition,
+            qos=first.qos,
+            account=next((w.request.account for w in workflows if w.request.account), None),
+        ),
+    )
+    return Campaign.of(
+        plan.campaign.name,
+        [job],
+        budget=replace(plan.campaign.budget, cores=None, nodes=None),  # what it may be charged
+        retries=plan.campaign.retries,
+        source=plan.campaign.source,
     )
 
 

@@ -13,6 +13,9 @@ LOCAL: Final = "local"
 ALLOCATION: Final = "allocation"
 """The name of the cluster that is the allocation of SLURM in which socm runs."""
 
+HERE: Final = {LOCAL: "on this machine", ALLOCATION: "in an allocation"}
+"""The clusters that have no queue to submit to, in words."""
+
 
 def this_machine() -> Cluster:
     """Return this machine as a cluster: the cores and the memory that this process may use."""

@@ -30,6 +30,7 @@ from socm.engine.events import (
 )
 from socm.engine.state import CampaignState, Status
 from socm.executor.folder import JobFolder
+from socm.model.allocation import AllocationPlan, AnyPlan
 from socm.model.charge import charge_of, hours_in_words
 from socm.model.machine import LOCAL
 from socm.model.plan import Plan
@@ -46,7 +47,9 @@ ROWS = 25
 FAILURES = 10
 
 
-def plan_preview(plan: Plan, executor: str, reason: str, *, width: int) -> Iterator[RenderableType]:
+def plan_preview(
+    plan: AnyPlan, executor: str, reason: str, *, width: int
+) -> Iterator[RenderableType]:
     """Show what will be submitted, where, and what it costs."""
     local = plan.cluster.name == LOCAL
     where = "this machine" if local else f"{plan.cluster.name}, by {executor}"
@@ -64,6 +67,9 @@ def plan_preview(plan: Plan, executor: str, reason: str, *, width: int) -> Itera
         else "none"
     )
     jobs_line = f"{format_count(len(plan.workflows))}: {where_to}"
+    if isinstance(plan, AllocationPlan):
+        steps = count(len(plan.workflows), "workflow")
+        jobs_line = f"{count(len(plan.allocations), 'allocation')}, in which {steps} run as steps"
     yield facts_table([*plan_facts(plan), ("jobs", jobs_line), ("retries", retries)])
     yield Text(plan_verdict(plan), style="green" if plan.feasible else "red")
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from allocating import Inside
 from carrying import World, world_on
 from mini_slurm import MiniSlurm, missing_programs
 from slurm_conf import Nodes
@@ -121,3 +122,20 @@ def tiger() -> Iterator[MiniSlurm]:
 def world(tiger: MiniSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A folder of its own on that cluster, for this process and those that it starts."""
     return world_on(tiger, tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def pair() -> Iterator[MiniSlurm]:
+    """Two nodes, without accounting: what is over is soon forgotten."""
+    need(accounting=False)
+    with MiniSlurm(nodes=(Nodes(count=2, cores=16, memory=60000),)) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def inside(pair: MiniSlurm, tmp_path: Path) -> Iterator[Inside]:
+    pair.wait_until_idle()
+    world = Inside(pair, tmp_path)
+    yield world
+    pair.run("scancel", *(job for job in world.jobs if not world.over(job)), check=False)
+    pair.wait_until_idle()
