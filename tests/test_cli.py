@@ -97,7 +97,7 @@ def campaign(tmp_path: Path) -> Path:
 
 _FILES = {"numpy", "pydantic", "socm.config", "socm.planner", "tomli", "yaml"}
 _HEAVY = {*_FILES, "erfa", "matplotlib", "networkx", "numba", "ortools", "psij", "psutil", "sim"}
-_HEAVY |= {"simpy", "socm.cli.torture", "socm.engine", "socm.exchange", "socm.executor"}
+_HEAVY |= {"numpy.ma", "simpy", "socm.cli.torture", "socm.engine", "socm.exchange", "socm.executor"}
 LOADED = {
     "--help": {"socm.cli.torture"},  # it shows what each command says of itself
     "init --help": {"pydantic"},  # typer reads the words of a command with it

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel
 
 from socm.config.drafts import STAGE
+from socm.config.keys import helps_of
 from socm.config.schema import CampaignSection, ClusterFile, WorkflowSection
 from socm.spelling import kebab
 from socm.workflows import WORKFLOW_TYPES, groups_of
@@ -70,6 +71,9 @@ def _workflow(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:
     common = _of(WorkflowSection, definitions)
     options = WORKFLOW_TYPES[kind].options
     own = _of(options, definitions)
+    for name, text in helps_of(options).items():
+        for key in {name, kebab(name)} & own["properties"].keys():
+            own["properties"][key] = {**own["properties"][key], "description": text}
     for name, field in options.model_fields.items():
         if isinstance(field.validation_alias, AliasChoices):
             names = [str(choice) for choice in field.validation_alias.choices]

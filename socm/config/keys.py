@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from collections.abc import Iterator
+from itertools import pairwise
+from textwrap import dedent
 from typing import Any
 
 from pydantic import AliasChoices, BaseModel
@@ -20,7 +25,7 @@ def keys_of(model: type[BaseModel]) -> list[dict[str, Any]]:
     >>> [key["name"] for key in keys_of(PowerSpectraOptions) if "subcommand" in key["aliases"]]
     ['script']
     """
-    properties = model.model_json_schema(by_alias=False)["properties"]
+    properties, helps = model.model_json_schema(by_alias=False)["properties"], helps_of(model)
     return [
         {
             "name": name,
@@ -29,10 +34,45 @@ def keys_of(model: type[BaseModel]) -> list[dict[str, Any]]:
             "required": field.is_required(),
             "default": None if field.is_required() else properties[name].get("default"),
             "unit": next((m.name for m in field.metadata if isinstance(m, Unit)), None),
-            "help": _plain(field.description),
+            "help": helps[name],
         }
         for name, field in model.model_fields.items()
     ]
+
+
+def helps_of(model: type[BaseModel]) -> dict[str, str]:
+    """Return what each key of a model is for: its description, or the text below its field.
+
+    Pydantic would read these texts of every model that a campaign is read with.
+
+    Examples
+    --------
+    >>> from socm.workflows.script import ScriptOptions
+    >>> helps_of(ScriptOptions)["script"]
+    'Path of the script.'
+    """
+    found: dict[str, str] = {}
+    for one in reversed(model.__mro__):
+        if issubclass(one, BaseModel) and one.model_fields:
+            found |= dict(_below_fields(one))
+    fields = model.model_fields.items()
+    return {name: _plain(field.description or found.get(name)) for name, field in fields}
+
+
+def _below_fields(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    """Yield the texts below the fields that a class defines itself."""
+    try:
+        [body] = ast.parse(dedent(inspect.getsource(model))).body
+    except (OSError, TypeError, SyntaxError, ValueError):  # its source is not there
+        return
+    assert isinstance(body, ast.ClassDef)
+    for field, below in pairwise(body.body):
+        match field, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                yield name, inspect.cleandoc(text)
 
 
 def summary_of(model: type[BaseModel]) -> str:

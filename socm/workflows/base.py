@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, Self, TypeVar, get_args
 
-from pydantic import BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import BeforeValidator, WithJsonSchema
 
 from socm.model.campaign import Workflow
 from socm.model.cluster import Cluster
@@ -36,8 +36,6 @@ class Unit:
 
 class Options(Table):
     """Options of a workflow type; what it does not know it refuses."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     extra_args: tuple[str, ...] = ()
     """Arguments that are passed on as they are, after all others."""

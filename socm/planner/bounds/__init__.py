@@ -18,7 +18,7 @@ from socm.model.cluster import Cluster
 from socm.model.mode import Mode
 from socm.model.placement import PlannedWorkflow
 from socm.planner.bounds.destructive import MOST, Work, destructive_bound
-from socm.planner.bounds.resources import Floats, usage
+from socm.planner.bounds.resources import Floats, distinct, usage
 from socm.planner.chains import longest_before
 from socm.planner.instance import Modes
 
@@ -249,7 +249,7 @@ def pigeonhole_bound(head: Floats, tail: Floats, duration: Floats, share: Floats
     best, seen = 0.0, set()
     for column in share.T:
         used = column[column > 0]
-        for k in np.unique(np.floor(1 / used + 1e-9))[:_LEVELS]:
+        for k in distinct(np.floor(1 / used + 1e-9))[:_LEVELS]:
             members = np.flatnonzero(column * (k + 1) > 1 + 1e-9)
             key = (k, members.tobytes())
             if len(members) > k and key not in seen:
@@ -282,8 +282,8 @@ def _pigeonholes(head: Floats, tail: Floats, duration: Floats, k: int) -> float:
 
 def _levels(values: Floats, most: int) -> NDArray[np.float64]:
     """Return the distinct values, or a sample of them that keeps the least."""
-    distinct = np.unique(values)
-    if len(distinct) > most:
-        picked = np.linspace(0, len(distinct) - 1, most).round().astype(int)
-        distinct = distinct[picked]
-    return distinct
+    levels = distinct(values)
+    if len(levels) > most:
+        picked = np.linspace(0, len(levels) - 1, most).round().astype(int)
+        levels = levels[picked]
+    return levels

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from socm.planner.bounds.resources import Floats
+from socm.planner.bounds.resources import Floats, distinct
 
 MOST = 300
 """Workflows up to which the bound is worth its time: it looks at all pairs of them."""
@@ -253,8 +253,8 @@ def _same(a: Windows, b: Windows) -> bool:
 
 def _levels(values: Floats) -> Floats:
     """Return the distinct values, or a sample of them with both ends."""
-    distinct = np.unique(values)
-    if len(distinct) > _LEVELS:
-        picked = np.linspace(0, len(distinct) - 1, _LEVELS).round().astype(int)
-        distinct = distinct[picked]
-    return distinct
+    levels = distinct(values)
+    if len(levels) > _LEVELS:
+        picked = np.linspace(0, len(levels) - 1, _LEVELS).round().astype(int)
+        levels = levels[picked]
+    return levels

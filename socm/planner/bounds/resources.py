@@ -26,6 +26,20 @@ _MANY, _VERY_MANY = 150, 1000
 """With more distinct modes than these, fewer resources are used, and the fewest."""
 
 
+def distinct(values: Floats) -> Floats:
+    """Return the distinct values in order: `np.unique`, which would load `numpy.ma` for that.
+
+    Examples
+    --------
+    >>> distinct(np.array([2.0, 1.0, 2.0])).tolist(), distinct(np.array([])).tolist()
+    ([1.0, 2.0], [])
+    """
+    ordered = np.sort(values)
+    new = np.ones(len(ordered), dtype=bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    return ordered[new]
+
+
 class Share(NamedTuple):
     """A share of a resource, as a fraction."""
 
