@@ -68,6 +68,7 @@ FAULTS = {
     "socm killed": 0.02,
     "socm killed in sbatch": 0.05,
     "user cancels": 0.02,
+    "user edits": 0.02,
 }
 """What may happen, and how probable it is each time that it could."""
 NOW = (
@@ -365,9 +366,10 @@ class FakeSlurm:
     def _scancel(self, arguments: Sequence[str]) -> Answer:
         if self._away:
             return Answer(1, "", f"scancel: error: {AWAY}")
+        only_waiting = "--state=PENDING" in arguments
         for native_id in arguments:
             job = self.jobs.get(native_id)
-            if job is None or not job.is_open:
+            if job is None or not job.is_open or (only_waiting and job.state != "PENDING"):
                 continue
             if not job.is_ours:
                 self.break_promise(f"a stranger's job {native_id} ({job.name}) was cancelled")

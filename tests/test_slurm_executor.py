@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,14 +14,17 @@ import pytest
 from fake_slurm import FakeJob, FakeSlurm
 
 from socm.engine.driver import run_plan
+from socm.engine.edits import Edit, prepare
 from socm.engine.events import (
     CampaignStarted,
     CancelRequested,
     Ended,
     Event,
     JobState,
+    Replanned,
     Submitted,
     Submitting,
+    Withdrawing,
 )
 from socm.engine.journal import MemoryJournal
 from socm.engine.requests import Requests
@@ -83,6 +87,7 @@ def carry_out(slurm: FakeSlurm, run: Path, plan: Plan) -> tuple[CampaignState, l
     """Carry a plan out, with a new process whenever one is killed."""
     make_run_folder(run)
     epoch, events, cancel = slurm.clock.now, list[Event](), set[str]()
+    edits = False
 
     def requests(state: CampaignState) -> Requests:
         if slurm.happens("user cancels"):
@@ -90,7 +95,39 @@ def carry_out(slurm: FakeSlurm, run: Path, plan: Plan) -> tuple[CampaignState, l
         if slurm.clock.now > epoch + DAYS * 86400:
             slurm.break_promise("it never ends")
             raise Killed
-        return Requests(cancel=frozenset(cancel))
+        nonlocal edits
+        edits = edits or slurm.happens("user edits")  # and stops the process before
+        return Requests(cancel=frozenset(cancel), stop=edits)
+
+    def edit() -> Plan:
+        """Edit a workflow that has no job yet, or whose job waits as far as the run knows."""
+        found = CampaignState.of(plan, events).workflows.items()
+        names = [n for n, p in found if p.status.can_be_edited or p.status.can_be_withdrawn]
+        before = plan.campaign.workflows
+        if not names:
+            return plan
+        name = slurm.choices.pick(names)
+        slurm.note(f"the user edits {name}")
+        edited = replace(before[name], command=("true", str(len(events))))
+        campaign = replace(plan.campaign, workflows={**before, name: edited})
+        new = prepare(
+            Edit(plan, campaign, frozenset({name})),
+            backend,
+            journal,
+            lambda campaign, now, kept: plan_campaign(campaign, CLUSTER, start=now, fixed=kept),
+            events=[*events],
+            job_prefix="fake",
+            requests=lambda state: replace(requests(state), stop=False),
+        )
+        if new.plan is None:
+            return plan
+        fingerprint, changed = new.plan.campaign.fingerprint, tuple(new.edit.changed)
+        event = Replanned(
+            time=new.time, fingerprint=fingerprint, plan="plan-2.json", edited=changed
+        )
+        with suppress(Killed):
+            journal.write(event)
+        return new.plan if event in events else plan
 
     slurm.dies = kill
     for life in range(LIVES + 2):
@@ -98,6 +135,8 @@ def carry_out(slurm: FakeSlurm, run: Path, plan: Plan) -> tuple[CampaignState, l
         journal = Journal(slurm, events)
         backend = SlurmExecutor(run, plan.cluster, epoch)
         try:
+            if edits:
+                plan, edits = edit(), False
             state = run_plan(
                 plan, backend, journal, job_prefix="fake", events=[*events], requests=requests
             )
@@ -105,7 +144,9 @@ def carry_out(slurm: FakeSlurm, run: Path, plan: Plan) -> tuple[CampaignState, l
             slurm.note("socm is dead")
             slurm.advance(slurm.clock.now + slurm.choices.number(2000))
         else:
-            return state, events
+            if state.ended is not None:
+                return state, events
+            slurm.note("socm is stopped")
         if slurm.broken:
             break
     slurm.break_promise("it needs ever more processes")
@@ -117,7 +158,8 @@ def compare(slurm: FakeSlurm, events: list[Event]) -> None:
     jobs = defaultdict[str, list[FakeJob]](list)
     for job in slurm.ours:
         jobs[job.key].append(job)
-    withdrawn = {event.workflow for event in events if isinstance(event, CancelRequested)}
+    asked = (CancelRequested, Withdrawing)
+    withdrawn = {event.workflow for event in events if isinstance(event, asked)}
     for event in events:
         if not isinstance(event, Ended):
             continue
