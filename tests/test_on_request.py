@@ -16,6 +16,7 @@ from socm.planner import plan_campaign
 from socm.planner.whynot import why_not
 from socm.planner.whynot.changes import NamedQos
 from socm.report.cluster import cluster_tables
+from socm.report.whynot import why_not_document
 
 HOUR = 3600
 CPU = Partition(name="cpu", nodes=2, cores=8, memory=1000)
@@ -83,6 +84,7 @@ def test_why_not_offers_a_qos_on_request_with_the_partition_that_it_alone_leads_
     why = why_not(plan, plan_campaign)
     named = [r.change for r in why.remedies if isinstance(r.change, NamedQos)]
     assert [{*change.qos.values()} for change in named] == [{"left"}]
+    assert any("QOS left (preemptible) for" in r["text"] for r in why_not_document(why)["remedies"])
 
 
 def test_they_are_marked_in_the_tables() -> None:

@@ -43,7 +43,7 @@ class Answers:
     qos, associations
         ``sacctmgr -P show qos``, and ``show assoc`` of the user; `None` without accounting.
     user
-        ``sacctmgr -P show user``, with the account of jobs that name none.
+        ``sacctmgr -nP show user``: the account of jobs that name none.
     no_qos
         Why there are no QOS.
     reservations
@@ -100,7 +100,7 @@ def ask() -> Answers:
     except BackendError as error:
         return replace(answers, no_qos=error.message)
     with suppress(BackendError):  # without it, the account is the user's to set
-        told = ask("sacctmgr", "-P", "show", "user", _user(), "format=DefaultAccount")
+        told = ask("sacctmgr", "-nP", "show", "user", _user(), "format=DefaultAccount")
         answers = replace(answers, user=told)
     return answers
 
@@ -202,11 +202,12 @@ def _cluster(
 
 def _default_account(answers: Answers, warnings: list[str]) -> str | None:
     """Return the account of jobs that name none."""
-    [row, *_] = [*read_table(answers.user or ""), {}]
-    account = row.get("DefaultAccount")
-    if not account:
+    # Its column has another name in the answer than in the question, so it is asked for alone.
+    account = (answers.user or "").strip()
+    if not account or "|" in account:
         warnings.append("some QOS or partitions are only for some accounts: set yours as `account`")
-    return account or None
+        return None
+    return account
 
 
 def _slots(

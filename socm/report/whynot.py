@@ -277,7 +277,9 @@ def _described(change: Change, late: Plan) -> _Described:
             return _Described(
                 kind="qos",
                 data={"qos": dict(named)},
-                text=" and ".join(f"QOS {q} for {listed(names)}" for q, names in by_qos.items()),
+                text=" and ".join(
+                    f"QOS {q}{_risk(q, late)} for {listed(names)}" for q, names in by_qos.items()
+                ),
                 whole="any QOS instead of those that are named",
             )
         case Dropped(workflows=names):
@@ -289,6 +291,11 @@ def _described(change: Change, late: Plan) -> _Described:
                 data={"drop": [*names]},
                 text=f"without {listed(names)} ({hours} core-hours)",
             )
+
+
+def _risk(qos: str | None, late: Plan) -> str:
+    """Say of a QOS if SLURM may stop its jobs."""
+    return " (preemptible)" if qos and late.cluster.by_qos[qos].preemptible else ""
 
 
 def _budget(raised: Budget, late: Plan) -> _Described:
