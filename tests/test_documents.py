@@ -95,13 +95,14 @@ def test_a_plan_can_be_simulated_and_run(documents: Path, tmp_path: Path) -> Non
     assert len([*tmp_path.rglob("script.sh")]) == 15
 
 
-def test_what_cannot_be_carried_out_is_refused_with_the_way_out(documents: Path) -> None:
+def test_so_can_a_plan_of_allocations(documents: Path, tmp_path: Path) -> None:
     plan = documents / "plan-of-allocations.json"
-    for verb in (["simulate"], ["run", "--executor", "slurm", "--dry-run"]):
-        done = socm(*verb, plan)
-        assert done.returncode == 2
-        assert "a plan of shape 'allocation' can be planned, not carried out" in done.stderr
-        assert "hint: `socm plan CAMPAIGN --shape jobs --output plan.json`" in done.stderr
+    done = socm("simulate", plan, "-n", "5")
+    assert done.returncode == 0, done.stderr
+    assert "In time" in done.stdout
+    done = socm("run", plan, "--executor", "slurm", "--dry-run", "--run-dir", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "1 job script written" in done.stdout
 
 
 def test_plans_can_be_compared(documents: Path) -> None:
