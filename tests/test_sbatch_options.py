@@ -13,8 +13,9 @@ from socm.config.campaign import load_campaign
 from socm.config.cluster import load_cluster
 from socm.config.sbatch import OURS, PLANNED, SYNONYMS, SbatchOptions
 from socm.config.schema import ResourcesSection, WorkflowSection
-from socm.engine.attempts import job_of
-from socm.engine.state import CampaignState
+from socm.engine.attempts import job_of, same_again
+from socm.engine.events import Ended, JobState, Started
+from socm.engine.state import CampaignState, apply
 from socm.errors import ConfigError
 from socm.exchange.cluster_file import cluster_toml
 from socm.executor.folder import JobFolder
@@ -66,12 +67,21 @@ def written(folder: Path, *resources: str, cluster: str = CLUSTER) -> Path:
     return path
 
 
-def asked(path: Path) -> dict[str, Any]:
-    """Return the options of sbatch of the only workflow of a campaign."""
+def asked(path: Path, *failed: tuple[str, ...]) -> dict[str, Any]:
+    """Return the options of sbatch of the only workflow of a campaign.
+
+    Before, a node failed under an attempt on each of these nodes.
+    """
     loaded = load_campaign(path)
     plan = plan_campaign(loaded.campaign, loaded.cluster)
     [name] = plan.by_name
-    job = job_of(plan, name, CampaignState.of(plan).workflows[name], "run", 0)
+    state = CampaignState.of(plan)
+    for nodes in failed:
+        apply(state, Started(time=0, workflow=name, attempt=1, nodes=nodes))
+        apply(state, Ended(time=0, workflow=name, attempt=1, state=JobState.NODE_FAILED))
+        job = job_of(plan, name, state.workflows[name], "run", 0)
+        apply(state, same_again(job, 0, "node failed"))
+    job = job_of(plan, name, state.workflows[name], "run", 0)
     return dict(sbatch_options(job, loaded.cluster, JobFolder(path.parent, name, 1)))
 
 
@@ -97,6 +107,17 @@ def test_what_is_not_sent_is_planned_all_the_same(tmp_path: Path) -> None:
     sent = CLUSTER.replace("send = false", "send = true")
     options = asked(written(tmp_path, cluster=sent))
     assert (options["partition"], options["qos"]) == ("wide", "usual")
+
+
+def test_a_node_that_failed_under_a_job_is_excluded_from_then_on(tmp_path: Path) -> None:
+    path = written(tmp_path, 'exclude = "n9"')
+    assert asked(path, ("n1",))["exclude"] == "n9,n1"
+    assert asked(path, ("n1",), ("n2",), ("n1",))["exclude"] == "n9,n1,n2"
+    assert asked(path, ("n1", "n2"))["exclude"] == "n9"  # one of two, and nobody knows which
+    every = [(f"n{k}",) for k in range(load_campaign(path).cluster.partitions[0].nodes)]
+    assert asked(path, *every)["exclude"] == "n9"
+    named = asked(written(tmp_path, 'nodelist = "n1"'), ("n1",))
+    assert (named["nodelist"], "exclude" in named) == ("n1", False)
 
 
 @pytest.mark.parametrize("name", [*PLANNED, *OURS])

@@ -225,6 +225,7 @@ def job_of(plan: Plan, name: str, progress: Progress, prefix: str, position: int
     planned, workflow = plan.by_name[name], plan.campaign.workflows[name]
     demand = plan.demand(planned, progress.memory)
     partition = plan.cluster.by_partition[planned.partition]
+    failed = tuple(dict.fromkeys(progress.failed_nodes))
     return Job(
         name=f"{prefix}-{name}-{progress.attempt}",
         workflow=workflow,
@@ -238,6 +239,8 @@ def job_of(plan: Plan, name: str, progress: Progress, prefix: str, position: int
         priority=position,
         duration=planned.duration,
         nodes=progress.nodes,
+        # Where all nodes have failed, any may be well again.
+        avoid=failed if len(failed) + len(planned.placements) <= partition.nodes else (),
     )
 
 

@@ -37,6 +37,8 @@ class Job:
         Seconds that it is expected to take.
     nodes
         Names of real nodes that must be among its nodes.
+    avoid
+        Names of real nodes on which it failed before; a backend keeps it off them if it can.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Job:
     priority: int
     duration: int = 0
     nodes: tuple[str, ...] = ()
+    avoid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,6 +74,8 @@ class Progress:
     nodes
         Names of the nodes on which the current attempt runs, where they are known; before that, of
         those that it was submitted to.
+    failed_nodes
+        Names of the nodes that failed under an attempt which had no other.
     outcome
         How its last attempt ended.
     excused
@@ -98,6 +100,7 @@ class Progress:
     started: float | None = None
     ended: float | None = None
     nodes: tuple[str, ...] = ()
+    failed_nodes: tuple[str, ...] = ()
     outcome: JobState | None = None
     exit_code: int | None = None
     reason: str = ""
@@ -204,7 +207,7 @@ def _try_again(progress: Progress) -> None:
         progress.attempt += tried
         progress.status = Status.PENDING
         progress.native_id = progress.started = progress.ended = None
-        progress.nodes = ()
+        progress.nodes = progress.failed_nodes = ()
         progress.cancelling = progress.left_out = False
 
 
@@ -250,6 +253,8 @@ def apply(state: CampaignState, event: Event) -> None:
             progress.exit_code = event.exit_code
             progress.reason = event.reason
             progress.peak_memory = event.peak_memory
+            if event.state is JobState.NODE_FAILED and len(progress.nodes) == 1:
+                progress.failed_nodes += progress.nodes
             state.charge += Charge(event.core_hours, event.node_hours)
             progress.excused += event.state is JobState.ALLOCATION_ENDED
             if _was_withdrawn(progress):

@@ -27,8 +27,9 @@ def sbatch_options(
     """Yield the sbatch options of a job, as names and values.
 
     Nodes are counted: those of a plan are virtual. Named are those that are shared with other jobs
-    to stay within a budget of nodes. Of what else is asked, the workflow has the last word, then
-    the campaign, the QOS, the partition, the cluster.
+    to stay within a budget of nodes, and those that failed under an earlier attempt. Of what else
+    is asked, the workflow has the last word, then the campaign, the QOS, the partition, the
+    cluster.
     """
     partition, qos = cluster.by_partition[job.partition], cluster.by_qos[job.qos or ""]
     cpus = job.demand.threads * partition.threads_per_core
@@ -64,6 +65,8 @@ def sbatch_options(
         **job.workflow.options,
         **({"nodelist": ",".join(job.nodes)} if job.nodes else {}),
     }
+    if job.avoid and "nodelist" not in options:
+        options["exclude"] = ",".join(filter(None, [options.get("exclude"), *job.avoid]))
     yield from ((name, value or None) for name, value in options.items())
 
 

@@ -16,7 +16,7 @@ from carrying import MPIRUN, ROOT, World, kinds, shell, statuses
 from socm.config import load_campaign
 from socm.engine import refused
 from socm.engine.driver import job_of
-from socm.engine.events import JobState, Retrying, Submitted
+from socm.engine.events import JobState, Retrying, Started, Submitted
 from socm.engine.retry import RetryPolicy
 from socm.engine.state import CampaignState
 from socm.executor.slurm import executor
@@ -249,6 +249,14 @@ def test_a_timeout_gets_longer_and_a_lost_node_gets_another(world: World) -> Non
     assert said["late-1"][0] == "TIMEOUT"
     assert said["late-2"] == ["COMPLETED", "00:03:00"]
     assert said["lost-1"][0] == said["dead-1"][0] == "NODE_FAIL"
+    nodes = {
+        (e.workflow, e.attempt): e.nodes
+        for e in world.events
+        if isinstance(e, Started) and e.workflow != "late"
+    }
+    for name in ("lost", "dead"):
+        assert len(nodes[name, 1]) == len(nodes[name, 2]) == 1
+        assert nodes[name, 1] != nodes[name, 2]
 
 
 def test_a_refusal_is_told_in_sbatchs_own_words(
