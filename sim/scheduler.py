@@ -127,7 +127,7 @@ class Scheduler:
                 if job.partition not in blocked:
                     blocked[job.partition] = job
                 continue
-            closed = self._closed(job, now)
+            closed = self._closed(job, now) if self._maintenance else frozenset()
             placements = self._fit(self._pool, job, closed)
             if placements is None and closed:
                 continue

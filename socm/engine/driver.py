@@ -34,7 +34,7 @@ from socm.engine.stalled import why_stalled
 from socm.engine.state import CampaignState, Status, apply
 from socm.errors import Stalled
 from socm.model.campaign import Workflow
-from socm.model.limits import Limited, counted
+from socm.model.limits import Limited
 from socm.model.plan import Plan
 
 
@@ -258,10 +258,9 @@ class _Driver:
                 self._gates.pop()
                 continue
             closed = self._refused.is_closed(self._place(name), now)
-            uses = self._plan.campaign.workflows[name].request.uses
-            counts = counted(progress.qos, self._plan.by_name[name].cores, uses)
-            held = closed or (full and full.intersection(which for which, _ in counts))
-            job = None if held else self._job(name)
+            workflow, cores = self._plan.campaign.workflows[name], self._plan.by_name[name].cores
+            counts = self._in_use.counted(workflow, progress.qos, cores)
+            job = self._job(name) if not closed and full.isdisjoint(counts) else None
             if job is not None and (no_room := self._in_use.full_for(job)):
                 full |= no_room
                 job = None

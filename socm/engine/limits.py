@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from socm.engine.backend import Job
 from socm.engine.nodes import NodesInUse
-from socm.model.campaign import Budget, Campaign
+from socm.model.campaign import Budget, Campaign, Workflow
 from socm.model.charge import Charge, charge_of, hours_in_words
 from socm.model.cluster import Cluster
 from socm.model.limits import Limited, counted, limits_of, of_qos
@@ -38,6 +38,7 @@ class InUse:
         self._held = Charge()  # by jobs that wait or run: that of their walltimes
         self._limits = of_qos(cluster) if campaign is None else limits_of(campaign, cluster)
         self._used = Counter[Limited]()
+        self._counted: dict[tuple[str, str | None, int], Mapping[Limited, int]] = {}
         nodes = self._budget.nodes
         self._nodes = None if nodes is None else NodesInUse(nodes)
 
@@ -57,15 +58,18 @@ class InUse:
         """Whether the budget has room for a job now."""
         if BUDGET in self._exceeded(job):
             return False
-        hours = self._charged + self._held + self.charge(job, job.walltime)
-        if not hours.within(self._budget):
-            return False
+        if self._budget.hours is not None:
+            hours = self._charged + self._held + self.charge(job, job.walltime)
+            if not hours.within(self._budget):
+                return False
         return self._nodes is None or self._nodes.admits(job)
 
     def beyond_hours(self, job: Job) -> str | None:
         """Say why a job will never be within the budget of hours; `None` if it may be."""
-        budget, asked = self._budget, self.charge(job, job.walltime)
-        if budget.hours is None or (self._charged + asked).within(budget):
+        if (budget := self._budget).hours is None:
+            return None
+        asked = self.charge(job, job.walltime)
+        if (self._charged + asked).within(budget):
             return None
         left = max(0.0, budget.hours - self._charged.of(budget))
         return (
@@ -84,7 +88,8 @@ class InUse:
     def add(self, job: Job) -> None:
         """Count a job from now on."""
         self._change(job, +1)
-        self._held += self.charge(job, job.walltime)
+        if self._budget.hours is not None:
+            self._held += self.charge(job, job.walltime)
         if self._nodes is not None:
             self._nodes.add(job)
 
@@ -96,22 +101,25 @@ class InUse:
     def remove(self, job: Job, charge: Charge = NOTHING) -> None:
         """Count a job no longer, apart from what it has been charged."""
         self._change(job, -1)
-        self._held -= self.charge(job, job.walltime)
-        self._charged += charge
+        if self._budget.hours is not None:
+            self._held -= self.charge(job, job.walltime)
+            self._charged += charge
         if self._nodes is not None:
             self._nodes.remove(job)
 
-    def counted(self, job: Job) -> Iterator[tuple[Limited, int]]:
-        """Yield what a job counts against each limit that there is."""
-        for limited, amount in counted(job.qos, job.cores, job.workflow.request.uses):
-            if limited in self._limits:
-                yield limited, amount
+    def counted(self, workflow: Workflow, qos: str | None, cores: int) -> Mapping[Limited, int]:
+        """Return what a job of a workflow counts against each limit that there is."""
+        key = workflow.name, qos, cores  # asked for again and again while others wait
+        if key not in self._counted:
+            counts = counted(qos, cores, workflow.request.uses)
+            self._counted[key] = {which: n for which, n in counts if which in self._limits}
+        return self._counted[key]
 
     def _exceeded(self, job: Job) -> Iterator[Limited]:
-        for limited, amount in self.counted(job):
+        for limited, amount in self.counted(job.workflow, job.qos, job.cores).items():
             if self._used[limited] + amount > self._limits[limited]:
                 yield limited
 
     def _change(self, job: Job, sign: int) -> None:
-        for limited, amount in self.counted(job):
+        for limited, amount in self.counted(job.workflow, job.qos, job.cores).items():
             self._used[limited] += sign * amount
