@@ -10,6 +10,7 @@ from typing import NamedTuple
 from socm.engine.backend import Job
 from socm.engine.limits import InUse
 from socm.errors import SubmitError
+from socm.model.allowance import KINDS
 from socm.model.cluster import Cluster
 from socm.model.demand import Demand
 from socm.model.mode import longest
@@ -65,6 +66,7 @@ class Scheduler:
 
     def __init__(self, cluster: Cluster, maintenance: Iterable[Reservation] = ()) -> None:
         self._maintenance = tuple(maintenance)
+        self._cluster = cluster
         self._qos = cluster.by_qos
         self._partitions = cluster.by_partition
         self._pool = NodePool(cluster)
@@ -75,7 +77,7 @@ class Scheduler:
         self._arrivals = 0
         self._without_room: set[int] = set()  # classes, until something is freed
         self._running: dict[str, Running] = {}
-        self._in_use = InUse(cluster)
+        self._in_use, self._submitted = InUse(cluster), InUse(cluster)
 
     def submit(self, job: Job) -> None:
         """Queue a job, or refuse it as SLURM does.
@@ -83,13 +85,15 @@ class Scheduler:
         Raises
         ------
         SubmitError
-            If the cluster has no such partition and QOS, the walltime is over their limits, or the
-            nodes of the partition have no room for the job even when they are empty.
+            If the cluster has no such partition and QOS, the job is over their limits, or the
+            nodes of the partition have no room for the job even when they are empty; for now if
+            there are as many jobs as may be submitted.
         """
-        qos = self._qos.get(job.qos or "")
+        known = self._qos.get(job.qos or "")
         partition = self._partitions.get(job.partition)
-        if qos is None or partition is None:
+        if known is None or partition is None:
             raise SubmitError(f"no partition {job.partition} with QOS {job.qos}", transient=False)
+        qos = self._cluster.under(partition, known)
         most = longest(partition, qos)
         if job.walltime > most:
             where = f"QOS {qos.name} on {partition.name}" if qos.name else partition.name
@@ -98,11 +102,18 @@ class Scheduler:
                 f"{format_walltime(int(most))} of {where}",
                 transient=False,
             )
+        if refused := next(
+            qos.refusals(partition, nodes=len(job.placements), cores=job.cores), None
+        ):
+            raise SubmitError(f"{job.name} {refused}", transient=False)
+        if any(full.what == "submit_jobs" for full in self._submitted.full_for(job)):
+            raise SubmitError("there are as many jobs as may be submitted", transient=True)
         number = self._class_of(job)
         if not self._possible[number]:
             raise SubmitError(f"{job.name} fits on no nodes of {job.partition}", transient=False)
         self._arrivals += 1
-        limited = qos.running_jobs is not None or qos.cores is not None
+        limited = any(getattr(qos, kind) is not None for kind in KINDS)
+        self._submitted.add(job)
         insort(self._queue, (job.priority, self._arrivals, Waiting(job, number, limited)))
 
     def _class_of(self, job: Job) -> int:
@@ -114,18 +125,19 @@ class Scheduler:
 
     def start(self, now: float) -> Iterator[Running]:
         """Start what can start now."""
-        blocked: dict[str, Job] = {}  # the first job of each partition that does not fit
+        blocked: dict[str, Job] = {}  # the first job of each set of nodes that does not fit
         shadows: dict[str, tuple[frozenset[int], float]] = {}
         shadowed: set[int] = set()  # classes that fit only on the nodes of a shadow
         for entry in self._queue[:BACKFILL_DEPTH]:
             job, number, limited = entry[2]
             if limited and self._in_use.full_for(job):
                 continue
-            if number in shadowed and now + job.walltime > shadows[job.partition][1]:
+            home = self._partitions[job.partition].home
+            if number in shadowed and now + job.walltime > shadows[home][1]:
                 continue
             if number in self._without_room:
-                if job.partition not in blocked:
-                    blocked[job.partition] = job
+                if home not in blocked:
+                    blocked[home] = job
                 continue
             closed = self._closed(job, now) if self._maintenance else frozenset()
             placements = self._fit(self._pool, job, closed)
@@ -133,12 +145,12 @@ class Scheduler:
                 continue
             if placements is None:
                 self._without_room.add(number)
-                blocked.setdefault(job.partition, job)
+                blocked.setdefault(home, job)
                 continue
-            if job.partition in blocked:
-                if job.partition not in shadows:
-                    shadows[job.partition] = self._shadow(blocked[job.partition], now)
-                nodes, until = shadows[job.partition]
+            if home in blocked:
+                if home not in shadows:
+                    shadows[home] = self._shadow(blocked[home], now)
+                nodes, until = shadows[home]
                 if now + job.walltime > until:
                     placements = self._fit(self._pool, job, nodes | closed)
             if placements is None:
@@ -149,12 +161,14 @@ class Scheduler:
 
     def _closed(self, job: Job, now: float) -> frozenset[int]:
         """Return the nodes whose maintenance begins before the walltime of a job would end."""
-        nodes = range(self._partitions[job.partition].nodes)
+        home = self._partitions[job.partition].home
         return frozenset(
             node
             for r in self._maintenance
-            if r.partition == job.partition and now < r.finish and r.start < now + job.walltime
-            for node in (nodes if r.node is None else (r.node,))
+            if now < r.finish and r.start < now + job.walltime
+            for under in [self._partitions[r.partition]]
+            if under.home == home
+            for node in (under.numbers if r.node is None else (r.node,))
         )
 
     def _fit(
@@ -177,6 +191,7 @@ class Scheduler:
         running = self._running.pop(name)
         self._pool.release(running.job.demand, running.placements)
         self._in_use.remove(running.job)
+        self._submitted.remove(running.job)
 
     def reserve(self, reservation: Reservation, sign: int = 1) -> None:
         """Reserve capacity; with a sign of -1, free it again."""
@@ -185,9 +200,11 @@ class Scheduler:
 
     def withdraw(self, name: str) -> bool:
         """Remove a job from the queue; return whether it was there."""
-        before = len(self._queue)
+        withdrawn = [entry[2].job for entry in self._queue if entry[2].job.name == name]
         self._queue = [entry for entry in self._queue if entry[2].job.name != name]
-        return len(self._queue) < before
+        for job in withdrawn:
+            self._submitted.remove(job)
+        return bool(withdrawn)
 
     def _shadow(self, job: Job, now: float) -> tuple[frozenset[int], float]:
         """Return the nodes on which a blocked job can start soonest, and when."""

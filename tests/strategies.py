@@ -54,9 +54,12 @@ __all__ = [
     "exact",
     "excesses",
     "faults",
+    "held",
+    "home",
     "least_walltime",
     "longest_walltime",
     "noisy",
+    "numbers",
     "pairs",
     "partitions",
     "peak",
@@ -70,7 +73,7 @@ __all__ = [
 
 def least_walltime(partition: Partition, qos: Qos, cluster: Cluster) -> float:
     """Return the least walltime for which SLURM takes a QOS that jobs do not name."""
-    smaller = cluster.qos_by_size[: cluster.qos_by_size.index(qos)]
+    smaller = cluster.qos_by_size[: cluster.qos_by_size.index(cluster.by_qos[qos.name])]
     here = [q for q in smaller if partition.name in (q.partitions or cluster.by_partition)]
     limits = [q.walltime or math.inf for q in here if not q.send and not qos.send]
     return max([limit + 60 - limit % 60 if limit < math.inf else limit for limit in limits] or [0])
@@ -97,11 +100,43 @@ def share(part: float) -> settings:
     return settings(max_examples=max(1, round(settings().max_examples * part)))
 
 
-def longest_walltime(partition: Partition, qos: Qos) -> float:
+def home(partition: Partition) -> str:
+    """The set that the nodes of a partition are of."""
+    return partition.nodes_of or partition.name
+
+
+def numbers(partition: Partition) -> range:
+    """The numbers of its nodes in that set."""
+    return range(partition.first_node, partition.first_node + partition.nodes)
+
+
+def held(cluster: Cluster, partition: Partition, qos: Qos) -> dict[str, tuple[str, int]]:
+    """Each limit of a job, and whose it is, as a person would read the cluster file."""
+    qos = cluster.by_qos[qos.name]
+    here = partition.slurm_name or partition.name
+    levels = [(f"in {here}", partition.limits), (f"of {qos.name}", qos), ("all", cluster.limits)]
+    if qos.over_partition_limits:
+        levels = [levels[1], levels[0], levels[2]]
+    found: dict[str, tuple[str, int]] = {}
+    for what in (
+        "walltime", "running_jobs", "submit_jobs", "cores", "cores_per_job", "nodes_per_job"
+    ):  # fmt: skip
+        for owner, limits in levels:
+            amount = getattr(limits, what, None)
+            if amount is not None and what not in found:
+                found[what] = owner, amount
+    most = partition.nodes_per_job
+    if most is not None and most < found.get("nodes_per_job", ("", math.inf))[1]:
+        found["nodes_per_job"] = "", most
+    return found
+
+
+def longest_walltime(cluster: Cluster, partition: Partition, qos: Qos) -> float:
     """The seconds that a job may ask for, as a person would read the cluster file."""
+    _, most = held(cluster, partition, qos).get("walltime", ("", math.inf))
     if partition.walltime is None or qos.over_partition_walltime:
-        return qos.walltime or math.inf
-    return min(partition.walltime, qos.walltime or math.inf)
+        return most
+    return min(partition.walltime, most)
 
 
 class Seconds:
@@ -122,9 +157,9 @@ class Seconds:
     ) -> None:
         self.campaign = campaign
         self.cluster = cluster
-        # (partition, node, second) to cores, MB and GPUs; (QOS, second) to jobs and cores.
+        # (partition, node, second) to cores, MB and GPUs; and what counts against limits.
         self.nodes: dict[tuple[str, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
-        self.qos: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
+        self.limited: dict[tuple[str, tuple[str, int], int], int] = defaultdict(int)
         self.cores: dict[int, int] = defaultdict(int)
         self.uses: dict[tuple[str, int], int] = defaultdict(int)
         self.busy: dict[int, set[tuple[str, int]]] = defaultdict(set)
@@ -133,9 +168,9 @@ class Seconds:
             taken = (r.cores, r.memory, r.gpus)
             has = (partition.cores, partition.memory, partition.gpus)
             load = [h if t is None else t for t, h in zip(taken, has, strict=True)]
-            for node in range(partition.nodes) if r.node is None else [r.node]:
+            for node in numbers(partition) if r.node is None else [r.node]:
                 for second in range(r.start, r.finish):
-                    self._put((r.partition, node, second), load)
+                    self._put((home(partition), node, second), load)
         for w in workflows:
             self.add(w)
 
@@ -157,25 +192,31 @@ class Seconds:
                     load = [partition.cores, partition.memory, partition.gpus]
                 self._put((p.partition, p.node, second), load)
                 self.busy[second].add((p.partition, p.node))
-            used = self.qos[w.qos or "", second]
-            used[0] += 1
-            used[1] += w.cores
+            for what, limit in self._limits(w.partition, w.qos).items():
+                self.limited[what, limit, second] += w.cores if what == "cores" else 1
             self.cores[second] += w.cores
             for name, amount in request.uses.items():
                 self.uses[name, second] += amount
 
+    def _limits(self, partition: str, qos: str | None) -> dict[str, tuple[str, int]]:
+        """The limits that count over all jobs."""
+        cluster = self.cluster
+        found = held(cluster, cluster.by_partition[partition], cluster.by_qos[qos or ""])
+        over_all = ("running_jobs", "submit_jobs", "cores")
+        return {what: limit for what, limit in found.items() if what in over_all}
+
     def overfull(self) -> Iterator[str]:
         """Say each second in which something is used that is not there."""
+        of_set = {home(p): p for p in self.cluster.partitions}
         for (name, node, second), used in self.nodes.items():
-            partition = self.cluster.by_partition[name]
+            partition = of_set[name]
             has = (partition.cores, partition.memory, partition.gpus)
-            if any(u > h for u, h in zip(used, has, strict=True)):
+            mine = (name, node) in self.busy[second]  # reservations alone may be of more
+            if mine and any(u > h for u, h in zip(used, has, strict=True)):
                 yield f"{name} {node} at {second}: {used}"
-        for (name, second), used in self.qos.items():
-            qos = self.cluster.by_qos[name]
-            limits = (qos.running_jobs, qos.cores)
-            if any(x is not None and u > x for u, x in zip(used, limits, strict=True)):
-                yield f"{name} at {second}: {used}"
+        for (what, (owner, most), second), amount in self.limited.items():
+            if amount > most:
+                yield f"{amount} {what} {owner} at {second}"
         for (name, second), amount in self.uses.items():
             if amount > self.campaign.limits[name]:
                 yield f"{amount} of {name} at {second}"
@@ -189,7 +230,7 @@ class Seconds:
     def room(self, option: Mode, request: ResourceRequest, node: int, second: int) -> int:
         """Count the ranks that fit on a node in a second."""
         partition = option.partition
-        cores, memory, gpus = self.nodes[partition.name, node, second]
+        cores, memory, gpus = self.nodes[home(partition), node, second]
         if option.exclusive:
             return 0 if cores or memory or gpus else option.ranks_per_node
         ranks = 0
@@ -207,19 +248,22 @@ class Seconds:
         window = range(start, start + option.duration)
         rooms = sorted(
             min(self.room(option, request, node, second) for second in window)
-            for node in range(min(option.partition.nodes, self.campaign.budget.nodes or 10**6))
+            for node in numbers(option.partition)[: self.campaign.budget.nodes]
         )
-        most = option.qos.nodes_per_job or len(rooms)
+        _, most = held(self.cluster, option.partition, option.qos).get(
+            "nodes_per_job", ("", len(rooms))
+        )
         return sum(rooms[-most:]) >= request.ranks
 
     def admits(self, option: Mode, request: ResourceRequest, start: int) -> bool:
         """Whether nodes, the QOS, the budget of cores and counted resources let it start then."""
-        limits = (option.qos.running_jobs, option.qos.cores, self.campaign.budget.cores)
-        more = (1, option.cores, option.cores)
+        budget = self.campaign.budget.cores
         for second in range(start, start + option.duration):
-            used = (*self.qos[option.qos.name, second], self.cores[second])
-            for u, x, limit in zip(used, more, limits, strict=True):
-                if limit is not None and u + x > limit:
+            if budget is not None and self.cores[second] + option.cores > budget:
+                return False
+            for what, limit in self._limits(option.partition.name, option.qos.name).items():
+                more = option.cores if what == "cores" else 1
+                if self.limited[what, limit, second] + more > limit[1]:
                     return False
             for name, amount in request.uses.items():
                 if self.uses[name, second] + amount > self.campaign.limits[name]:
@@ -253,10 +297,12 @@ def faults(plan: Plan) -> list[str]:
             and option.duration <= w.walltime <= option.walltime
             and (w.threads, w.exclusive, w.cores) == (option.threads, whole, cores)
             and sum(p.ranks for p in w.placements) == request.ranks
-            and all(p.ranks > 0 and p.partition == w.partition for p in w.placements)
-            and {p.node for p in w.placements} <= set(range(option.partition.nodes))
+            and all(p.ranks > 0 and p.partition == home(option.partition) for p in w.placements)
+            and {p.node for p in w.placements} <= {*numbers(option.partition)}
             and len({p.node for p in w.placements}) == len(w.placements)
-            and len(w.placements) <= (option.qos.nodes_per_job or option.partition.nodes)
+            and len(w.placements)
+            <= held(cluster, option.partition, option.qos).get("nodes_per_job", ("", math.inf))[1]
+            and len(w.placements) >= option.partition.least_nodes_per_job
         )
         if not sound:
             found.append(f"{w.name} is not what was asked for")
@@ -370,8 +416,9 @@ def excesses(world: World) -> Iterator[str]:
     for r in ran:
         for name, node, ranks in r.nodes:
             on_node[name, node].append((r, ranks))
+    of_set = {home(p): p for p in cluster.partitions}
     for (name, node), here in on_node.items():
-        p = cluster.by_partition[name]
+        p = of_set[name]
         has = (p.cores, p.memory, p.gpus)
         loads = [
             (
@@ -389,20 +436,25 @@ def excesses(world: World) -> Iterator[str]:
         for k, what in enumerate(("cores", "MB", "GPUs")):
             if peak((r.start, r.end, load[k]) for r, load in loads) > has[k]:
                 yield f"{what} of {name} {node}"
-    for qos in cluster.qos_by_size:
-        mine = [r for r in ran if (r.job.qos or "") == qos.name]
-        jobs = peak((r.start, r.end, 1) for r in mine)
-        if qos.running_jobs is not None and jobs > qos.running_jobs:
-            yield f"jobs of {qos.name}"
-        if qos.cores is not None and peak((r.start, r.end, r.cores) for r in mine) > qos.cores:
-            yield f"cores of {qos.name}"
-        if any(
-            len(r.nodes) > (qos.nodes_per_job or math.inf)
-            or r.job.walltime > longest_walltime(cluster.by_partition[r.job.partition], qos)
+    used: dict[tuple[str, str, int], list[tuple[float, float, float]]] = defaultdict(list)
+    for r in ran:
+        partition, qos = cluster.by_partition[r.job.partition], cluster.by_qos[r.job.qos or ""]
+        limits = held(cluster, partition, qos)
+        for what, (owner, most) in limits.items():
+            begin = r.submitted if what == "submit_jobs" else r.start
+            used[what, owner, most].append((begin, r.end, r.cores if what == "cores" else 1))
+        if (
+            not partition.least_nodes_per_job
+            <= len(r.nodes)
+            <= limits.get("nodes_per_job", ("", math.inf))[1]
+            or r.cores > limits.get("cores_per_job", ("", math.inf))[1]
+            or r.job.walltime > longest_walltime(cluster, partition, qos)
             or r.end - r.start > r.job.walltime + 1e-6
-            for r in mine
         ):
             yield f"a job of {qos.name}"
+    for (what, owner, most), uses in used.items():
+        if what in ("running_jobs", "submit_jobs", "cores") and peak(uses) > most:
+            yield f"{what} {owner}"
     # What is submitted counts against the budget, whether it runs or waits.
     for name, limit in world.plan.campaign.limits.items():
         uses = ((r.submitted, r.end, r.job.workflow.request.uses.get(name, 0)) for r in ran)

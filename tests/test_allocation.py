@@ -17,6 +17,7 @@ from strategies import (
     LONG,
     SHORT,
     clusters,
+    held,
     least_walltime,
     longest_walltime,
     pairs,
@@ -64,14 +65,16 @@ def faults(plan: AllocationPlan) -> list[str]:
     for a in plan.allocations:
         p, q = cluster.by_partition[a.partition], cluster.by_qos[a.qos or ""]
         cores = a.nodes * p.cores
+        has = {what: most for what, (_, most) in held(cluster, p, q).items()}
         for have, limit in (
             (a.nodes, p.nodes),
-            (a.nodes, q.nodes_per_job),
+            (a.nodes, has.get("nodes_per_job")),
             (a.nodes, campaign.budget.nodes),
-            (cores, q.cores_per_job),
-            (cores, q.cores),
+            (p.least_nodes_per_job, a.nodes),
+            (cores, has.get("cores_per_job")),
+            (cores, has.get("cores")),
             (cores, campaign.budget.cores),
-            (a.walltime, longest_walltime(p, q)),
+            (a.walltime, longest_walltime(cluster, p, q)),
             (a.finish - a.start, a.walltime),
         ):
             if limit is not None and have > limit:
@@ -146,7 +149,7 @@ def test_walltimes_have_their_margin_unless_one_workflow_leaves_none(
     plan = allocated(pair, deadline)
     for number, a in enumerate(plan.allocations, 1):
         p, q = plan.cluster.by_partition[a.partition], plan.cluster.by_qos[a.qos or ""]
-        limit = longest_walltime(p, q)
+        limit = longest_walltime(plan.cluster, p, q)
         usual = min(limit, math.ceil(1.5 * a.duration / 60) * 60)
         assert a.walltime == max(usual, least_walltime(p, q, plan.cluster))
         told = any(w.startswith(f"allocation {number}: walltime capped") for w in plan.warnings)
@@ -174,26 +177,29 @@ def test_no_allocation_that_makes_the_deadline_is_charged_less(
         for nodes in range(1, partition.nodes + 1):
             inside = replace(partition, nodes=nodes, exclusive=False, walltime=None)
             inside = replace(inside, debug=False, preemptible=False, memory_per_core=None)
+            inside = replace(inside, nodes_per_job=None, least_nodes_per_job=1, limits=None)
             bare = Cluster(name="inside", partitions=(inside,))
             steps = [
                 replace(w, request=replace(w.request, partition=None, qos=None))
                 for w in campaign.workflows.values()
             ]
             requests = [w.request for w in campaign.workflows.values()]
-            limit = longest_walltime(partition, qos)
+            limit = longest_walltime(cluster, partition, qos)
             if least_walltime(partition, qos, cluster) > limit:
                 continue
             cores = nodes * partition.cores
+            has = {what: most for what, (_, most) in held(cluster, partition, qos).items()}
             if (
                 any(not bare.admit(w.request)[0] for w in steps)
                 or any(r.partition not in (None, partition.name) for r in requests)
                 or any(unasked(r, partition, qos, cluster) for r in requests)
-                or nodes > min(qos.nodes_per_job or nodes, campaign.budget.nodes or nodes)
-                or cores > min(qos.cores_per_job or cores, qos.cores or cores)
+                or nodes < partition.least_nodes_per_job
+                or nodes > min(has.get("nodes_per_job", nodes), campaign.budget.nodes or nodes)
+                or cores > min(has.get("cores_per_job", cores), has.get("cores", cores))
                 or cores > (campaign.budget.cores or cores)
             ):
                 continue
-            made = plan_campaign(Campaign.of("inside", steps), bare)
+            made = plan_campaign(Campaign.of("inside", steps, limits=campaign.limits), bare)
             if made.makespan <= deadline and 1.5 * made.makespan <= limit:
                 best = min(best, cores * made.makespan * qos.charge / 3600)
     if best < math.inf:

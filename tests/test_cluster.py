@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import budgets, clusters, longest_walltime, requests, unasked
+from strategies import budgets, clusters, held, longest_walltime, requests, unasked
 
 from socm.model.campaign import Budget, ResourceRequest
 from socm.model.cluster import Cluster
@@ -299,19 +299,22 @@ def judged(
     nodes = math.ceil(request.ranks / per_node)
     whole = partition.exclusive or qos.exclusive or request.whole_memory
     cores = nodes * partition.cores if whole else request.ranks * threads
+    has = {what: most for what, (_, most) in held(place, partition, qos).items()}
+    if nodes < partition.least_nodes_per_job:
+        return "no"
     for need, limits in (
-        (nodes, (partition.nodes, qos.nodes_per_job, budget.nodes)),
-        (cores, (qos.cores_per_job, qos.cores, budget.cores)),
+        (nodes, (partition.nodes, has.get("nodes_per_job"), budget.nodes)),
+        (cores, (has.get("cores_per_job"), has.get("cores"), budget.cores)),
     ):
         if any(limit is not None and need > limit for limit in limits):
             return "no"
     duration = math.ceil(request.runtime / partition.speed)
     walltime = request.walltime or math.ceil(1.5 * duration / 60) * 60
-    longest = longest_walltime(partition, qos)
+    longest = longest_walltime(place, partition, qos)
     if duration > min(walltime, longest):
         return "no"
     wanted, asked = min(walltime, longest), request.walltime is not None
-    for other in place.qos_by_size[: place.qos_by_size.index(qos)]:
+    for other in place.qos_by_size[: place.qos_by_size.index(place.by_qos[qos.name])]:
         if qos.send or other.send or partition.name not in (other.partitions or place.by_partition):
             continue
         if other.walltime is None or (
@@ -342,7 +345,7 @@ def test_exactly_those_pairs_are_options_that_hold_every_limit(
     assert all(reason.strip() for reason in reasons)
     for o in options:
         assert o.duration <= o.walltime
-        assert o.walltime <= longest_walltime(o.partition, o.qos)
+        assert o.walltime <= longest_walltime(place, o.partition, o.qos)
 
 
 @given(st.data(), clusters())

@@ -20,10 +20,12 @@ from socm.config import builtin_clusters, load_cluster
 from socm.errors import BackendError, BackendUnavailable, ConfigError
 from socm.exchange import slurm
 from socm.exchange.cluster_file import cluster_toml
+from socm.exchange.node_sets import in_sets
 from socm.exchange.sacctmgr import Slot, qos_of, read_table
 from socm.exchange.scontrol import read_node, read_records
 from socm.exchange.slurm import Answers, imported_cluster
 from socm.executor.slurm import client
+from socm.model.allowance import Allowance
 from socm.model.campaign import ResourceRequest
 from socm.model.cluster import Cluster
 from socm.model.maintenance import Maintenance
@@ -265,8 +267,45 @@ def test_the_recorded_cluster_is_imported_with_its_figures() -> None:
     assert cluster.by_partition["cpu"].default_memory_per_core == 3000
     assert "cpu (3 nodes), cpu-2 (2 nodes); in SLURM there is only cpu" in warnings
     assert "partition closed is left out: its state is DOWN" in warnings
-    assert "partition quick: not kept: MaxNodes=1" in warnings
-    assert "2 nodes are in cpu and quick and counted in each" in warnings
+    assert cluster.by_partition["quick"].nodes_per_job == 1
+    assert "counted in each" not in warnings
+    shared = cluster.by_partition["quick"]
+    assert (shared.nodes_of, shared.numbers) == ("cpu", range(2))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("abcd"), st.sets(st.integers(0, 5), min_size=1), min_size=1, max_size=4
+    )
+)
+def test_partitions_share_as_many_nodes_as_in_slurm_or_it_is_told(
+    nodes: dict[str, set[int]],
+) -> None:
+    names = {
+        Partition(name=name, nodes=len(mine), cores=1, memory=1): [f"n{k}" for k in mine]
+        for name, mine in nodes.items()
+    }
+    made, told = in_sets(names)
+    for one in made:
+        assert len(one.numbers) == len(nodes[one.name])
+        for other in made:
+            common = {*one.numbers} & {*other.numbers} if one.home == other.home else set()
+            if one is not other and not told:
+                assert len(common) == len(nodes[one.name] & nodes[other.name])
+    assert {p.name: p.numbers for p in made} == {p.name: p.numbers for p in in_sets(names)[0]}
+    Cluster(name="c", partitions=tuple(made))
+
+
+def test_what_has_no_order_in_which_each_is_in_one_piece_is_told() -> None:
+    of = {"a": "1234", "b": "15", "c": "26", "d": "37"}
+    parts = {
+        Partition(name=name, nodes=len(mine), cores=1, memory=1): mine for name, mine in of.items()
+    }
+    made, (told, *_) = in_sets(parts)
+    assert [p.nodes_of for p in made] == [None] * 4
+    assert "1 node is in a and b and counted in each" in told
+    differ = {replace(p, cores=k + 1): mine for k, (p, mine) in enumerate(parts.items())}
+    assert "counted in each" in in_sets(differ)[1][0]
 
 
 def test_the_recorded_qos_are_imported_with_their_limits() -> None:
@@ -335,11 +374,25 @@ def test_a_partition_without_a_qos_of_the_user_is_left_out() -> None:
 def test_the_qos_of_a_partition_limits_all_its_jobs() -> None:
     text = recorded().partitions.replace("QoS=N/A", "QoS=long", 1)
     cluster, warnings = imported(recorded(partitions=text))
-    assert cluster.by_partition["cpu"].walltime == 3 * DAY  # the shorter of the two
-    assert "partition cpu: not kept: GrpJobs=8 of its QOS long, MaxTRES=cpu=32" in warnings
+    cpu = cluster.by_partition["cpu"]
+    assert (cpu.walltime, cpu.limits) == (
+        3 * DAY,
+        Allowance(walltime=15 * DAY, running_jobs=8, cores=48, cores_per_job=32, nodes_per_job=2),
+    )
+    assert "of its QOS" not in warnings
+    # Its walltime comes before that of the job's QOS, and after that of the partition.
+    asked = ResourceRequest(runtime=HOUR, walltime=2 * DAY, partition="cpu", qos="short")
+    assert cluster.admit(asked)[0]
+    assert not cluster.admit(replace(asked, walltime=4 * DAY))[0]
+    assert not cluster.admit(replace(asked, ranks=33))[0]
+    over = str(recorded().qos).replace("DenyOnLimit", "DenyOnLimit,OverPartQOS")
+    cluster, _ = imported(recorded(partitions=text, qos=over))
+    assert not cluster.admit(asked)[0]
+    assert cluster.admit(replace(asked, walltime=5 * HOUR))[0]
     text = recorded().partitions.replace("QoS=N/A", "QoS=debug", 1)
     cluster, _ = imported(recorded(partitions=text))
-    assert cluster.by_partition["cpu-2"].walltime == 30 * MINUTE
+    limits = cluster.by_partition["cpu-2"].limits
+    assert limits == Allowance(walltime=30 * MINUTE, running_jobs=1)
     _, warnings = imported(recorded(partitions=text, qos=None))
     assert "partition cpu: not kept: its QOS debug" in warnings
 
@@ -368,6 +421,51 @@ def test_a_qos_may_outrank_the_walltime_of_a_partition() -> None:
     assert not cluster.admit(replace(asked, walltime=6 * HOUR))[0]
     assert not cluster.admit(replace(asked, qos="normal"))[0]  # it has no such flag
     assert not imported(recorded())[0].admit(asked)[0]
+
+
+def test_the_jobs_that_may_be_submitted_are_a_limit() -> None:
+    qos = str(recorded().qos).replace("|05:00:00|cpu=64|20||||", "|05:00:00|cpu=64|20|6||9|4|")
+    cluster, told = imported(recorded(qos=qos))
+    short = cluster.by_qos["short"]
+    assert (short.running_jobs, short.submit_jobs) == (9, 4)
+    assert "Submit" not in told
+
+
+ASSOC = (
+    "Account|User|Partition|GrpJobs|GrpTRES|GrpSubmit|MaxJobs|MaxTRES|MaxSubmit|MaxWall|QOS|"
+    "GrpTRESRunMins\n"
+)
+
+
+def test_the_limits_of_the_user_and_of_the_account_are_those_of_all_jobs() -> None:
+    user = f"{ASSOC}project|me|||cpu=40||5||9|1-00:00:00|normal,short|cpu=1000\n"
+    account = f"{ASSOC}project||||cpu=32,mem=1T|7||||||\n"
+    cluster, told = imported(recorded(associations=user, accounts=account))
+    assert cluster.limits == Allowance(  # two CPUs are a core of some nodes
+        walltime=DAY, running_jobs=5, submit_jobs=7, cores=16
+    )
+    assert "account project: not kept: GrpTRESRunMins=cpu=1000" in told
+    assert "account project: not kept: GrpTRES mem=1T" in told
+    config = recorded().config.replace("associations,limits,qos", "associations,qos")
+    assert imported(recorded(config=config, associations=user))[0].limits is None
+
+
+def test_limits_that_differ_by_account_are_those_of_the_usual_account_or_told() -> None:
+    rows = "one|me|||||5||||normal|\ntwo|me|||||6||9||normal|\n"
+    cluster, told = imported(recorded(associations=ASSOC + rows, user="two\n"))
+    assert cluster.limits == Allowance(running_jobs=6, submit_jobs=9)
+    cluster, told = imported(recorded(associations=ASSOC + rows, user=None))
+    assert cluster.limits is None
+    assert "your limits differ by account (one, two): only what is the same is kept" in told
+
+
+def test_a_partition_has_the_fewest_and_the_most_nodes_of_a_job() -> None:
+    text = recorded().partitions.replace("MinNodes=0", "MinNodes=3", 1)
+    cluster, told = imported(recorded(partitions=text))
+    assert cluster.by_partition["cpu"].least_nodes_per_job == 3
+    assert "cpu-2" not in cluster.by_partition  # it has two nodes
+    _, told = imported(recorded(partitions=text.replace("MinNodes=3", "MinNodes=4")))
+    assert "partition cpu is left out: a job there has at least 4 nodes" in told
 
 
 @pytest.mark.parametrize(
@@ -563,8 +661,8 @@ def test_import_writes_a_file_that_loads_as_the_cluster(commands: Path, tmp_path
     file = tmp_path / "mini.toml"
     done = socm("clusters", "import", "--output", file, "--name", "ours")
     assert done.returncode == 0, done.stderr
-    assert "warning: partition quick: not kept: MaxNodes=1" in done.stderr
-    assert "# partition quick: not kept: MaxNodes=1" in file.read_text()
+    assert "warning: QOS gpu: not kept: MaxTRESPU gres/gpu=4" in done.stderr
+    assert "# QOS gpu: not kept: MaxTRESPU gres/gpu=4" in file.read_text()
     loaded = load_cluster(str(file))
     checked = loaded.checked
     assert checked is not None
@@ -581,7 +679,7 @@ def test_import_prints_the_file_or_json(commands: Path, tmp_path: Path) -> None:
     document = json.loads(done.stdout)
     assert done.stderr == ""
     assert document["schema"] == "socm.cluster/1"
-    assert "partition quick: not kept: MaxNodes=1" in document["warnings"]
+    assert "QOS gpu: not kept: MaxTRESPU gres/gpu=4" in document["warnings"]
 
 
 def test_import_overwrites_a_file_only_if_told_to(commands: Path, tmp_path: Path) -> None:

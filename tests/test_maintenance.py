@@ -94,7 +94,7 @@ def windows(draw: st.DrawFn, cluster: Cluster) -> tuple[Reservation, ...]:
     return tuple(
         Reservation(
             partition=partition.name,
-            node=draw(st.none() | st.integers(0, partition.nodes - 1)),
+            node=draw(st.none() | st.sampled_from(partition.numbers)),
             start=(start := draw(st.integers(0, 60))),
             finish=start + draw(st.integers(1, 60)),
             maintenance=True,

@@ -11,15 +11,17 @@ from pathlib import Path
 
 from socm.config.reading import read_section
 from socm.config.sbatch import SbatchOptions
-from socm.config.schema import ClusterFile
+from socm.config.schema import ClusterFile, LimitsSection
 from socm.config.source import Source, read
 from socm.errors import ConfigError, Problem, did_you_mean
+from socm.model.allowance import Allowance
 from socm.model.cluster import Cluster
 from socm.model.machine import ALLOCATION, LOCAL, this_machine
 from socm.model.maintenance import Maintenance
 from socm.model.partition import Partition
 from socm.model.qos import Qos
 
+_SPELLED_OTHERWISE = {"cores_per_node", "memory_per_node", "gpus_per_node", "limits"}
 OPTIONS = {*SbatchOptions.model_fields}
 
 
@@ -94,6 +96,22 @@ def _from_source(source: Source) -> Cluster:
             for name, count in Counter(names).items()
             if count > 1
         ]
+    problems += [
+        source.problem(
+            ("partitions", index, "least_nodes_per_job"),
+            f"partition {p.name!r}: a job has at least {p.least_nodes_per_job} nodes, "
+            f"and at most {most}",
+        )
+        for index, p in enumerate(section.partitions)
+        if p.least_nodes_per_job > (most := min(p.nodes, p.nodes_per_job or p.nodes))
+    ]
+    node: dict[str, tuple[int, int, int]] = {}
+    for index, p in enumerate(section.partitions):
+        has = (p.cores_per_node, p.memory_per_node, p.gpus_per_node)
+        if node.setdefault(p.nodes_of or p.name, has) != has:
+            message = f"partition {p.name!r}: other partitions have other nodes of {p.nodes_of!r}"
+            hint = "cores, memory and GPUs of a node that they share are the same"
+            problems.append(source.problem(("partitions", index, "nodes_of"), message, hint))
     known = [p.name for p in section.partitions]
     problems += [
         source.problem(
@@ -125,18 +143,22 @@ def _from_source(source: Source) -> Cluster:
         account=section.account,
         account_required=section.account_required,
         options=section.sbatch(),
+        limits=_limits(section.limits),
         partitions=tuple(
             Partition(
                 cores=p.cores_per_node,
                 memory=p.memory_per_node,
                 gpus=p.gpus_per_node,
                 options=p.sbatch(),
-                **p.model_dump(
-                    exclude={"cores_per_node", "memory_per_node", "gpus_per_node", *OPTIONS}
-                ),
+                limits=_limits(p.limits),
+                **p.model_dump(exclude={*_SPELLED_OTHERWISE, *OPTIONS}),
             )
             for p in section.partitions
         ),
         qos=tuple(Qos(options=q.sbatch(), **q.model_dump(exclude=OPTIONS)) for q in section.qos),
         maintenance=tuple(Maintenance(**m.model_dump()) for m in section.maintenance),
     )
+
+
+def _limits(section: LimitsSection | None) -> Allowance | None:
+    return None if section is None else Allowance(**section.model_dump())

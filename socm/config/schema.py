@@ -115,6 +115,17 @@ class WorkflowSection(Section):
     note: str | None = None
 
 
+class LimitsSection(Section):
+    """``limits`` of all jobs, or of those in a partition."""
+
+    walltime: Duration | None = None
+    running_jobs: Count | None = None
+    submit_jobs: Count | None = None
+    cores: Count | None = None
+    cores_per_job: Count | None = None
+    nodes_per_job: Count | None = None
+
+
 class PartitionSection(SbatchOptions):
     """``[[partitions]]`` of a cluster file."""
 
@@ -127,6 +138,11 @@ class PartitionSection(SbatchOptions):
     speed: float = Field(default=1.0, ge=1e-3, le=1e3)
     exclusive: bool = False
     walltime: Duration | None = None
+    nodes_of: str | None = None
+    first_node: Annotated[CountOrNone, Field(le=MOST_NODES)] = 0
+    nodes_per_job: Count | None = None
+    least_nodes_per_job: Count = 1
+    limits: LimitsSection | None = None
     memory_per_core: NodeMemory | None = None
     default_memory_per_core: NodeMemory | None = None
     debug: bool = False
@@ -147,7 +163,9 @@ class QosSection(SbatchOptions):
     partitions: tuple[str, ...] = ()
     walltime: Duration | None = None
     over_partition_walltime: bool = False
+    over_partition_limits: bool = False
     running_jobs: Count | None = None
+    submit_jobs: Count | None = None
     cores: Count | None = None
     cores_per_job: Count | None = None
     nodes_per_job: Count | None = None
@@ -187,6 +205,7 @@ class ClusterFile(SbatchOptions):
     checked: Date | None = None
     account: str | None = None
     account_required: bool = False
+    limits: LimitsSection | None = None
     partitions: tuple[PartitionSection, ...] = Field(min_length=1)
     qos: tuple[QosSection, ...] = ()
     maintenance: tuple[MaintenanceSection, ...] = ()

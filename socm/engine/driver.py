@@ -258,8 +258,8 @@ class _Driver:
                 self._gates.pop()
                 continue
             closed = self._refused.is_closed(self._place(name), now)
-            workflow, cores = self._plan.campaign.workflows[name], self._plan.by_name[name].cores
-            counts = self._in_use.counted(workflow, progress.qos, cores)
+            workflow, w = self._plan.campaign.workflows[name], self._plan.by_name[name]
+            counts = self._in_use.counted(workflow, w.partition, progress.qos, w.cores)
             job = self._job(name) if not closed and full.isdisjoint(counts) else None
             if job is not None and (no_room := self._in_use.full_for(job)):
                 full |= no_room

@@ -10,7 +10,7 @@ from socm.engine.nodes import NodesInUse
 from socm.model.campaign import Budget, Campaign, Workflow
 from socm.model.charge import Charge, charge_of, hours_in_words
 from socm.model.cluster import Cluster
-from socm.model.limits import Limited, counted, limits_of, of_qos
+from socm.model.limits import Limited, counted, limits_of, of_cluster
 
 BUDGET = Limited("budget")
 NOTHING = Charge()
@@ -22,9 +22,9 @@ class InUse:
     Parameters
     ----------
     cluster
-        Whose QOS have limits.
+        Whose QOS and partitions have limits.
     campaign
-        With its budget and its counted resources; without one, only the limits of QOS count.
+        With its budget and its counted resources; without one, only those of the cluster count.
     charge
         What jobs that are over have been charged.
     """
@@ -36,9 +36,9 @@ class InUse:
         self._budget = Budget() if campaign is None else campaign.budget
         self._charged = charge or Charge()
         self._held = Charge()  # by jobs that wait or run: that of their walltimes
-        self._limits = of_qos(cluster) if campaign is None else limits_of(campaign, cluster)
+        self._limits = of_cluster(cluster) if campaign is None else limits_of(campaign, cluster)
         self._used = Counter[Limited]()
-        self._counted: dict[tuple[str, str | None, int], Mapping[Limited, int]] = {}
+        self._counted: dict[tuple[str, str, str | None, int], Mapping[Limited, int]] = {}
         nodes = self._budget.nodes
         self._nodes = None if nodes is None else NodesInUse(nodes)
 
@@ -107,19 +107,25 @@ class InUse:
         if self._nodes is not None:
             self._nodes.remove(job)
 
-    def counted(self, workflow: Workflow, qos: str | None, cores: int) -> Mapping[Limited, int]:
+    def counted(
+        self, workflow: Workflow, partition: str, qos: str | None, cores: int
+    ) -> Mapping[Limited, int]:
         """Return what a job of a workflow counts against each limit that there is."""
-        key = workflow.name, qos, cores  # asked for again and again while others wait
+        key = workflow.name, partition, qos, cores  # asked for again and again while others wait
         if key not in self._counted:
-            counts = counted(qos, cores, workflow.request.uses)
+            counts = counted(self._cluster, partition, qos, cores, workflow.request.uses)
             self._counted[key] = {which: n for which, n in counts if which in self._limits}
         return self._counted[key]
 
     def _exceeded(self, job: Job) -> Iterator[Limited]:
-        for limited, amount in self.counted(job.workflow, job.qos, job.cores).items():
+        for limited, amount in self.counted(
+            job.workflow, job.partition, job.qos, job.cores
+        ).items():
             if self._used[limited] + amount > self._limits[limited]:
                 yield limited
 
     def _change(self, job: Job, sign: int) -> None:
-        for limited, amount in self.counted(job.workflow, job.qos, job.cores).items():
+        for limited, amount in self.counted(
+            job.workflow, job.partition, job.qos, job.cores
+        ).items():
             self._used[limited] += sign * amount

@@ -128,7 +128,7 @@ def _takeovers(plan: Plan) -> Iterator[tuple[PlannedWorkflow, set[Owner]]]:
             r = reservations.pop(0)
             partition = plan.cluster.by_partition[r.partition]
             for node, load in r.loads(partition):
-                uses = _on_node(r.partition, node, load, partition.node)
+                uses = _on_node(partition.home, node, load, partition.node)
                 list(pass_on(uses, r.finish, r.finish))
         before = set(pass_on(_uses(plan, w, limits), w.name, w.finish)) | groups.get(w.name, set())
         yield w, before - {w.name, None}
@@ -152,7 +152,7 @@ def _uses(
         load = demand.load(p.ranks, partition.node)
         yield from _on_node(p.partition, p.node, load, partition.node)
     uses = plan.campaign.workflows[w.name].request.uses
-    for limited, amount in counted(w.qos, w.cores, uses):
+    for limited, amount in counted(plan.cluster, w.partition, w.qos, w.cores, uses):
         if limited in limits:
             yield limited, amount, limits[limited]
 

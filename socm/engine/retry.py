@@ -111,7 +111,8 @@ def _again(
 
 def _most_memory(job: Job, cluster: Cluster, budget: Budget | None) -> int:
     """Return the most MB that a job can ask for on as many nodes as it has."""
-    partition, qos = cluster.by_partition[job.partition], cluster.by_qos[job.qos or ""]
+    partition = cluster.by_partition[job.partition]
+    qos = cluster.under(partition, cluster.by_qos[job.qos or ""])
     ranks, ranks_on_a_node = job.demand.ranks, max(p.ranks for p in job.placements)
     # The node with most of its ranks bounds the memory of each rank.
     most = partition.memory * ranks // ranks_on_a_node
@@ -134,7 +135,8 @@ def _most_memory(job: Job, cluster: Cluster, budget: Budget | None) -> int:
 def _qos_for(job: Job, walltime: int, cluster: Cluster) -> tuple[str, int]:
     """Return the job's QOS if it allows the walltime, else the next that does, else the longest."""
     partition = cluster.by_partition[job.partition]
-    own, account = cluster.by_qos[job.qos or ""], job.workflow.request.account
+    account = job.workflow.request.account
+    own = cluster.under(partition, cluster.by_qos[job.qos or ""])
 
     def limit(qos: Qos) -> int:
         """Return the most of the wanted walltime that a job may have here."""
@@ -144,14 +146,17 @@ def _qos_for(job: Job, walltime: int, cluster: Cluster) -> tuple[str, int]:
         alike = qos.usable_on(partition) and qos.exclusive == own.exclusive and not qos.on_request
         if cluster.why_account(account, partition, qos) is not None:
             return False
-        if not qos.send and cluster.taken_for(limit(qos), partition, account) != qos:
-            return False
+        if not qos.send:
+            taken = cluster.taken_for(limit(qos), partition, account)
+            if taken is None or taken.name != qos.name:
+                return False
         return alike and not any(
             qos.refusals(partition, nodes=len(job.placements), cores=job.cores)
         )
 
     if job.workflow.request.qos is not None:
         return own.name, limit(own)  # the user chose it
-    candidates = [own, *(q for q in cluster.qos_by_size if q.name != own.name and admits(q))]
+    all_here = [cluster.under(partition, q) for q in cluster.qos_by_size]
+    candidates = [own, *(q for q in all_here if q.name != own.name and admits(q))]
     best = max(candidates, key=limit)  # of equals the first: its own, then the smallest
     return best.name, limit(best)

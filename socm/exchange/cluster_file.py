@@ -8,6 +8,7 @@ from datetime import date
 
 from socm.config.sbatch import SbatchOptions
 from socm.config.writing import comment_text, quoted
+from socm.model.allowance import LIMITS, Allowance
 from socm.model.cluster import Cluster
 from socm.model.partition import Partition
 from socm.model.qos import Qos
@@ -46,7 +47,7 @@ def cluster_toml(cluster: Cluster, *, comments: Iterable[str] = ()) -> str:
     lines = [f"# {comment_text(comment)}" for comment in comments]
     lines += [
         f"{key} = {_value(key, value)}"
-        for key in ("name", "description", "source", "checked", "account")
+        for key in ("name", "description", "source", "checked", "account", "limits")
         if (value := getattr(cluster, key)) is not None
     ]
     if cluster.account_required:
@@ -96,6 +97,10 @@ def _value(key: str, value: object) -> str:
         return quoted(format_walltime(value))
     if key == "checked" and isinstance(value, str) and _is_date(value):
         return value
+    if isinstance(value, Allowance):
+        given = [(each, of) for each in LIMITS if (of := getattr(value, each)) is not None]
+        written = [f"{each.replace('_', '-')} = {_value(each, of)}" for each, of in given]
+        return f"{{ {', '.join(written)} }}" if written else "{}"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from socm.exchange.scontrol import Record, limit, preempts
+from socm.model.allowance import Allowance
 from socm.model.partition import Partition
 from socm.model.qos import Qos
 from socm.units import parse_duration
 from socm.words import listed
 
-_JOBS = ("MaxJobsPU", "MaxJobsPA", "GrpJobs")
+_JOBS = ("MaxJobsPU", "MaxJobsPA", "GrpJobs", "MaxJobs")
+_SUBMIT = ("MaxSubmitPU", "MaxSubmitPA", "GrpSubmit", "MaxSubmit")
 _TOGETHER = ("MaxTRESPU", "MaxTRESPA", "GrpTRES")
-_SHARED = ("GrpJobs", "GrpTRES")
+_SHARED = ("GrpJobs", "GrpSubmit", "GrpTRES")
 _LOST = (
-    "MaxTRESPerNode", "MaxTRESMins", "MaxSubmitPU", "MaxSubmitPA", "GrpSubmit", "GrpTRESMins",
-    "GrpTRESRunMins", "GrpWall",
+    "MaxTRESPerNode", "MaxTRESMins", "GrpTRESMins", "GrpTRESRunMins", "MaxTRESRunMinsPU",
+    "MaxTRESRunMinsPA", "GrpWall",
 )  # fmt: skip
+_LOST_FLAGS = ("PartitionMaxNodes", "PartitionMinNodes")
 _ON_REQUEST = "used only where a workflow names it"
 _FOR_TESTING = {"debug", "test", "testing", "interactive"}
 
@@ -133,17 +136,39 @@ def lost_limits(row: Record) -> list[str]:
     for key, kept in (("MaxTRES", {"cpu", "node"}), *((key, {"cpu"}) for key in _TOGETHER)):
         items = row.get(key, "").split(",")
         lost += [f"{key} {item}" for item in items if item and item.partition("=")[0] not in kept]
-    return lost
+    return lost + [f"flag {flag}" for flag in _LOST_FLAGS if flag in _flags(row)]
 
 
-def limits_of_partition(row: Record) -> list[str]:
-    """List the limits of a partition's own QOS, except the walltime."""
-    counted = (*_JOBS, "MaxTRES", "MinTRES", *_TOGETHER, *_LOST)
-    return [f"{key}={row[key]} of its QOS {row['Name']}" for key in counted if row.get(key)]
+def limits_of_partition(
+    row: Record, kinds: Iterable[Partition]
+) -> tuple[Allowance | None, list[str]]:
+    """Return the limits of a partition's own QOS, and a list of those that are lost."""
+    limits = allowance_of(row, max(partition.threads_per_core for partition in kinds))
+    lost = lost_limits(row) + [f"MinTRES={least}" for least in [row.get("MinTRES")] if least]
+    named = [f"{each} of its QOS {row['Name']}" for each in lost]
+    return (None if limits == Allowance() else limits), named
+
+
+def allowance_of(row: Record, cpus_per_core: int) -> Allowance:
+    """Return the limits in a row of ``sacctmgr show qos`` or ``show assoc``.
+
+    SLURM counts CPUs; where nodes differ in the number per core, the larger is safe.
+    """
+    longest = limit(row.get("MaxWall"))
+    cores = _least(row, _TOGETHER, "cpu")
+    cores_per_job = _least(row, ("MaxTRES",), "cpu")
+    return Allowance(
+        walltime=parse_duration(longest) if longest else None,
+        running_jobs=min((int(row[key]) for key in _JOBS if row.get(key)), default=None),
+        submit_jobs=min((int(row[key]) for key in _SUBMIT if row.get(key)), default=None),
+        cores=cores and max(1, cores // cpus_per_core),
+        cores_per_job=cores_per_job and max(1, cores_per_job // cpus_per_core),
+        nodes_per_job=_least(row, ("MaxTRES", *_TOGETHER), "node"),
+    )
 
 
 def _lets_nothing_run(key: str, value: str) -> bool:
-    if key in _JOBS:
+    if key in (*_JOBS, *_SUBMIT):
         return value == "0"
     if key in ("MaxTRES", *_TOGETHER):
         return 0 in [read_tres(value).get(resource) for resource in ("cpu", "node")]
@@ -152,22 +177,15 @@ def _lets_nothing_run(key: str, value: str) -> bool:
 
 def _qos(row: Record, where: Sequence[Slot], accounts: Sequence[str], *, everywhere: bool) -> Qos:
     kinds = [partition for slot in where for partition in slot.kinds]
-    # SLURM counts CPUs; where they differ per core, the smaller number of cores is safe.
-    cpus_per_core = max(partition.threads_per_core for partition in kinds)
-    longest = limit(row.get("MaxWall"))
-    cores = _least(row, _TOGETHER, "cpu")
-    cores_per_job = _least(row, ("MaxTRES",), "cpu")
+    limits = allowance_of(row, max(partition.threads_per_core for partition in kinds))
     on_request = [f"{_ON_REQUEST}: {why}" for why in _why_only_on_request(row)]
     notes = [f"all users together: {key}={row[key]}" for key in _SHARED if row.get(key)]
     return Qos(
         name=row["Name"],
         partitions=() if everywhere else tuple(partition.name for partition in kinds),
-        walltime=parse_duration(longest) if longest else None,
+        **asdict(limits),
         over_partition_walltime="PartitionTimeLimit" in _flags(row),
-        running_jobs=min((int(row[key]) for key in _JOBS if row.get(key)), default=None),
-        cores=cores and max(1, cores // cpus_per_core),
-        cores_per_job=cores_per_job and max(1, cores_per_job // cpus_per_core),
-        nodes_per_job=_least(row, ("MaxTRES", *_TOGETHER), "node"),
+        over_partition_limits="OverPartQOS" in _flags(row),
         charge=float(row.get("UsageFactor") or 1),
         debug=bool(on_request),
         accounts=tuple(accounts),

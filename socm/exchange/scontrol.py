@@ -172,9 +172,15 @@ def why_closed(record: Record, nodes: Sequence[Node]) -> str | None:
         return "it is only for root"
     if record.get("ReqResv") == "YES":
         return "it needs a reservation"
+    if record.get("MaxNodes") == "0":
+        return "no job may have a node there"
     if not nodes:
         return "it has no nodes"
-    return "all its nodes are down or drained" if all(node.away for node in nodes) else None
+    present = Counter(node.hardware for node in nodes if not node.away)
+    if not present:
+        return "all its nodes are down or drained"
+    least = least_nodes(record)
+    return None if max(present.values()) >= least else f"a job there has at least {least} nodes"
 
 
 def partitions_of(
@@ -195,11 +201,12 @@ def partitions_of(
     """
     slurm_name = record["PartitionName"]
     present = Counter(node.hardware for node in nodes if not node.away)
-    kinds = sorted(present, key=lambda kind: (present[kind], kind), reverse=True)
+    kinds = _kinds(record, nodes)
     names = (f"{slurm_name}-{k}" for k in range(2, 10**6))
     free = (name for name in names if name not in taken)
     most_cpus = limit(record.get("MaxCPUsPerNode"))
     longest = limit(record.get("MaxTime"))
+    most_nodes = limit(record.get("MaxNodes"))
     whole_nodes = settings.get("SelectType") == "select/linear"
     made: list[Partition] = []
     for kind in kinds:
@@ -216,6 +223,8 @@ def partitions_of(
                 gpus=kind.gpus,
                 exclusive=whole_nodes or gives_whole_nodes(record),
                 walltime=parse_duration(longest) if longest is not None else None,
+                nodes_per_job=int(most_nodes) if most_nodes is not None else None,
+                least_nodes_per_job=least_nodes(record),
                 memory_per_core=_per_core("MaxMemPerCPU", kind, record, settings),
                 default_memory_per_core=_per_core("DefMemPerCPU", kind, record, settings),
                 slurm_name=slurm_name if made else None,
@@ -224,6 +233,29 @@ def partitions_of(
             )
         )
     return made
+
+
+def names_of(
+    record: Record, nodes: Sequence[Node], kinds: Sequence[Partition]
+) -> dict[Partition, tuple[str, ...]]:
+    """Return the names of the nodes that each kind of a partition has."""
+    present: dict[Hardware, list[str]] = {}
+    for node in nodes:
+        if not node.away and record["PartitionName"] in node.partitions:
+            present.setdefault(node.hardware, []).append(node.name)
+    names = [present[kind] for kind in _kinds(record, nodes)]
+    return {kind: tuple(mine) for kind, mine in zip(kinds, names, strict=True)}
+
+
+def _kinds(record: Record, nodes: Sequence[Node]) -> list[Hardware]:
+    """Return the kinds of nodes on which jobs can start, those of most nodes first."""
+    present = Counter(
+        node.hardware
+        for node in nodes
+        if not node.away and record["PartitionName"] in node.partitions
+    )
+    kinds = [kind for kind in present if present[kind] >= least_nodes(record)]
+    return sorted(kinds, key=lambda kind: (present[kind], kind), reverse=True)
 
 
 def _per_core(key: str, kind: Hardware, record: Record, settings: Record) -> int | None:
@@ -277,10 +309,13 @@ def _notes(record: Record, nodes: Sequence[Node], kind: Hardware, kinds: int) ->
 
 def lost_limits(record: Record) -> list[str]:
     """List the limits of a partition that a cluster file cannot express."""
-    keys = ("DenyAccounts", "MaxNodes", "MaxMemPerNode", "MaxCPUsPerSocket")
+    keys = ("DenyAccounts", "MaxMemPerNode", "MaxCPUsPerSocket")
     lost = [f"{key}={value}" for key in keys if (value := limit(record.get(key)))]
     if whole_blocks(record):
         lost.append("a job gets all nodes of a block of the network, of which only its own count")
-    if (fewest := record.get("MinNodes", "0")) not in ("0", "1"):
-        lost.append(f"MinNodes={fewest}")
     return lost
+
+
+def least_nodes(record: Record) -> int:
+    """Return the fewest nodes that a job in a partition has."""
+    return max(1, int(record.get("MinNodes", 1)))

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 
 from socm.errors import BackendError, ConfigError, Problem, did_you_mean
-from socm.exchange import sacctmgr, scontrol
+from socm.exchange import scontrol
+from socm.exchange.associations import limits_of_user
+from socm.exchange.node_sets import in_sets
 from socm.exchange.reservations import maintenance_of
-from socm.exchange.sacctmgr import Slot, qos_of, read_table, usable_qos
+from socm.exchange.sacctmgr import Slot, limits_of_partition, qos_of, read_table, usable_qos
 from socm.exchange.scontrol import (
     Node,
     Record,
+    names_of,
     partitions_of,
     read_node,
     read_records,
@@ -25,10 +27,10 @@ from socm.exchange.scontrol import (
     why_closed,
 )
 from socm.executor.slurm.client import Client
+from socm.model.allowance import Allowance
 from socm.model.cluster import Cluster
 from socm.model.partition import Partition
 from socm.model.qos import Qos
-from socm.units import parse_duration
 from socm.words import count
 
 
@@ -44,6 +46,8 @@ class Answers:
         ``sacctmgr -P show qos``, and ``show assoc`` of the user; `None` without accounting.
     user
         ``sacctmgr -nP show user``: the account of jobs that name none.
+    accounts
+        ``show assoc`` of the accounts of the user, without those of users.
     no_qos
         Why there are no QOS.
     reservations
@@ -58,6 +62,7 @@ class Answers:
     qos: str | None = None
     associations: str | None = None
     user: str | None = None
+    accounts: str | None = None
     no_qos: str = "this SLURM has no accounting"
     reservations: str = ""
     login: str = ""
@@ -93,15 +98,18 @@ def ask() -> Answers:
             answers,
             # All columns, by their names: versions have different ones.
             qos=ask("sacctmgr", "-P", "show", "qos"),
-            associations=ask(
-                "sacctmgr", "-P", "show", "assoc", user, cluster, "format=Account,QOS"
-            ),
+            associations=ask("sacctmgr", "-P", "show", "assoc", user, cluster),
         )
     except BackendError as error:
         return replace(answers, no_qos=error.message)
     with suppress(BackendError):  # without it, the account is the user's to set
         told = ask("sacctmgr", "-nP", "show", "user", _user(), "format=DefaultAccount")
         answers = replace(answers, user=told)
+    rows = read_table(answers.associations or "")
+    if names := ",".join(sorted({row.get("Account", "") for row in rows} - {""})):
+        with suppress(BackendError):  # without it, the limits of the user alone are known
+            told = ask("sacctmgr", "-P", "show", "assoc", f"account={names}", "user=", cluster)
+            answers = replace(answers, accounts=told)
     return answers
 
 
@@ -170,14 +178,17 @@ def _cluster(
             slots = _reached(slots, qos, warnings)
         else:
             warnings += [*doubts, "no QOS is left: only the limits of the partitions count"]
-    warnings += _counted_twice(nodes, slots)
+    limits, lost = _limits_of_user(answers, settings, slots.values())
+    names: dict[Partition, tuple[str, ...]] = {}
+    for slot in slots.values():
+        names |= names_of(slot.record, nodes, slot.kinds)
+    partitions, twice = in_sets(names)
+    warnings += [*lost, *twice]
     on = f"on {settings.get('ClusterName', '?')}, SLURM {settings.get('SLURM_VERSION', '?')}"
     cluster = Cluster(
         name=name or settings.get("ClusterName", "slurm"),
         partitions=tuple(
-            replace(p, source=f"scontrol show node {on}", checked=checked)
-            for slot in slots.values()
-            for p in slot.kinds
+            replace(p, source=f"scontrol show node {on}", checked=checked) for p in partitions
         ),
         qos=tuple(replace(q, source=f"sacctmgr show qos {on}", checked=checked) for q in qos),
         source=f"scontrol show config {on}",
@@ -193,6 +204,7 @@ def _cluster(
                 warnings=warnings,
             )
         ),
+        limits=limits,
     )
     if any(part.accounts for part in (*cluster.partitions, *cluster.qos)):
         account = _default_account(answers, warnings)
@@ -200,14 +212,32 @@ def _cluster(
     return cluster, tuple(warnings)
 
 
+def _limits_of_user(
+    answers: Answers, settings: Record, slots: Iterable[Slot]
+) -> tuple[Allowance | None, tuple[str, ...]]:
+    enforced = settings.get("AccountingStorageEnforce", "").lower().split(",")
+    if not {"limits", "safe", "all"}.intersection(enforced):
+        return None, ()
+    return limits_of_user(
+        answers.associations or "",
+        answers.accounts or "",
+        default=_account_told(answers),
+        cpus_per_core=max(p.threads_per_core for slot in slots for p in slot.kinds),
+    )
+
+
 def _default_account(answers: Answers, warnings: list[str]) -> str | None:
     """Return the account of jobs that name none."""
+    account = _account_told(answers)
+    if account is None:
+        warnings.append("some QOS or partitions are only for some accounts: set yours as `account`")
+    return account
+
+
+def _account_told(answers: Answers) -> str | None:
     # Its column has another name in the answer than in the question, so it is asked for alone.
     account = (answers.user or "").strip()
-    if not account or "|" in account:
-        warnings.append("some QOS or partitions are only for some accounts: set yours as `account`")
-        return None
-    return account
+    return account if account and "|" not in account else None
 
 
 def _slots(
@@ -269,14 +299,13 @@ def _several_kinds(name: str, kinds: Iterable[Partition]) -> str:
 def _under_its_limits(
     record: Record, kinds: Sequence[Partition], rows: Iterable[Record]
 ) -> tuple[Slot, list[str]]:
-    """Apply the limits of a partition's own QOS; list those that are lost."""
+    """Give a partition the limits of its own QOS; list those that are lost."""
     lost = scontrol.lost_limits(record)
     if own := scontrol.limit(record.get("QoS")):
         row = next((row for row in rows if row["Name"] == own), None)
-        if longest := scontrol.limit(row.get("MaxWall")) if row else None:
-            seconds = parse_duration(longest)
-            kinds = [replace(p, walltime=min(p.walltime or seconds, seconds)) for p in kinds]
-        lost += sacctmgr.limits_of_partition(row) if row else [f"its QOS {own}"]
+        limits, more = limits_of_partition(row, kinds) if row else (None, [f"its QOS {own}"])
+        kinds = [replace(p, limits=limits) for p in kinds]
+        lost += more
     return Slot(record=record, kinds=tuple(kinds)), lost
 
 
@@ -307,18 +336,3 @@ def _reached(
         if name not in kept
     ]
     return kept
-
-
-def _counted_twice(nodes: Iterable[Node], kept: Collection[str]) -> Iterator[str]:
-    """Yield warnings about nodes that are in several partitions."""
-    shared = Counter(
-        names
-        for node in nodes
-        if not node.away and len(names := tuple(n for n in kept if n in node.partitions)) > 1
-    )
-    for names, number in shared.items():
-        verb = "is" if number == 1 else "are"
-        yield (
-            f"{count(number, 'node')} {verb} in {' and '.join(names)} and counted in each, so a "
-            "plan may use them twice; --partition keeps only the partitions that you name"
-        )

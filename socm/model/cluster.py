@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 from socm.errors import did_you_mean
+from socm.model.allowance import KINDS, LIMITS, Allowance, Kind, Owned
 from socm.model.campaign import Budget, ResourceRequest
 from socm.model.maintenance import Maintenance, closures
 from socm.model.mode import Mode, beyond, longest, mode_on
@@ -17,6 +19,9 @@ from socm.model.partition import Partition
 from socm.model.placement import Reservation
 from socm.model.qos import Qos
 from socm.units import format_walltime
+
+ALL_JOBS = "all jobs"
+"""Who has the limits of all jobs; no QOS has a space in its name."""
 
 Admission = tuple[tuple[Mode, ...], tuple[str, ...]]
 """The modes of a request, and why other partitions and QOS do not admit it."""
@@ -26,6 +31,7 @@ Admission = tuple[tuple[Mode, ...], tuple[str, ...]]
 class Cluster:
     """Partitions, and the QOS under which jobs are submitted to them.
 
+    The `limits` hold for all jobs, where neither partition nor QOS have the same limit.
     Every job gets the `options`, by their names in sbatch, and the `account` if it has none itself.
 
     Examples
@@ -47,6 +53,7 @@ class Cluster:
     checked: str | None = None
     account: str | None = None
     account_required: bool = False
+    limits: Allowance | None = None
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
     maintenance: tuple[Maintenance, ...] = ()
     file: str | None = field(default=None, compare=False)
@@ -58,6 +65,10 @@ class Cluster:
         ):
             if len(set(names)) < len(names):
                 raise ValueError(f"two {what} of {self.name!r} have the same name")
+        for p in self.partitions:
+            first = next(other for other in self.partitions if other.home == p.home)
+            if first.node != p.node:
+                raise ValueError(f"nodes of {p.home!r} differ in {first.name!r} and {p.name!r}")
 
     @property
     def known_as(self) -> str:
@@ -68,6 +79,41 @@ class Cluster:
     def by_partition(self) -> dict[str, Partition]:
         """Partitions by name."""
         return {p.name: p for p in self.partitions}
+
+    @cached_property
+    def distinct(self) -> tuple[Partition, ...]:
+        """The sets of nodes, each as a partition, so that no node is counted twice.
+
+        Examples
+        --------
+        >>> cpu = Partition(name="cpu", nodes=4, cores=8, memory=1000)
+        >>> quick = replace(cpu, name="quick", nodes=2, nodes_of="cpu", first_node=3)
+        >>> [p.nodes for p in Cluster(name="small", partitions=(cpu, quick)).distinct]
+        [5]
+        """
+        if not self.overlapping:
+            return self.partitions
+        sets: dict[str, set[int]] = {}
+        for p in self.partitions:
+            sets.setdefault(p.home, set()).update(p.numbers)
+        first = {p.home: p for p in reversed(self.partitions)}
+        return tuple(
+            replace(
+                first[home],
+                name=home,
+                nodes=len(numbers),
+                nodes_per_job=None,
+                least_nodes_per_job=1,
+                nodes_of=None,
+                first_node=0,
+            )
+            for home, numbers in sets.items()
+        )
+
+    @cached_property
+    def overlapping(self) -> bool:
+        """Whether a set of nodes is of several partitions."""
+        return len({p.home for p in self.partitions}) < len(self.partitions)
 
     @cached_property
     def by_qos(self) -> dict[str, Qos]:
@@ -92,7 +138,69 @@ class Cluster:
         for qos in self.qos_by_size:
             for partition in self.partitions:
                 if qos.usable_on(partition):
-                    yield partition, qos
+                    yield partition, self.under(partition, qos)
+
+    def under(self, partition: Partition, qos: Qos) -> Qos:
+        """Return a QOS with the limits that its jobs have on a partition.
+
+        As in SLURM, of each limit that counts which comes first: of the partition, the QOS, or all
+        jobs; or of the QOS before the partition, if it says so. The most nodes of a job on a
+        partition always counts.
+
+        Examples
+        --------
+        >>> cpu = Partition(
+        ...     name="cpu", nodes=2, cores=8, memory=1000, limits=Allowance(running_jobs=3)
+        ... )
+        >>> cluster = Cluster(name="small", partitions=(cpu,), limits=Allowance(submit_jobs=9))
+        >>> qos = cluster.under(cpu, Qos(name="short", running_jobs=2, cores=6))
+        >>> qos.running_jobs, qos.submit_jobs, qos.cores
+        (3, 9, 6)
+        """
+        if partition.limits is None and self.limits is None and partition.nodes_per_job is None:
+            return qos
+        first = {what: self._first(what, partition, qos) for what in LIMITS}
+        limits: dict[str, Any] = {what: found and found.most for what, found in first.items()}
+        nodes = [n for n in (limits["nodes_per_job"], partition.nodes_per_job) if n is not None]
+        limits["nodes_per_job"] = min(nodes, default=None)
+        return replace(qos, **limits)
+
+    def owner(self, kind: Kind, partition: str, qos: str) -> str | None:
+        """Return whose limit a job of a partition and a QOS counts against, if there is one."""
+        key = kind, partition, qos
+        if key not in self._owner_of:
+            found = self._first(kind, self.by_partition[partition], self.by_qos[qos])
+            self._owner_of[key] = None if found is None else found.owner
+        return self._owner_of[key]
+
+    @cached_property
+    def _owner_of(self) -> dict[tuple[Kind, str, str], str | None]:
+        """Answers by kind, partition and QOS."""
+        return {}
+
+    def counted_limits(self) -> Iterator[tuple[Kind, Owned]]:
+        """Yield each limit over all jobs that count against it."""
+        for owner, limits in self._owners():
+            for kind in KINDS:
+                if (most := getattr(limits, kind)) is not None:
+                    yield kind, Owned(owner, most)
+
+    def _owners(self) -> Iterator[tuple[str, Allowance]]:
+        yield from ((q.name, q) for q in self.qos_by_size)
+        shared = {p.slurm_name or p.name: p.limits for p in self.partitions if p.limits is not None}
+        yield from ((_all_in(name), limits) for name, limits in shared.items())
+        if self.limits is not None:
+            yield ALL_JOBS, self.limits
+
+    def _first(self, what: str, partition: Partition, qos: Qos) -> Owned | None:
+        of_partition = _all_in(partition.slurm_name or partition.name), partition.limits
+        order = [of_partition, (qos.name, qos), (ALL_JOBS, self.limits)]
+        if qos.over_partition_limits:
+            order[:2] = order[1::-1]
+        for owner, limits in order:
+            if limits is not None and (most := getattr(limits, what)) is not None:
+                return Owned(owner, most)
+        return None
 
     def admit(self, request: ResourceRequest, budget: Budget | None = None) -> Admission:
         """List the modes of a request, and why other partitions and QOS do not admit it.
@@ -203,7 +311,7 @@ class Cluster:
 
     def least_walltime(self, partition: Partition, qos: Qos) -> float:
         """Return the least seconds, of whole minutes, for which SLURM takes a QOS."""
-        smaller = self.qos_by_size[: self.qos_by_size.index(qos)]
+        smaller = self.qos_by_size[: self.qos_by_size.index(self.by_qos[qos.name])]
         limits = [
             beyond(q.walltime) if q.walltime else math.inf
             for q in smaller
@@ -265,3 +373,7 @@ class Cluster:
         if named := dict.fromkeys(p.name for p, _ in usable if self._wants_a_name(p, request)):
             return f"a partition of {where} must be named: {' or '.join(named)}"
         return f"no QOS may be used on {where}"
+
+
+def _all_in(partition: str) -> str:
+    return f"all jobs in {partition}"

@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
+from socm.model.allowance import Kind
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster
 
 
 class Limited(NamedTuple):
-    """What is limited: jobs or cores of a QOS, cores of the budget, or a counted resource."""
+    """What is limited: jobs or cores of a QOS, of a partition or of all jobs; or what else counts.
 
-    what: Literal["jobs", "cores", "budget", "uses"]
+    That is the cores of the budget, or a counted resource.
+    """
+
+    what: Kind | Literal["budget", "uses"]
     name: str = ""
 
 
@@ -34,35 +38,35 @@ def limits_of(campaign: Campaign, cluster: Cluster) -> dict[Limited, int]:
     uses io 4
     """
     return {
-        **of_qos(cluster),
+        **of_cluster(cluster),
         **({} if campaign.budget.cores is None else {Limited("budget"): campaign.budget.cores}),
         **{Limited("uses", name): most for name, most in campaign.limits.items()},
     }
 
 
-def of_qos(cluster: Cluster) -> dict[Limited, int]:
-    """Return the limits that the QOS of a cluster have."""
-    limits: dict[Limited, int] = {}
-    for qos in cluster.qos_by_size:
-        if qos.running_jobs is not None:
-            limits[Limited("jobs", qos.name)] = qos.running_jobs
-        if qos.cores is not None:
-            limits[Limited("cores", qos.name)] = qos.cores
-    return limits
+def of_cluster(cluster: Cluster) -> dict[Limited, int]:
+    """Return the limits that the QOS and the partitions of a cluster have, and all its jobs."""
+    return {Limited(kind, each.owner): each.most for kind, each in cluster.counted_limits()}
 
 
-def counted(qos: str | None, cores: int, uses: Mapping[str, int]) -> Iterator[tuple[Limited, int]]:
+def counted(
+    cluster: Cluster, partition: str, qos: str | None, cores: int, uses: Mapping[str, int]
+) -> Iterator[tuple[Limited, int]]:
     """Yield what a job counts against each limit that there may be.
 
     Parameters
     ----------
-    qos, cores
-        Its QOS, and its cores: of its ranks, or of whole nodes.
+    partition, qos, cores
+        Where it runs, and its cores: of its ranks, or of whole nodes.
     uses
         Its counted resources.
     """
-    yield Limited("jobs", qos or ""), 1
-    yield Limited("cores", qos or ""), cores
+    amounts: tuple[tuple[Kind, int], ...] = (
+        ("running_jobs", 1), ("submit_jobs", 1), ("cores", cores),
+    )  # fmt: skip
+    for kind, amount in amounts:
+        if (owner := cluster.owner(kind, partition, qos or "")) is not None:
+            yield Limited(kind, owner), amount
     yield Limited("budget"), cores
     for name, amount in uses.items():
         yield Limited("uses", name), amount

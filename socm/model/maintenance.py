@@ -77,7 +77,7 @@ def closures(
                 continue
             nodes: list[int | None] = [None]
             if window.nodes is not None and window.nodes < partition.nodes:
-                nodes = [*range(partition.nodes - window.nodes, partition.nodes)]
+                nodes = [*partition.numbers[-window.nodes :]]
             for node in nodes:
                 yield Reservation(
                     partition=partition.name,

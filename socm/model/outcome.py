@@ -136,7 +136,7 @@ class Simulation:
     @property
     def available_cores(self) -> int:
         """The most cores that the campaign may use at once, by its budget and the cluster."""
-        budget, partitions = self.plan.campaign.budget, self.plan.cluster.partitions
+        budget, partitions = self.plan.campaign.budget, self.plan.cluster.distinct
         left = budget.nodes if budget.nodes is not None else sum(p.nodes for p in partitions)
         cores = 0
         for partition in sorted(partitions, key=lambda p: -p.cores):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from socm.model.allowance import Allowance
 from socm.model.campaign import ResourceRequest
 from socm.model.demand import Amounts, Demand
 from socm.model.site import SitePart
@@ -29,6 +30,13 @@ class Partition(SitePart):
         Whether jobs get whole nodes.
     walltime
         Longest limit of a job in seconds, or `None`.
+    nodes_per_job, least_nodes_per_job
+        The most nodes that one job may have, and the fewest.
+    limits
+        Of all jobs there; each counts before the same limit of a QOS.
+    nodes_of, first_node
+        The set of nodes that it shares with other partitions, and the number of its first one
+        there; without, its nodes are its own.
     memory_per_core
         The most MB that a job may have for each of its cores; one that needs more gets more cores.
     default_memory_per_core
@@ -49,8 +57,13 @@ class Partition(SitePart):
     speed: float = 1.0
     exclusive: bool = False
     walltime: int | None = None
+    nodes_per_job: int | None = None
+    least_nodes_per_job: int = 1
+    limits: Allowance | None = None
     memory_per_core: int | None = None
     default_memory_per_core: int | None = None
+    nodes_of: str | None = None
+    first_node: int = 0
     account_suffix: str | None = None
 
     def __post_init__(self) -> None:
@@ -63,7 +76,12 @@ class Partition(SitePart):
             raise ValueError(f"partition {self.name!r}: gpus or speed is out of range")
         if self.walltime is not None and self.walltime < 1:
             raise ValueError(f"partition {self.name!r}: walltime is at least a second")
-        for what in ("memory_per_core", "default_memory_per_core"):
+        if not 0 <= self.first_node <= MOST_NODES:
+            raise ValueError(f"partition {self.name!r}: first_node lies between 0 and {MOST_NODES}")
+        most = self.nodes_per_job or self.nodes
+        if not 1 <= self.least_nodes_per_job <= min(most, self.nodes):
+            raise ValueError(f"partition {self.name!r}: least_nodes_per_job is out of range")
+        for what in ("nodes_per_job", "memory_per_core", "default_memory_per_core"):
             if (amount := getattr(self, what)) is not None and not 1 <= amount <= LARGEST:
                 raise ValueError(f"partition {self.name!r}: {what} is not between 1 and {LARGEST}")
 
@@ -71,6 +89,16 @@ class Partition(SitePart):
     def node(self) -> Amounts:
         """What each node has."""
         return Amounts(self.cores, self.memory, self.gpus)
+
+    @property
+    def home(self) -> str:
+        """The name of the set of nodes that its nodes are of."""
+        return self.nodes_of or self.name
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of its nodes in that set."""
+        return range(self.first_node, self.first_node + self.nodes)
 
     def demand(self, request: ResourceRequest, *, exclusive: bool = False) -> Demand:
         """Return what a request needs of these nodes."""

@@ -112,7 +112,7 @@ class Reservation:
         cores = partition.cores if self.cores is None else self.cores
         memory = partition.memory if self.memory is None else self.memory
         gpus = partition.gpus if self.gpus is None else self.gpus
-        for node in range(partition.nodes) if self.node is None else (self.node,):
+        for node in partition.numbers if self.node is None else (self.node,):
             yield node, Amounts(cores, memory, gpus)
 
 

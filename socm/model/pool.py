@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from socm.model.cluster import Cluster
 from socm.model.demand import Demand
+from socm.model.partition import Partition
 from socm.model.placement import Placement, Reservation
 
 
@@ -39,10 +40,14 @@ class NodePool:
 
     def __init__(self, cluster: Cluster) -> None:
         self._partitions = cluster.by_partition
-        self._nodes = {
-            p.name: [_Node(p.cores, p.memory, p.gpus) for _ in range(p.nodes)]
-            for p in cluster.partitions
-        }
+        # Of each set of nodes, which several partitions may share.
+        self._nodes: dict[str, dict[int, _Node]] = {}
+        self._sharing: dict[str, list[Partition]] = {}
+        for p in cluster.partitions:
+            nodes = self._nodes.setdefault(p.home, {})
+            for number in p.numbers:
+                nodes.setdefault(number, _Node(p.cores, p.memory, p.gpus))
+            self._sharing.setdefault(p.home, []).append(p)
         # Cores and MB that are free on all nodes together.
         self._free = {p.name: (p.nodes * p.cores, p.nodes * p.memory) for p in cluster.partitions}
 
@@ -51,9 +56,10 @@ class NodePool:
         other = object.__new__(NodePool)
         other._partitions = self._partitions
         other._nodes = {
-            name: [_Node(n.cores, n.memory, n.gpus, n.jobs) for n in nodes]
-            for name, nodes in self._nodes.items()
+            home: {k: _Node(n.cores, n.memory, n.gpus, n.jobs) for k, n in nodes.items()}
+            for home, nodes in self._nodes.items()
         }
+        other._sharing = self._sharing
         other._free = self._free.copy()
         return other
 
@@ -88,12 +94,14 @@ class NodePool:
         cores, memory = self._free[partition]
         if demand.ranks * demand.threads > cores or demand.memory > memory:
             return None
-        nodes = self._nodes[partition]
+        home = self._partitions[partition].home
+        nodes, mine = self._nodes[home], self._partitions[partition].numbers
         if (
             preferred
             and among <= {p.node for p in preferred}
             and all(
-                p.partition == partition
+                p.partition == home
+                and p.node in mine
                 and p.node not in barred
                 and self._room(demand, partition, nodes[p.node]) >= p.ranks
                 for p in preferred
@@ -101,16 +109,14 @@ class NodePool:
         ):
             return tuple(preferred)
         if not among:
-            placements = _distributed(
-                demand.ranks, partition, self._rooms(demand, partition, barred)
-            )
+            placements = _distributed(demand.ranks, home, self._rooms(demand, partition, barred))
             if placements is None or most_nodes is None or len(placements) <= most_nodes:
                 return placements
         rooms = [*self._rooms(demand, partition, barred)]
         if not among <= {node for node, _ in rooms}:
             return None
         rooms.sort(key=lambda x: (x[0] not in among, -x[1]))
-        return _distributed(demand.ranks, partition, rooms[:most_nodes])
+        return _distributed(demand.ranks, home, rooms[:most_nodes])
 
     def allocate(self, demand: Demand, placements: Iterable[Placement]) -> None:
         """Allocate nodes to a job."""
@@ -125,24 +131,28 @@ class NodePool:
 
         Jobs that run there go on; until they are over, the free amounts may be negative.
         """
-        name = reservation.partition
-        for index, (cores, memory, gpus) in reservation.loads(self._partitions[name]):
-            node = self._nodes[name][index]
+        partition = self._partitions[reservation.partition]
+        for index, (cores, memory, gpus) in reservation.loads(partition):
+            node = self._nodes[partition.home][index]
             node.cores -= sign * cores
             node.memory -= sign * memory
             node.gpus -= sign * gpus
-            self._add_free(name, -sign * cores, -sign * memory)
+            self._add_free(partition.home, index, -sign * cores, -sign * memory)
 
-    def _add_free(self, partition: str, cores: int, memory: int) -> None:
-        free_cores, free_memory = self._free[partition]
-        self._free[partition] = (free_cores + cores, free_memory + memory)
+    def _add_free(self, home: str, node: int, cores: int, memory: int) -> None:
+        for partition in self._sharing[home]:
+            if node in partition.numbers:
+                free_cores, free_memory = self._free[partition.name]
+                self._free[partition.name] = (free_cores + cores, free_memory + memory)
 
     def _rooms(
         self, demand: Demand, partition: str, barred: frozenset[int]
     ) -> Iterable[tuple[int, int]]:
         """Yield the nodes that have room for ranks now, and for how many."""
         threads = demand.threads
-        for index, node in enumerate(self._nodes[partition]):
+        nodes = self._nodes[self._partitions[partition].home]
+        for index in self._partitions[partition].numbers:
+            node = nodes[index]
             if node.cores >= threads and index not in barred:
                 room = self._room(demand, partition, node)
                 if room > 0:
@@ -155,14 +165,14 @@ class NodePool:
         return demand.ranks_within(node.cores, node.memory, node.gpus)
 
     def _change(self, demand: Demand, placements: Iterable[Placement], sign: int) -> None:
-        for partition, index, ranks in placements:
-            cores, memory, gpus = demand.load(ranks, self._partitions[partition].node)
-            node = self._nodes[partition][index]
+        for home, index, ranks in placements:
+            cores, memory, gpus = demand.load(ranks, self._sharing[home][0].node)
+            node = self._nodes[home][index]
             node.cores += sign * cores
             node.memory += sign * memory
             node.gpus += sign * gpus
             node.jobs -= sign
-            self._add_free(partition, sign * cores, sign * memory)
+            self._add_free(home, index, sign * cores, sign * memory)
 
 
 def _distributed(

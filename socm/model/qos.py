@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from socm.model.allowance import Allowance
 from socm.model.campaign import Budget
 from socm.model.partition import Partition
 from socm.model.site import SitePart
 from socm.units import format_count
+from socm.words import count
 
 
 class JobLimit(NamedTuple):
@@ -21,7 +23,7 @@ class JobLimit(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Qos(SitePart):
+class Qos(Allowance, SitePart):
     """A quality of service: limits on what a user may have at once, and for how long.
 
     Parameters
@@ -30,14 +32,12 @@ class Qos(SitePart):
         Empty on a cluster without QOS.
     partitions
         Where it may be used; empty is everywhere.
-    walltime
-        Longest limit of a job in seconds.
+    walltime, running_jobs, submit_jobs, cores, cores_per_job, nodes_per_job
+        As for an `Allowance`.
     over_partition_walltime
         Whether its jobs may be longer than those of a partition usually may.
-    running_jobs, cores
-        The most jobs, and cores over all of them, that run at once.
-    cores_per_job, nodes_per_job
-        The most that one job may ask for.
+    over_partition_limits
+        Whether its limits count before those that a partition has for all jobs.
     charge
         What is charged for a core-hour.
     exclusive
@@ -47,20 +47,16 @@ class Qos(SitePart):
     """
 
     partitions: tuple[str, ...] = ()
-    walltime: int | None = None
     over_partition_walltime: bool = False
-    running_jobs: int | None = None
-    cores: int | None = None
-    cores_per_job: int | None = None
-    nodes_per_job: int | None = None
+    over_partition_limits: bool = False
     charge: float = 1.0
     exclusive: bool = False
 
     def __post_init__(self) -> None:
-        for what in ("walltime", "running_jobs", "cores", "cores_per_job", "nodes_per_job"):
-            limit = getattr(self, what)
-            if limit is not None and not 1 <= limit <= 10**12:
-                raise ValueError(f"QOS {self.name!r}: {what} is out of range")
+        try:
+            super().__post_init__()
+        except ValueError as error:
+            raise ValueError(f"QOS {self.name!r}: {error}") from None
         if not 0 <= self.charge <= 1000:
             raise ValueError(f"QOS {self.name!r}: charge lies between 0 and 1000")
 
@@ -84,7 +80,10 @@ class Qos(SitePart):
     def refusals(
         self, partition: Partition, *, nodes: int, cores: int, budget: Budget | None = None
     ) -> Iterator[str]:
-        """Yield why a job of this size is too large here; nothing if it is admitted."""
+        """Yield why a job of this size is too large or small here; nothing if it is admitted."""
+        least = partition.least_nodes_per_job
+        if nodes < least:
+            yield f"runs on {count(nodes, 'node')}, a job there has at least {least}"
         for what, most, owner in self.limits(partition, budget):
             need = nodes if what == "nodes" else cores
             if need > most:

@@ -17,6 +17,9 @@ from socm.model.partition import Partition
 from socm.planner.instance import Begun, IndexedMode, Instance, NodeRanks, usable_nodes
 from socm.planner.limit import Limit
 
+_Columns = tuple[list[int], ...]
+"""Of one node: times, and from each on free cores, MB and GPUs, and jobs."""
+
 
 class Timelines:
     """Free cores, memory and GPUs of each node of one partition, over time.
@@ -27,19 +30,32 @@ class Timelines:
         The nodes that may be used; earlier ones are tried first.
     counts_jobs
         Whether to count the jobs on each node, for `idle`.
+    shared
+        The nodes of other partitions, by their set and their number in it.
     """
 
     def __init__(
-        self, partition: Partition, nodes: Sequence[int], start: int, *, counts_jobs: bool
+        self,
+        partition: Partition,
+        nodes: Sequence[int],
+        start: int,
+        *,
+        counts_jobs: bool,
+        shared: dict[tuple[str, int], _Columns] | None = None,
     ) -> None:
         self.partition = partition
         self._nodes = nodes
         self._position = {node: position for position, node in enumerate(nodes)}
-        self._times = [[start] for _ in nodes]
-        self._cores = [[partition.cores] for _ in nodes]
-        self._memory = [[partition.memory] for _ in nodes]
-        self._gpus = [[partition.gpus] for _ in nodes] if partition.gpus else []
-        self._jobs = [[0] for _ in nodes] if counts_jobs else []
+        has = ([start], [partition.cores], [partition.memory], [partition.gpus], [0])
+        known = {} if shared is None else shared
+        of_nodes = [
+            known.setdefault((partition.home, node), tuple(map(list, has))) for node in nodes
+        ]
+        self._times = [columns[0] for columns in of_nodes]
+        self._cores = [columns[1] for columns in of_nodes]
+        self._memory = [columns[2] for columns in of_nodes]
+        self._gpus = [columns[3] for columns in of_nodes] if partition.gpus else []
+        self._jobs = [columns[4] for columns in of_nodes] if counts_jobs else []
         # Start and end of maintenance, node by node.
         self._closed: dict[int, list[tuple[int, int]]] = {}
         # All nodes together: where these are full, no single node need be looked at.
@@ -49,6 +65,9 @@ class Timelines:
         self._hopeless: dict[int, tuple[int, int]] = {}
         self.visits = 0
         """Number of nodes looked at so far."""
+
+    def __contains__(self, node: int) -> bool:
+        return node in self._position
 
     def earliest(self, mode: IndexedMode, ready: int) -> tuple[int, NodeRanks]:
         """Return the first start, at `ready` or later, at which a mode fits, and where.
@@ -255,23 +274,28 @@ class Capacity:
         several, nodes = len(cluster.partitions) > 1, instance.node_budget
         # On one partition the usable nodes are the budget; on several, busy nodes are counted.
         self._busy = Limit(nodes, start) if nodes is not None and several else None
+        shared: dict[tuple[str, int], _Columns] = {}
         self._timelines = [
             Timelines(
                 partition,
                 usable_nodes(partition, nodes, instance.reservations, instance.fixed),
                 start,
                 counts_jobs=self._busy is not None,
+                shared=shared,
             )
             for partition in cluster.partitions
         ]
+        homes = [t.partition.home for t in self._timelines]
+        # For each partition those that may have some of its nodes.
+        self._sharing = {h: [t for t in self._timelines if t.partition.home == h] for h in homes}
         self._limits = [Limit(most, start) for most in instance.limits]
         by_name = {t.partition.name: t for t in self._timelines}
         for r in instance.reservations:
             timelines = by_name[r.partition]
             for node, load in r.loads(timelines.partition):
                 timelines.allocate(node, load, r.start, r.finish, jobs=0)
-                if r.maintenance:
-                    timelines.close(node, r.start, r.finish)
+                for other in self._sharing[timelines.partition.home] if r.maintenance else ():
+                    other.close(node, r.start, r.finish)
         for begun in instance.begun:
             self._allocate(begun, begun.placements, begun.start, begun.finish)
 
@@ -354,13 +378,14 @@ class Capacity:
                     if timelines.idle(node, begin):
                         self._busy.allocate(1, begin, end)
         demand, whole = mode.demand, timelines.partition.node
-        cores = memory = 0
-        for node, ranks in placements:
-            load = demand.load(ranks, whole)
+        loads = [(node, demand.load(ranks, whole)) for node, ranks in placements]
+        for node, load in loads:
             timelines.allocate(node, load, start, finish)
-            cores += load.cores
-            memory += load.memory
-        timelines.allocate_in_all(cores, memory, start, finish)
+        for sharing in self._sharing[timelines.partition.home]:
+            here = [load for node, load in loads if node in sharing]
+            cores, memory = sum(x.cores for x in here), sum(x.memory for x in here)
+            if cores or memory:
+                sharing.allocate_in_all(cores, memory, start, finish)
 
 
 def _filled(ranks: int, free: NodeRanks) -> NodeRanks:

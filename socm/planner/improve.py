@@ -46,12 +46,13 @@ class _Search:
         # If the seconds are many enough for compiled code to pay, it is loaded before they count.
         LOADER.compiled(round((effort.seconds or 0) * PACE))
         self._meter = Meter(effort)
-        nodes = sum(p.nodes for p in instance.cluster.partitions)
+        nodes = sum(p.nodes for p in instance.cluster.distinct)
         if instance.campaign.budget.nodes is not None:
             nodes = min(nodes, instance.campaign.budget.nodes)
         self._size = len(instance) * nodes
         # What is reserved for later, the parallel scheme does not see.
         small = self._size <= SMALL or bool(instance.reservations)
+        small = small or instance.cluster.overlapping
         self._scheme = serial if small else parallel
         self._best: Schedule | None = None
 

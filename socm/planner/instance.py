@@ -143,7 +143,7 @@ class Instance:
     def node_budget(self) -> int | None:
         """The most nodes in use at once; `None` where that is all of the cluster."""
         nodes = self.campaign.budget.nodes
-        everything = sum(p.nodes for p in self.cluster.partitions)
+        everything = sum(p.nodes for p in self.cluster.distinct)
         return None if nodes is None or nodes >= everything else nodes
 
     @cached_property
@@ -163,7 +163,7 @@ class Instance:
                 partition=partitions[w.partition],
                 qos=qos[w.qos or ""],
                 cores=w.cores,
-                counts=indexer.counts(w.qos, w.cores, request.uses),
+                counts=indexer.counts(w.partition, w.qos, w.cores, request.uses),
                 demand=Demand(request.ranks, w.threads, request.memory, request.gpus, w.exclusive),
                 placements=[(p.node, p.ranks) for p in w.placements],
                 start=w.start,
@@ -186,7 +186,7 @@ class Instance:
     @cached_property
     def share(self) -> list[float]:
         """The larger of the shares of all cores and of all memory that each workflow uses."""
-        partitions = self.cluster.partitions
+        partitions = self.cluster.distinct
         cores = sum(p.nodes * p.cores for p in partitions)
         if self.campaign.budget.cores is not None:
             cores = min(cores, self.campaign.budget.cores)
@@ -274,7 +274,7 @@ class Indexer:
     """Gives modes their indices, and equal families the same number."""
 
     def __init__(self, campaign: Campaign, cluster: Cluster, *, maintenance: bool = False) -> None:
-        self._maintenance = maintenance
+        self._cluster, self._maintenance = cluster, maintenance
         self._limits = {limited: k for k, limited in enumerate(limits_of(campaign, cluster))}
         self._partitions = {p.name: k for k, p in enumerate(cluster.partitions)}
         self._qos = {q.name: k for k, q in enumerate(cluster.qos_by_size)}
@@ -294,7 +294,7 @@ class Indexer:
             qos=self._qos[mode.qos.name],
             duration=mode.duration,
             cores=mode.cores,
-            counts=self.counts(mode.qos.name, mode.cores, mode.uses),
+            counts=self.counts(mode.partition.name, mode.qos.name, mode.cores, mode.uses),
             demand=mode.demand,
             ranks_per_node=mode.ranks_per_node,
             most_nodes=mode.qos.nodes_per_job,
@@ -303,11 +303,13 @@ class Indexer:
             reach=reach,
         )
 
-    def counts(self, qos: str | None, cores: int, uses: Mapping[str, int]) -> Counts:
+    def counts(
+        self, partition: str, qos: str | None, cores: int, uses: Mapping[str, int]
+    ) -> Counts:
         """Return what a job counts against each limit that there is."""
         return tuple(
             (self._limits[limited], amount)
-            for limited, amount in counted(qos, cores, uses)
+            for limited, amount in counted(self._cluster, partition, qos, cores, uses)
             if limited in self._limits
         )
 
@@ -345,7 +347,7 @@ def usable_nodes(
     most
         The budget of nodes; `None` is no limit.
     """
-    nodes = range(partition.nodes)
+    nodes = partition.numbers
     if most is None or most >= partition.nodes:
         return nodes
     reserved = Counter[int]()
@@ -353,7 +355,8 @@ def usable_nodes(
         if r.partition == partition.name:
             for node, _ in r.loads(partition):
                 reserved[node] += r.finish - r.start
-    in_use = {p.node for w in fixed for p in w.placements if p.partition == partition.name}
+    in_use = {p.node for w in fixed for p in w.placements if p.partition == partition.home}
+    in_use &= {*nodes}
     preferred = sorted(nodes, key=lambda node: (node not in in_use, reserved[node]))
     return preferred[: max(most, len(in_use))]
 

@@ -50,6 +50,7 @@ class Schedule:
             The upward rank of each scheduled workflow.
         """
         partitions = [p.name for p in instance.cluster.partitions]
+        homes = [p.home for p in instance.cluster.partitions]
         return [
             *instance.fixed,
             *(
@@ -59,7 +60,7 @@ class Schedule:
                     qos=mode.mode.qos.name or None,
                     placements=tuple(
                         [
-                            Placement(partitions[mode.partition], node, ranks)
+                            Placement(homes[mode.partition], node, ranks)
                             for node, ranks in self.placements[k]
                         ]
                     ),

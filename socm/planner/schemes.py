@@ -41,7 +41,7 @@ def serial(instance: Instance, priority: Priority) -> Schedule:
     ----------
     R. Kolisch, Eur. J. Oper. Res. 90 (1996) 320, https://doi.org/10.1016/0377-2217(95)00357-6
     """
-    nodes = sum(p.nodes for p in instance.cluster.partitions)
+    nodes = sum(p.nodes for p in instance.cluster.distinct)
     compiled = LOADER.compiled(len(instance) * (nodes + WORK_OF_PLACING))
     arrays = arrays_of(instance) if compiled is not None else None
     if compiled is None or arrays is None:
@@ -73,6 +73,8 @@ def parallel(instance: Instance, priority: Priority) -> Schedule:
     https://doi.org/10.1109/71.932708
     """
     assert not instance.reservations
+    if instance.cluster.overlapping:  # it sees the nodes of each partition alone
+        return serial(instance, priority)
     return plain_parallel.schedule(instance, priority)
 
 

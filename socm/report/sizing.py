@@ -63,7 +63,7 @@ def sizing_reasons(sizing: Sizing) -> Iterator[str]:
     plan = sizing.best.plan
     if plan.campaign.deadline is None:
         return
-    everything = sum(p.nodes for p in plan.cluster.partitions)
+    everything = sum(p.nodes for p in plan.cluster.distinct)
     if sizing.floor > everything and sizing.bound is not None:
         yield (
             f"with all {_nodes(everything)} of {plan.cluster.name} no plan ends before "

@@ -59,7 +59,7 @@ def lanes(spans: Iterable[tuple[float, float]]) -> list[int]:
 def available_memory(simulation: Simulation) -> int:
     """MB of the nodes whose cores are `Simulation.available_cores`."""
     cores, memory = simulation.available_cores, 0
-    for partition in sorted(simulation.plan.cluster.partitions, key=lambda p: -p.cores):
+    for partition in sorted(simulation.plan.cluster.distinct, key=lambda p: -p.cores):
         nodes = min(partition.nodes, -(-cores // partition.cores))
         memory += nodes * partition.memory
         cores -= min(cores, nodes * partition.cores)

@@ -53,6 +53,7 @@ _LESS = {
     Less.LATE: "one step less was planned and is late",
     Less.UNTRIED: "less was not tried",
 }
+_JOBS = {"running_jobs": "running job", "submit_jobs": "submitted job"}
 _LONGEST_CHAIN = 4
 """Names of a chain that are written out; a longer one is shortened in the middle."""
 
@@ -148,7 +149,7 @@ def _bottleneck(bottleneck: Proven | Lifted, late: Plan) -> tuple[str, str]:
             return resource, f"{average}; {_owner(bottleneck.budget)} {has}"
         case QosWork(qos=qos, limit=limit, needed=needed, available=available):
             cores = count(math.ceil(needed), "core")
-            what = cores if limit == "cores" else f"{needed:.1f} running jobs"
+            what = cores if limit == "cores" else f"{needed:.1f} {_JOBS[limit]}s"
             average = f"an average of {what} is needed until the deadline"
             only = f"QOS {qos}, the only one that admits {listed(bottleneck.workflows)},"
             return "qos", f"{average}; {only} allows {format_count(available)}"
@@ -246,8 +247,8 @@ def _described(change: Change, late: Plan) -> _Described:
             )
         case RaisedLimit(qos=name, limit=limit, amount=amount):
             qos = cluster.by_qos[name]
-            before = (qos.cores if limit == "cores" else qos.running_jobs) or 0
-            noun = "core" if limit == "cores" else "running job"
+            before = getattr(qos, limit) or 0
+            noun = "core" if limit == "cores" else _JOBS[limit]
             return _Described(
                 kind="qos",
                 data={"limit": {"qos": name, limit: amount}},

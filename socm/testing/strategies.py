@@ -15,6 +15,7 @@ from dataclasses import replace
 from hypothesis import assume
 from hypothesis import strategies as st
 
+from socm.model.allowance import Allowance
 from socm.model.campaign import Budget, Campaign, ResourceRequest, Workflow
 from socm.model.cluster import Cluster
 from socm.model.partition import Partition
@@ -50,12 +51,29 @@ MEMORY_PER_CORE = sometimes(st.sampled_from([20, 60, 125]))
 PARTITION_WALLTIME = sometimes(st.sampled_from([300, 600, 1200]))
 
 
+ALLOWANCES = st.builds(
+    Allowance,
+    walltime=sometimes(st.sampled_from([120, 600, 3600])),
+    running_jobs=sometimes(st.integers(1, 4)),
+    submit_jobs=sometimes(st.integers(1, 6)),
+    cores=sometimes(st.integers(4, 24)),
+    cores_per_job=sometimes(st.integers(4, 12)),
+    nodes_per_job=sometimes(st.integers(1, 3)),
+)
+OF_ALL_JOBS = st.one_of(*[st.none()] * 3, ALLOWANCES)
+
+
 @st.composite
 def partitions(draw: st.DrawFn, name: str = "p0", *, uniform: bool = False) -> Partition:
     """One partition; a uniform one has speed 1, no walltime limit and shared nodes."""
+    nodes = draw(NODES)
+    most, least = None, 1
+    if not uniform and draw(RARELY):
+        most = draw(st.integers(1, nodes))
+        least = draw(st.integers(1, most))
     return Partition(
         name=name,
-        nodes=draw(NODES),
+        nodes=nodes,
         cores=draw(CORES),
         threads_per_core=draw(THREADS_PER_CORE),
         memory=draw(MEMORY),
@@ -64,6 +82,9 @@ def partitions(draw: st.DrawFn, name: str = "p0", *, uniform: bool = False) -> P
         exclusive=False if uniform else draw(RARELY),
         preemptible=False if uniform or name == "p0" else draw(RARELY),
         walltime=None if uniform else draw(PARTITION_WALLTIME),
+        nodes_per_job=most,
+        least_nodes_per_job=least,
+        limits=None if uniform else draw(OF_ALL_JOBS),
         memory_per_core=None if uniform else draw(MEMORY_PER_CORE),
     )
 
@@ -86,7 +107,9 @@ def qos(draw: st.DrawFn, name: str, partition_names: list[str]) -> Qos:
         partitions=tuple(where),
         walltime=draw(QOS_WALLTIME),
         over_partition_walltime=draw(RARELY),
+        over_partition_limits=draw(RARELY),
         running_jobs=draw(RUNNING_JOBS),
+        submit_jobs=draw(RUNNING_JOBS) if draw(RARELY) else None,
         cores=draw(CORES_IN_USE),
         cores_per_job=draw(CORES_PER_JOB),
         nodes_per_job=draw(NODES_PER_JOB),
@@ -107,10 +130,25 @@ def clusters(draw: st.DrawFn, *, most_partitions: int = 3, most_qos: int = 3) ->
         The most of each.
     """
     names = [f"p{k}" for k in range(draw(st.integers(1, most_partitions)))]
+    first, *others = [draw(partitions(name)) for name in names]
     return Cluster(
         name="random",
-        partitions=tuple(draw(partitions(name)) for name in names),
+        partitions=(first, *[_sharing(draw, p, first) if draw(RARELY) else p for p in others]),
         qos=tuple(draw(qos(f"q{k}", names)) for k in range(draw(st.integers(0, most_qos)))),
+        limits=draw(ALLOWANCES) if draw(RARELY) else None,
+    )
+
+
+def _sharing(draw: st.DrawFn, partition: Partition, first: Partition) -> Partition:
+    """Return a partition with some nodes of another one, and perhaps more."""
+    return replace(
+        partition,
+        nodes_of=first.name,
+        first_node=draw(st.integers(0, first.nodes)),
+        cores=first.cores,
+        threads_per_core=first.threads_per_core,
+        memory=first.memory,
+        gpus=first.gpus,
     )
 
 
@@ -273,10 +311,12 @@ def pairs(
 def reservations(draw: st.DrawFn, cluster: Cluster, latest: int = 600) -> tuple[Reservation, ...]:
     """At most one window per node, of all or of a part of what it has."""
     windows = []
+    seen: set[tuple[str, int]] = set()
     for partition in cluster.partitions:
-        for node in range(partition.nodes):
-            if not draw(RARELY):
+        for node in partition.numbers:
+            if (partition.home, node) in seen or not draw(RARELY):
                 continue
+            seen.add((partition.home, node))
             start = draw(st.integers(0, latest))
             part = draw(st.booleans())
             windows.append(

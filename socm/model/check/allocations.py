@@ -70,6 +70,8 @@ def _bad_job(plan: AllocationPlan, a: Allocation) -> Iterator[str]:
     ):
         if limit is not None and have > limit:
             yield f"has {have} {what}, {owner} {limit}"
+    if a.nodes < (least := partition.least_nodes_per_job):
+        yield f"has {a.nodes} nodes, a job of {partition.name} has at least {least}"
     if a.start < plan.start:
         yield f"starts at {a.start} s, before the plan at {plan.start} s"
     if a.walltime < a.duration:

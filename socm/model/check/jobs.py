@@ -18,7 +18,7 @@ def faults_of_jobs(plan: Plan) -> Iterator[str]:
     yield from bad_times(plan)
     for r in plan.reservations:
         partition = plan.cluster.by_partition.get(r.partition)
-        if partition is None or (r.node or 0) >= partition.nodes:
+        if partition is None or (r.node is not None and r.node not in partition.numbers):
             yield f"a reservation is on node {r.node} of {r.partition}, which does not exist"
             return
     known = [w for w in plan.workflows if w.name in plan.campaign.workflows]

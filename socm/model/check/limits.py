@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from math import fsum
 
@@ -21,14 +22,15 @@ def exceeded_limits(plan: Plan, workflows: Sequence[PlannedWorkflow]) -> Iterato
     # What was over when the plan was made may have had more: the campaign was edited meanwhile.
     everything = workflows
     workflows = [w for w in everything if not w.fixed or w.finish > plan.start]
-    for qos in plan.cluster.qos_by_size:
-        mine = [w for w in workflows if (w.qos or "") == qos.name]
-        most = qos.running_jobs
-        if most is not None and (jobs := peak(mine, lambda w: 1)) > most:
-            yield f"QOS {qos.name}: {jobs} jobs run at once, the limit is {most}"
-        most = qos.cores
-        if most is not None and (cores := peak(mine, lambda w: w.cores)) > most:
-            yield f"QOS {qos.name}: {cores} cores in use at once, the limit is {most}"
+    for (owner, most), mine in _under(plan, workflows, "running_jobs").items():
+        if (jobs := peak(mine, lambda w: 1)) > most:
+            yield f"{owner}: {jobs} jobs run at once, the limit is {most}"
+    for (owner, most), mine in _under(plan, workflows, "submit_jobs").items():
+        if (jobs := peak(mine, lambda w: 1)) > most:
+            yield f"{owner}: {jobs} jobs run at once, {most} may be submitted"
+    for (owner, most), mine in _under(plan, workflows, "cores").items():
+        if (cores := peak(mine, lambda w: w.cores)) > most:
+            yield f"{owner}: {cores} cores in use at once, the limit is {most}"
     for name, most in plan.campaign.limits.items():
         if (used := _peak_use(plan, workflows, name)) > most:
             yield f"limits: {used} of {name} in use at once, the limit is {most}"
@@ -41,6 +43,26 @@ def exceeded_limits(plan: Plan, workflows: Sequence[PlannedWorkflow]) -> Iterato
         yield f"budget: {most} cores in use at once, not {budget.cores}"
     if budget.nodes is not None and (most := peak_nodes(workflows)) > budget.nodes:
         yield f"budget: {most} nodes in use at once, not {budget.nodes}"
+
+
+def _under(
+    plan: Plan, workflows: Sequence[PlannedWorkflow], what: str
+) -> dict[tuple[str, int], list[PlannedWorkflow]]:
+    """Return the workflows under each limit of a kind: each is under the first that it has."""
+    found: dict[tuple[str, int], list[PlannedWorkflow]] = defaultdict(list)
+    for w in workflows:
+        partition, qos = plan.cluster.by_partition[w.partition], plan.cluster.by_qos[w.qos or ""]
+        of_partition = getattr(partition.limits, what, None)
+        of_qos = getattr(qos, what)
+        of_all = getattr(plan.cluster.limits, what, None)
+        if of_partition is not None and (of_qos is None or not qos.over_partition_limits):
+            slurm_name = partition.slurm_name or partition.name
+            found[f"all jobs in {slurm_name}", of_partition].append(w)
+        elif of_qos is not None:
+            found[f"QOS {qos.name}", of_qos].append(w)
+        elif of_all is not None:
+            found["all jobs", of_all].append(w)
+    return found
 
 
 def _peak_use(plan: Plan, workflows: Sequence[PlannedWorkflow], name: str) -> int:

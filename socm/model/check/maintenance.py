@@ -11,8 +11,10 @@ from socm.model.plan import Plan
 def into_maintenance(plan: Plan, workflows: Sequence[PlannedWorkflow]) -> Iterator[str]:
     """Yield the workflows whose walltime reaches into maintenance of their nodes."""
     for r in plan.reservations:
+        under = plan.cluster.by_partition[r.partition]
+        closed = under.numbers if r.node is None else [r.node]
         for w in workflows if r.maintenance else ():
-            mine = r.partition == w.partition and any(r.node in (None, n) for _, n in w.nodes)
+            mine = any(home == under.home and node in closed for home, node in w.nodes)
             if mine and not w.fixed and w.start < r.finish and r.start < w.start + w.walltime:
                 yield (
                     f"{w.name}: may run until {w.start + w.walltime} s, and its nodes are under "

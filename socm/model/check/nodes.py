@@ -17,6 +17,8 @@ _Node = tuple[str, int]
 """Name of the partition, and index in it."""
 _Change = tuple[int, int, int, int, int, int]
 """Time, 0 for an end and 1 for a start, and what it adds: workflows, cores, MB, GPUs."""
+_STRIDE = 2 * MOST_NODES + 1
+"""Larger than any number of a node in its set."""
 _LARGE = 2**61
 """Sums stay below this, so that integers of 64 bits hold them."""
 
@@ -57,12 +59,13 @@ def overfull_nodes(plan: Plan, workflows: list[PlannedWorkflow]) -> Iterator[str
             ]
     for r in plan.reservations:
         for node, (cores, memory, gpus) in r.loads(plan.cluster.by_partition[r.partition]):
-            changes[r.partition, node] += [
+            changes[plan.cluster.by_partition[r.partition].home, node] += [
                 (r.start, 1, 0, cores, memory, gpus),
                 (r.finish, 0, 0, -cores, -memory, -gpus),
             ]
+    of_set = {p.home: p for p in plan.cluster.partitions}
     for name, node in sorted(changes if crowded is None else crowded):
-        partition = plan.cluster.by_partition[name]
+        partition = of_set[name]
         have = (partition.cores, partition.memory, partition.gpus)
         if complaint := _first_overload(changes[name, node], have):
             yield f"{name} node {node}: {complaint}"
@@ -93,7 +96,8 @@ def _crowded(plan: Plan, workflows: list[PlannedWorkflow]) -> set[_Node] | None:
     import numpy as np  # a tenth of a second to import: not for `socm --help`
 
     partitions = plan.cluster.partitions
-    number = {p.name: k for k, p in enumerate(partitions)}
+    sets = {p.home: k for k, p in enumerate(partitions)}
+    number = {p.name: sets[p.home] for p in partitions}
     requests = [plan.campaign.workflows[w.name].request for w in workflows]
     rows = [
         (number[w.partition], w.start, w.finish, w.exclusive, w.threads, r.ranks, r.memory, r.gpus)
@@ -127,9 +131,9 @@ def _crowded(plan: Plan, workflows: list[PlannedWorkflow]) -> set[_Node] | None:
     # At one instant, ends come before starts.
     starts = 2 * np.concatenate([begin[of], of_window[:, 2]]) + 1
     ends = 2 * np.concatenate([end[of], of_window[:, 3]])
-    key = np.tile(where * MOST_NODES + node, 2)
+    key = np.tile(where * _STRIDE + node, 2)
     order = np.lexsort((np.concatenate([starts, ends]), key))
     used = np.concatenate([change, -change])[order].cumsum(axis=0)
     key = key[order]
-    over = (used[:, 0] > 0) & (used[:, 1:] > whole[key // MOST_NODES]).any(axis=1)
-    return {(partitions[k // MOST_NODES].name, k % MOST_NODES) for k in key[over].tolist()}
+    over = (used[:, 0] > 0) & (used[:, 1:] > whole[key // _STRIDE]).any(axis=1)
+    return {(partitions[k // _STRIDE].home, k % _STRIDE) for k in key[over].tolist()}

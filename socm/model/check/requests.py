@@ -33,6 +33,9 @@ def bad_request(plan: Plan, w: PlannedWorkflow) -> Iterator[str]:
             f"{w.name}: walltime {w.walltime} s is not between {w.duration} s and "
             f"{option.walltime} s"
         )
+    if len(w.placements) < option.partition.least_nodes_per_job:
+        least = option.partition.least_nodes_per_job
+        yield f"{w.name}: runs on {len(w.placements)} nodes, a job there has at least {least}"
     most = option.partition.memory_per_core
     if most is not None and not w.exclusive and w.threads * most * request.ranks < request.memory:
         yield f"{w.name}: has {w.threads} cores for each rank, and {most} MB for each core at most"
@@ -41,13 +44,16 @@ def bad_request(plan: Plan, w: PlannedWorkflow) -> Iterator[str]:
             not (w.fixed or option.qos.send or other.send)
             and other.usable_on(option.partition)
             and not plan.cluster.why_account(request.account, option.partition, other)
-            and w.walltime <= (other.walltime or 0) < (option.qos.walltime or math.inf)
+            and w.walltime
+            <= (other.walltime or 0)
+            < (plan.cluster.by_qos[w.qos or ""].walltime or math.inf)
         ):
             yield f"{w.name}: SLURM takes QOS {other.name} for {w.walltime} s, not {w.qos}"
     if len(set(nodes)) < len(nodes) or min(ranks, default=1) < 1:
         yield f"{w.name}: a node is listed twice or without ranks"
     for partition, node in nodes:
-        if partition != w.partition or not 0 <= node < option.partition.nodes:
+        first, home = option.partition.first_node, option.partition.nodes_of or w.partition
+        if partition != home or not first <= node < first + option.partition.nodes:
             yield f"{w.name}: there is no node {node} of {partition} in {w.partition}"
     for most, owner in (
         (option.qos.nodes_per_job, f"a job of QOS {w.qos} may have"),

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from socm.model.allowance import KINDS, Kind
 from socm.model.campaign import Campaign
 from socm.model.cluster import Cluster
 from socm.model.demand import Amounts
@@ -180,19 +181,19 @@ def totals(campaign: Campaign, cluster: Cluster) -> Amounts:
     Under a budget of nodes, the nodes with the most count.
     """
     budget = campaign.budget
-    nodes = sum(p.nodes for p in cluster.partitions)
+    nodes = sum(p.nodes for p in cluster.distinct)
     if budget.nodes is not None:
         nodes = min(nodes, budget.nodes)
 
     def total(of_node: Sequence[int]) -> int:
         have, left = 0, nodes
-        counts = [p.nodes for p in cluster.partitions]
+        counts = [p.nodes for p in cluster.distinct]
         for amount, count in sorted(zip(of_node, counts, strict=True), reverse=True):
             have += amount * min(count, left)
             left -= min(count, left)
         return have
 
-    have = Amounts(*map(total, zip(*(p.node for p in cluster.partitions), strict=True)))
+    have = Amounts(*map(total, zip(*(p.node for p in cluster.distinct), strict=True)))
     return have if budget.cores is None else have._replace(cores=min(have.cores, budget.cores))
 
 
@@ -217,7 +218,7 @@ def _nodes(
     by itself: a rank with most of the cores and one with most of the memory may share a node.
     """
     budget = campaign.budget.nodes or math.inf
-    scopes: list[tuple[str | None, int]] = [(None, sum(p.nodes for p in cluster.partitions))]
+    scopes: list[tuple[str | None, int]] = [(None, sum(p.nodes for p in cluster.distinct))]
     if len(cluster.partitions) > 1:
         scopes += [(p.name, p.nodes) for p in cluster.partitions]
 
@@ -249,28 +250,25 @@ def _nodes(
 
 
 def _limits(cluster: Cluster) -> Iterator[_Resource]:
-    """Yield running jobs and cores of each QOS with a limit, and of all from some size on."""
+    """Yield jobs and cores of each that has a limit on them, and of all from some size on."""
 
-    def limit_of(limits: Mapping[str, int | None], cores: bool) -> _Resource:
-        limited = {name: limit for name, limit in limits.items() if limit is not None}
-        total = sum(limited.values())
+    def limit_of(kind: Kind, limits: Mapping[str, int]) -> _Resource:
+        total = sum(limits.values())
 
         def share(mode: Mode) -> Share:
-            if mode.qos.name not in limited:
+            if cluster.owner(kind, mode.partition.name, mode.qos.name) not in limits:
                 return _NOTHING
-            return Share(mode.cores if cores else 1, total)
+            return Share(mode.cores if kind == "cores" else 1, total)
 
         return share
 
-    jobs = {qos.name: qos.running_jobs for qos in cluster.qos_by_size}
-    in_use = {qos.name: qos.cores for qos in cluster.qos_by_size}
-    for limits, cores in ((jobs, False), (in_use, True)):
-        limited = [name for name, limit in limits.items() if limit is not None]
-        for name in limited:
-            yield limit_of({name: limits[name]}, cores)
+    for kind in KINDS:
+        limits = {each.owner: each.most for k, each in cluster.counted_limits() if k == kind}
+        for owner, most in limits.items():
+            yield limit_of(kind, {owner: most})
         # A workflow that is too long for a smaller QOS may use any larger one.
-        for smallest in range(len(limited) - 1):
-            yield limit_of({name: limits[name] for name in limited[smallest:]}, cores)
+        for smallest in range(len(limits) - 1):
+            yield limit_of(kind, dict([*limits.items()][smallest:]))
 
 
 def _counted(campaign: Campaign) -> Iterator[_Resource]:

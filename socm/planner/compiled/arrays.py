@@ -82,8 +82,8 @@ class Arrays:
 def arrays_of(instance: Instance) -> Arrays | None:
     """Return an instance in arrays; `None` if compiled code cannot schedule it.
 
-    It cannot where a budget of nodes spans several partitions, where there is maintenance, or where
-    numbers are too large.
+    It cannot where a budget of nodes spans several partitions, where partitions share nodes, where
+    there is maintenance, or where numbers are too large.
     """
     if "arrays" not in instance.cache:
         instance.cache["arrays"] = _arrays(instance)
@@ -94,7 +94,7 @@ def arrays_of(instance: Instance) -> Arrays | None:
 def _arrays(instance: Instance) -> Arrays | None:
     cluster, most = instance.cluster, instance.node_budget
     several = len(cluster.partitions) > 1
-    closed = any(r.maintenance for r in instance.reservations)
+    closed = any(r.maintenance for r in instance.reservations) or cluster.overlapping
     if not len(instance) or (most is not None and several) or closed or _too_large(instance):
         return None
     nodes = [

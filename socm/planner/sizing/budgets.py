@@ -69,7 +69,7 @@ class Search:
         self._cluster = cluster
         self._planner = planner
         self._left = most
-        self.top = sum(p.nodes for p in cluster.partitions)
+        self.top = sum(p.nodes for p in cluster.distinct)
         # With all nodes; if no plan exists at all, the planner says why.
         whole = planner(_within(campaign, self.top), cluster)
         self.whole = Size(nodes=self.top, plan=whole)

@@ -122,6 +122,7 @@ def _frame_of(
         return ["SLURM takes another QOS for each walltime that it admits"]
     slowest = max((o.duration for o in modes.values()), default=1)
     fewest = max((o.fewest_nodes for o in modes.values()), default=1)
+    fewest = max(fewest, partition.least_nodes_per_job)
     most, owner = min(
         (
             (most // (1 if what == "nodes" else partition.cores), owner)
@@ -151,5 +152,5 @@ def _frame_of(
         most=most,
         chain=max((heads[name] + durations[name] for name in durations), default=0),
         work=sum(o.cores * o.duration for o in modes.values()),
-        qos_position=cluster.qos_by_size.index(qos),
+        qos_position=[q.name for q in cluster.qos_by_size].index(qos.name),
     )

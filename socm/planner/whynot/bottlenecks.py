@@ -178,7 +178,7 @@ def _critical_path(plan: Plan, modes: Modes) -> CriticalPath:
 
 def _resources(plan: Plan, modes: Modes) -> Iterator[Work]:
     """Yield for each resource that is asked for the work for it, where it is least."""
-    partitions = plan.cluster.partitions
+    partitions = plan.cluster.distinct
     requests = {name: plan.campaign.workflows[name].request for name in modes}
     each: tuple[tuple[Resource, list[int], Callable[[Mode, ResourceRequest], int]], ...] = (
         ("cores", [p.cores for p in partitions], lambda mode, _: mode.cores),
@@ -214,7 +214,7 @@ def _available(plan: Plan, resource: Resource, of_node: Sequence[int]) -> tuple[
     of_node
         How much of it a node of each partition has.
     """
-    budget, partitions = plan.campaign.budget, plan.cluster.partitions
+    budget, partitions = plan.campaign.budget, plan.cluster.distinct
     total, left, limit = 0, sum(p.nodes for p in partitions), Budget()
     if budget.nodes is not None and budget.nodes < left:
         left, limit = budget.nodes, Budget(nodes=budget.nodes)
@@ -231,12 +231,18 @@ def _available(plan: Plan, resource: Resource, of_node: Sequence[int]) -> tuple[
 def _limits(plan: Plan, modes: Modes) -> Iterator[QosWork]:
     """Yield for each limit of a QOS the work that no other QOS admits."""
     for qos in plan.cluster.qos_by_size:
-        mine = {n: its for n, its in modes.items() if all(m.qos == qos for m in its)}
         limits: tuple[tuple[Limit, int | None, Callable[[Mode], int]], ...] = (
             ("running_jobs", qos.running_jobs, lambda _: 1),
+            ("submit_jobs", qos.submit_jobs, lambda _: 1),
             ("cores", qos.cores, lambda mode: mode.cores),
         )
         for limit, available, use in limits:
+            mine = {
+                name: its
+                for name, its in modes.items()
+                if {plan.cluster.owner(limit, m.partition.name, m.qos.name) for m in its}
+                == {qos.name}
+            }
             if mine and available is not None:
                 work = sum(min(use(m) * m.duration for m in its) for its in mine.values())
                 yield QosWork(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
+from socm.model.allowance import Kind
 from socm.model.campaign import Budget, Campaign
 from socm.model.cluster import Cluster
 from socm.model.qos import Qos
 
 Case = tuple[Campaign, Cluster]
 """A campaign, and a cluster to plan it on."""
-Limit = Literal["running_jobs", "cores"]
+Limit = Kind
 """What a QOS limits over all of its jobs."""
 
 
@@ -112,6 +112,8 @@ def applied(change: Change, campaign: Campaign, cluster: Cluster) -> Case:
             return campaign, replace(cluster, partitions=tuple(others))
         case RaisedLimit(name, "cores", amount):
             return campaign, _with_qos(cluster, replace(cluster.by_qos[name], cores=amount))
+        case RaisedLimit(name, "submit_jobs", amount):
+            return campaign, _with_qos(cluster, replace(cluster.by_qos[name], submit_jobs=amount))
         case RaisedLimit(name, _, amount):
             return campaign, _with_qos(cluster, replace(cluster.by_qos[name], running_jobs=amount))
         case MoreUses(name, amount):

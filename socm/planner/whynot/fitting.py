@@ -57,12 +57,12 @@ def _changes(request: ResourceRequest, cluster: Cluster, budget: Budget) -> Iter
     if gpus is not None:
         yield f"at most {gpus} GPUs for each rank"
     yield from _shorter(request, cluster, fits)
-    total = sum(p.nodes for p in cluster.partitions)
+    total = sum(p.nodes for p in cluster.distinct)
     if budget.nodes is not None and (
         nodes := _least(budget.nodes, total, lambda n: fits(request, replace(budget, nodes=n)))
     ):
         yield f"a budget of at least {format_count(nodes)} nodes"
-    total = sum(p.nodes * p.cores for p in cluster.partitions)
+    total = sum(p.nodes * p.cores for p in cluster.distinct)
     if budget.cores is not None and (
         cores := _least(budget.cores, total, lambda n: fits(request, replace(budget, cores=n)))
     ):
@@ -85,7 +85,7 @@ def _shorter(
     request: ResourceRequest, cluster: Cluster, fits: Callable[[ResourceRequest], bool]
 ) -> Iterator[str]:
     """Yield the longest walltime that fits, or the longest runtime where it follows from that."""
-    limits = {p.walltime for p in cluster.partitions} | {q.walltime for q in cluster.qos_by_size}
+    limits = {p.walltime for p in cluster.partitions} | {q.walltime for _, q in cluster.pairs()}
     longest = sorted((limit for limit in limits if limit is not None), reverse=True)
     if request.walltime is not None:
         for time in longest:

@@ -65,7 +65,7 @@ def both_budgets(plan: Plan) -> Lever:
 
 def _size(cluster: Cluster) -> tuple[int, int, int]:
     """Return the number of nodes and of cores, and the cores of the largest node."""
-    partitions = cluster.partitions
+    partitions = cluster.distinct
     return (
         sum(p.nodes for p in partitions),
         sum(p.nodes * p.cores for p in partitions),
@@ -98,6 +98,8 @@ def limit_levers(plan: Plan) -> Iterator[Lever]:
             continue
         if qos.running_jobs is not None and peak(mine, lambda w: 1) + 1 > qos.running_jobs:
             yield _limit_lever(qos, "running_jobs", qos.running_jobs, len(plan.workflows), 1)
+        if qos.submit_jobs is not None and peak(mine, lambda w: 1) + 1 > qos.submit_jobs:
+            yield _limit_lever(qos, "submit_jobs", qos.submit_jobs, len(plan.workflows), 1)
         if qos.cores is not None and peak(mine, lambda w: w.cores) + largest > qos.cores:
             _, _, node = _size(plan.cluster)
             enough = sum(w.cores for w in plan.workflows)
