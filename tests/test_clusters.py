@@ -459,6 +459,27 @@ def test_limits_that_differ_by_account_are_those_of_the_usual_account_or_told() 
     assert "your limits differ by account (one, two): only what is the same is kept" in told
 
 
+@pytest.mark.parametrize(
+    ("said", "groups", "host", "reason"),
+    [
+        ("AllowGroups=maps", ("users",), "", "it is only for group maps"),
+        ("AllowGroups=maps,cmb", ("users",), "", "it is only for groups maps and cmb"),
+        ("AllowGroups=maps,cmb", ("cmb", "users"), "", None),
+        ("AllowGroups=maps", None, "", None),
+        ("AllocNodes=login[1-2],head", ("users",), "login3", "submitted on login[1-2],head only"),
+        ("AllocNodes=login[1-2],head", ("users",), "login2", None),
+    ],
+)
+def test_partitions_of_others_are_left_out(
+    said: str, groups: tuple[str, ...] | None, host: str, reason: str | None
+) -> None:
+    usual = said.partition("=")[0] + "=ALL"
+    text = recorded().partitions.replace(usual, said, 1)
+    cluster, told = imported(replace(recorded(partitions=text), groups=groups, host=host))
+    assert ("cpu" in cluster.by_partition) == (reason is None)
+    assert reason is None or reason in told
+
+
 def test_a_partition_has_the_fewest_and_the_most_nodes_of_a_job() -> None:
     text = recorded().partitions.replace("MinNodes=0", "MinNodes=3", 1)
     cluster, told = imported(recorded(partitions=text))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
+import socket
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,7 +15,7 @@ from socm.errors import BackendError, ConfigError, Problem, did_you_mean
 from socm.exchange import scontrol
 from socm.exchange.associations import limits_of_user
 from socm.exchange.node_sets import in_sets
-from socm.exchange.reservations import maintenance_of
+from socm.exchange.reservations import hostlist, maintenance_of
 from socm.exchange.sacctmgr import Slot, limits_of_partition, qos_of, read_table, usable_qos
 from socm.exchange.scontrol import (
     Node,
@@ -31,7 +33,7 @@ from socm.model.allowance import Allowance
 from socm.model.cluster import Cluster
 from socm.model.partition import Partition
 from socm.model.qos import Qos
-from socm.words import count
+from socm.words import count, listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +54,8 @@ class Answers:
         Why there are no QOS.
     reservations
         ``scontrol show reservation --oneliner``.
-    login
-        Name of the user.
+    login, groups, host
+        Name of the user, of the user's groups, and of the machine; `None` and empty if not known.
     """
 
     config: str
@@ -66,6 +68,8 @@ class Answers:
     no_qos: str = "this SLURM has no accounting"
     reservations: str = ""
     login: str = ""
+    groups: tuple[str, ...] | None = None
+    host: str = ""
 
 
 def ask() -> Answers:
@@ -80,6 +84,8 @@ def ask() -> Answers:
     ask = Client().ask
     config = ask("scontrol", "show", "config")
     answers = Answers(
+        groups=_groups(),
+        host=socket.gethostname().partition(".")[0],
         config=config,
         nodes=ask("scontrol", "show", "node", "--oneliner"),
         partitions=ask("scontrol", "show", "partition", "--oneliner"),
@@ -111,6 +117,15 @@ def ask() -> Answers:
             told = ask("sacctmgr", "-P", "show", "assoc", f"account={names}", "user=", cluster)
             answers = replace(answers, accounts=told)
     return answers
+
+
+def _groups() -> tuple[str, ...]:
+    """Return the names of the groups of the user."""
+    names = []
+    for number in {os.getgid(), *os.getgroups()}:
+        with suppress(KeyError):  # the machine knows no name
+            names.append(grp.getgrgid(number).gr_name)
+    return tuple(sorted(names))
 
 
 def _user() -> str:
@@ -257,7 +272,7 @@ def _slots(
     for name in only or records:
         record = records[name]
         mine = [node for node in nodes if name in node.partitions]
-        if why_not := why_closed(record, mine):
+        if why_not := why_closed(record, mine) or _why_not_yours(record, answers):
             warnings.append(f"partition {name} is left out: {why_not}")
             continue
         kinds = [
@@ -273,6 +288,19 @@ def _slots(
         hint = "`sinfo` shows their states"
         raise BackendError("no partition has a node on which jobs can start", hint=hint)
     return slots
+
+
+def _why_not_yours(record: Record, answers: Answers) -> str | None:
+    """Return why this user may not submit to a partition from this machine; `None` if so."""
+    groups = record.get("AllowGroups", "ALL")
+    if groups != "ALL" and answers.groups is not None:
+        named = groups.split(",")
+        if not set(named) & set(answers.groups):
+            return f"it is only for {'group' if len(named) == 1 else 'groups'} {listed(named)}"
+    hosts = record.get("AllocNodes", "ALL")
+    if hosts != "ALL" and answers.host and answers.host not in hostlist(hosts):
+        return f"jobs for it are submitted on {hosts} only"
+    return None
 
 
 def _refuse_unknown(only: Iterable[str], known: Collection[str]) -> None:
