@@ -97,8 +97,9 @@ def faults(plan: AllocationPlan) -> list[str]:
             or request.partition not in (None, a.partition)
             or w.finish - w.start != math.ceil(request.runtime / p.speed)
             or w.threads != request.cores(p.threads_per_core)
-            or w.cores != w.threads * request.ranks
-            or w.exclusive
+            or w.exclusive != request.whole_memory
+            or w.cores
+            != (len(w.placements) * p.cores if w.exclusive else w.threads * request.ranks)
             or sum(x.ranks for x in w.placements) != request.ranks
             or any(x.ranks < 1 or not 0 <= x.node < a.nodes for x in w.placements)
             or {x.partition for x in w.placements} != {a.partition}
@@ -114,10 +115,14 @@ def faults(plan: AllocationPlan) -> list[str]:
         ]
         for x in w.placements:
             for second in range(w.start, w.finish):
+                more = (
+                    x.ranks * w.threads,
+                    math.ceil(x.ranks * request.memory / request.ranks),
+                    x.ranks * request.gpus,
+                )
                 load = used[within[0], x.node, second]
-                load[0] += x.ranks * w.threads
-                load[1] += math.ceil(x.ranks * request.memory / request.ranks)
-                load[2] += x.ranks * request.gpus
+                for k, amount in enumerate((p.cores, p.memory, p.gpus) if w.exclusive else more):
+                    load[k] += amount
     for (k, node, second), load in used.items():
         p = cluster.by_partition[plan.allocations[k].partition]
         if any(u > h for u, h in zip(load, (p.cores, p.memory, p.gpus), strict=True)):
@@ -175,9 +180,9 @@ def test_no_allocation_that_makes_the_deadline_is_charged_less(
     best = math.inf
     for partition, qos in cluster.pairs():
         for nodes in range(1, partition.nodes + 1):
-            inside = replace(partition, nodes=nodes, exclusive=False, walltime=None)
+            inside = replace(partition, nodes_per_job=None, least_nodes_per_job=1, limits=None)
+            inside = replace(inside, nodes=nodes, exclusive=False, walltime=None)
             inside = replace(inside, debug=False, preemptible=False, memory_per_core=None)
-            inside = replace(inside, nodes_per_job=None, least_nodes_per_job=1, limits=None)
             bare = Cluster(name="inside", partitions=(inside,))
             steps = [
                 replace(w, request=replace(w.request, partition=None, qos=None))

@@ -235,9 +235,9 @@ def inside(cluster: Cluster, partition: Partition, nodes: int) -> Cluster:
     >>> cluster.partitions[0].nodes, cluster.partitions[0].exclusive
     (4, False)
     """
-    shared = replace(partition, nodes=nodes, exclusive=False, walltime=None, memory_per_core=None)
+    shared = replace(partition, nodes_per_job=None, least_nodes_per_job=1, limits=None)
+    shared = replace(shared, nodes=nodes, exclusive=False, walltime=None, memory_per_core=None)
     shared = replace(shared, nodes_of=None, first_node=0)
-    shared = replace(shared, nodes_per_job=None, least_nodes_per_job=1, limits=None)
     shared = replace(shared, debug=False, preemptible=False, accounts=())
     return Cluster(name=cluster.name, partitions=(shared,))
 
