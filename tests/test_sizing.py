@@ -377,7 +377,7 @@ def test_the_document_is_the_plan_with_a_row_for_each_budget(tmp_path: Path) -> 
     document = json.loads(done.stdout)
     assert document == json.loads(output.read_text(encoding="utf-8"))
     assert document["minimize"] == "nodes"
-    assert document["campaign"]["budget"] == {"cores": None, "nodes": 2}
+    assert {k: v for k, v in document["campaign"]["budget"].items() if v} == {"nodes": 2}
     rows = [(r["nodes"], r["makespan_s"], r["chosen"]) for r in document["sizing"]]
     assert rows == [(2, 7200, True), (3, 3600, False)]
     assert document["sizing"][1] == {
