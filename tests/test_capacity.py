@@ -56,7 +56,7 @@ class Free:
             name=name,
             partition=mode.partition.name,
             qos=mode.qos.name or None,
-            placements=tuple(Placement(mode.partition.name, *placed) for placed in placements),
+            placements=tuple(Placement(mode.partition.home, *placed) for placed in placements),
             threads=mode.threads,
             exclusive=mode.exclusive,
             cores=mode.cores,

@@ -372,7 +372,7 @@ def test_a_file_alone_is_run(words: str, tmp_path: Path, campaign: Path) -> None
 def test_a_dry_run_that_cannot_write_all_scripts_leaves_none(tmp_path: Path) -> None:
     campaign = tmp_path / "two.yaml"
     campaign.write_text(
-        "campaign: {name: two, resource: tiger3}\n"
+        "campaign: {name: two, resource: universe}\n"
         "stages:\n"
         '  a: {executable: "true", depends: null, resources: {runtime: 1m}}\n'
         '  b: {executable: "true", depends: [a], resources: {runtime: 1m}}\n'

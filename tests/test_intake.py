@@ -12,10 +12,9 @@ import pytest
 from test_cli import socm
 
 from socm import files
-from socm.cli.changes import take_in_changes
+from socm.cli.changes import changes_of
 from socm.cli.intake import take_in
 from socm.config import load_campaign
-from socm.engine.journal import MemoryJournal
 from socm.errors import ConfigError
 from socm.model.document import read_plan
 
@@ -100,11 +99,10 @@ def test_a_changed_campaign_is_not_taken_in_while_a_variable_is_not_set(tmp_path
     campaign = _written(tmp_path, "yaml", {}, {})
     plan = take_in(campaign).plan()
     _written(tmp_path, "yaml", {}, {"script-args": ["$NOPE"]})
-    run: Any = SimpleNamespace(name="r", plan=plan, settings=SimpleNamespace(file=str(campaign)))
-    accepted: Any = MemoryJournal()
-    for journal in (None, accepted):
-        with pytest.raises(ConfigError, match="NOPE is not set in the environment; work needs it"):
-            take_in_changes(run, journal)
+    settings = SimpleNamespace(file=str(campaign))
+    run: Any = SimpleNamespace(name="r", plan=plan, settings=settings, allocations=None)
+    with pytest.raises(ConfigError, match="NOPE is not set in the environment; work needs it"):
+        changes_of(run)
 
 
 def test_each_variable_is_told_with_the_workflows_that_need_it(tmp_path: Path) -> None:
@@ -121,17 +119,20 @@ def test_each_variable_is_told_with_the_workflows_that_need_it(tmp_path: Path) -
     ]
 
 
-def test_a_plan_says_where_its_campaign_is_from_and_where_it_runs(tmp_path: Path) -> None:
+def test_a_plan_says_where_its_campaign_is_from_and_where_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     campaign, plan = _written(tmp_path, "toml", {}, {}), tmp_path / "plan.json"
     assert socm("plan", campaign, "--output", plan).returncode == 0
     read = read_plan(plan).campaign
     assert (read.source, read.execution_schema) == (str(campaign), "local")
     campaign.write_text(campaign.read_text().replace('"local"', '"batch"'))
+    monkeypatch.setenv("SOCM_ACCOUNT", "simonsobs")
     assert socm("plan", campaign, "--output", plan).returncode == 0
     for file in (campaign, plan):
-        done = socm("run", file, "--yes")
-        assert done.returncode == 2
-        assert "execution_schema 'batch'" in done.stderr
+        done = socm("run", file, "--dry-run", "--run-dir", tmp_path / "scripts")
+        assert done.returncode == 0, done.stderr
+        assert "on tiger3, by slurm (in allocations, as the campaign says)" in done.stdout
 
 
 def test_how_a_campaign_was_read_is_no_part_of_its_fingerprint(

@@ -138,7 +138,7 @@ def test_a_log_that_cannot_be_written_ends_no_run(tmp_path: Path, command: list[
     code = (
         "import sys; from pathlib import Path; from socm.engine.run import Run\n"
         "create = Run.create\n"
-        "def make(*a): run = create(*a); (run.path / 'log.txt').mkdir(); return run\n"
+        "def make(*a, **k): run = create(*a, **k); (run.path / 'log.txt').mkdir(); return run\n"
         "Run.create = make; sys.argv[0] = 'socm'; from socm.cli import main; main()"
     )
     (tmp_path / "go").touch()

@@ -155,7 +155,7 @@ def one_step_less(change: Mapping[str, Any], plan: Plan) -> tuple[Campaign, Clus
         change = {"partition": lower}
     elif what == "limit":
         [(key, amount)] = [(k, v) for k, v in value.items() if k != "qos"]
-        lower = {"qos": value["qos"], key: amount - (1 if key == "running_jobs" else node)}
+        lower = {"qos": value["qos"], key: amount - (node if key == "cores" else 1)}
         none = lower[key] == getattr(plan.cluster.by_qos[value["qos"]], key)
         change = {"limit": lower}
     elif what == "limits":

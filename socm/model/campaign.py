@@ -358,9 +358,9 @@ def bad_uses(
 
     Examples
     --------
-    >>> for _, message, hint in bad_uses({"oi": 1, "db": 3}, {"io": 4, "db": 2}):
+    >>> for _, message, hint in bad_uses({"ios": 1, "db": 3}, {"io": 4, "db": 2}):
     ...     print(message, "-", hint)
-    uses 'oi', which is not in the limits of the campaign - did you mean 'io'?
+    uses 'ios', which is not in the limits of the campaign - did you mean 'io'?
     uses 3 of 'db', the limit is 2 - None
     """
     for name, amount in uses.items():

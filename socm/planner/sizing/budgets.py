@@ -181,7 +181,12 @@ def modes_by_nodes(request: ResourceRequest, cluster: Cluster) -> dict[int, tupl
     A mode whose walltime is cut may be open to a small budget only: a larger budget may have a
     mode that allows all of it.
     """
-    per_node = [p.ranks_per_node(request) for p in cluster.partitions]
+    # Where a job gets whole nodes, its memory takes no further cores.
+    per_node = {
+        p.demand(request, exclusive=exclusive).ranks_within(*p.node)
+        for p in cluster.partitions
+        for exclusive in (False, True)
+    }
     needs = sorted({-(-request.ranks // ranks) for ranks in per_node if ranks})
     by_nodes = {nodes: cluster.admit(request, Budget(nodes=nodes))[0] for nodes in needs}
     return {nodes: modes for nodes, modes in by_nodes.items() if modes}

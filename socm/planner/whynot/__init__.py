@@ -122,7 +122,7 @@ def why_not(plan: Plan, planner: Planner) -> WhyNot:
     >>> for remedy in why.remedies:
     ...     print(remedy.change)
     Deadline(seconds=10800)
-    RaisedBudget(budget=Budget(cores=None, nodes=2))
+    RaisedBudget(budget=Budget(cores=None, nodes=2, core_hours=None, node_hours=None))
     Dropped(workflows=('f220',))
     """
     if plan.feasible:
