@@ -17,7 +17,7 @@ from socm.executor.slurm.answers import (
     parse_squeue,
 )
 from socm.executor.slurm.client import Answer, Client
-from socm.executor.slurm.refusals import TESTED, TRIES, Refusal, refusal
+from socm.executor.slurm.refusals import TESTED, TRIES, Refusal, refusal, refusal_when_tested
 from socm.units import DAY, HOUR
 
 SECOND_LOOK = 3.0
@@ -74,7 +74,7 @@ class Slurm:
             If there was no answer, or none that is understood.
         """
         answer = self.client.run("sbatch", "--test-only", *options, "--wrap=true")
-        kind = refusal(answer.err) if answer.code else Refusal.LATER
+        kind = refusal_when_tested(answer.err) if answer.code else Refusal.LATER
         if kind is Refusal.UNKNOWN:
             raise BackendUnavailable(f"`sbatch --test-only` failed: {_words(answer)}")
         return None if kind is Refusal.LATER else _words(answer)

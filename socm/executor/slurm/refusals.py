@@ -67,7 +67,9 @@ _IMPOSSIBLE = (
     "batch script is empty",
     "does not allow scripts that",
 )
+_NO_NODES = "requested node configuration is not available"
 _DENIED = (
+    _NO_NODES,
     "invalid account",
     "invalid partition name",
     "no partition specified",
@@ -80,7 +82,6 @@ _DENIED = (
     "requested reservation is invalid",
     "burst buffer permission denied",
     "multiple partition job request not supported",
-    "requested node configuration is not available",
 )
 _LATER = (
     "violates accounting/qos policy",
@@ -128,6 +129,24 @@ def refusal(said: str) -> Refusal:
     if kind in (Refusal.DENIED, Refusal.LATER) and _objects_to_its_size("\n".join(lines)):
         return Refusal.IMPOSSIBLE
     return kind
+
+
+def refusal_when_tested(said: str) -> Refusal:
+    r"""Return what to make of a job that is only tested, by what sbatch printed.
+
+    A test looks at the nodes as they are now. Where those that would do are drained, it says that
+    there are none; but a job that is submitted then waits for them.
+
+    Examples
+    --------
+    >>> refusal_when_tested(f"{TESTED}: Requested node configuration is not available").name
+    'LATER'
+    >>> refusal_when_tested(f"{TESTED}: Invalid qos specification").name
+    'DENIED'
+    """
+    kind = refusal(said)
+    passing = kind is Refusal.DENIED and _NO_NODES in said.lower()
+    return Refusal.LATER if passing else kind
 
 
 def _objects_to_its_size(text: str) -> bool:
