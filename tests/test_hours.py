@@ -14,11 +14,12 @@ from strategies import exact, simulate
 from sim.backend import SimBackend
 from sim.montecarlo import simulate as simulated
 from socm.config.campaign import load_campaign
+from socm.engine.backend import Job
 from socm.engine.driver import run_plan
 from socm.engine.events import Ended, LeftOut
 from socm.engine.journal import MemoryJournal
 from socm.engine.state import CampaignState, Status
-from socm.errors import ConfigError, Infeasible, InvalidPlan
+from socm.errors import ConfigError, Infeasible, InvalidPlan, SubmitError
 from socm.exchange.campaign_file import campaign_file
 from socm.model.campaign import Budget, Campaign
 from socm.model.charge import Charge
@@ -146,6 +147,29 @@ def test_what_has_no_room_is_left_out_with_all_that_depends_on_it() -> None:
     )
     assert state.charge == Charge(24, 3)
     assert [e.core_hours for e in journal.events if isinstance(e, Ended)] == [8, 8, 8]
+
+
+class Refusing(SimBackend):
+    """Refuses the first job for now."""
+
+    refused: str | None = None
+
+    def submit(self, job: Job) -> str:
+        if self.refused is None:
+            self.refused = job.workflow.name
+            raise SubmitError("not now", transient=True)
+        return super().submit(job)
+
+
+def test_what_was_refused_for_now_is_left_out_if_nothing_is_left_for_it_later() -> None:
+    """Nobody runs any more when it comes again, so that nothing else would end its wait."""
+    both = [job(name, threads=8, runtime=20, walltime=60) for name in ("a", "b")]
+    budget = Budget(core_hours=600 / 3600)
+    plan = plan_campaign(Campaign.of("two", both, budget=budget), CLUSTER)
+    backend = Refusing.for_plan(plan, exact(plan))
+    state = run_plan(plan, backend)
+    left_out = [name for name, p in state.workflows.items() if p.left_out]
+    assert left_out == [backend.refused]
 
 
 def test_a_run_that_left_something_out_has_ended() -> None:

@@ -273,8 +273,7 @@ class _Driver:
                 continue
             if (too_much := self._in_use.beyond_hours(job)) is not None:
                 self._gates.pop()
-                self._record(LeftOut(time=now, workflow=name, reason=too_much))
-                self._end(name)
+                self._leave_out(name, too_much)
                 continue
             if not self._in_use.budget_admits(job):
                 break
@@ -286,7 +285,9 @@ class _Driver:
             if self._state.workflows[name].status is not Status.PENDING:
                 continue
             job = self._job(name)
-            if self._in_use.admits(job) and self._in_time(job):
+            if (too_much := self._in_use.beyond_hours(job)) is not None:
+                self._leave_out(name, too_much)
+            elif self._in_use.admits(job) and self._in_time(job):
                 self._submit(job)
             else:
                 self._gates.open(name)
@@ -304,6 +305,10 @@ class _Driver:
             self._refused.add(name, self._place(name), self._backend.now())
         elif status is Status.FAILED:
             self._end(name)
+
+    def _leave_out(self, name: str, reason: str) -> None:
+        self._record(LeftOut(time=self._backend.now(), workflow=name, reason=reason))
+        self._end(name)
 
     def _place(self, name: str) -> Place:
         return self._plan.by_name[name].partition, self._state.workflows[name].qos
@@ -351,8 +356,7 @@ class _Driver:
     def _try_again(self, name: str) -> None:
         """Submit a workflow whose job was not submitted, unless nothing more is."""
         if self._halted is None:
-            now = self._backend.now()
-            self._refused.add(name, self._place(name), now, first_pause=0.0)
+            self._refused.add(name, self._place(name), self._backend.now(), first_pause=0.0)
         else:
             self._skip([(name, self._halted)])
 
@@ -379,10 +383,8 @@ class _Driver:
         workflows, children = self._state.workflows, self._plan.campaign.children
         while lost:
             name, because = lost.pop()
-            if name not in self._open or workflows[name].status not in (
-                Status.PENDING,
-                Status.SKIPPED,
-            ):
+            waits = workflows[name].status in (Status.PENDING, Status.SKIPPED)
+            if name not in self._open or not waits:
                 continue
             now = self._backend.now()
             if workflows[name].status is Status.PENDING:
