@@ -163,9 +163,10 @@ class Refusing(SimBackend):
 
 def test_what_was_refused_for_now_is_left_out_if_nothing_is_left_for_it_later() -> None:
     """Nobody runs any more when it comes again, so that nothing else would end its wait."""
-    both = [job(name, threads=8, runtime=20, walltime=60) for name in ("a", "b")]
+    cluster = replace(CLUSTER, qos=(Qos(name="a"), Qos(name="b")))
+    both = [job(name, threads=8, runtime=20, walltime=60, qos=name) for name in ("a", "b")]
     budget = Budget(core_hours=600 / 3600)
-    plan = plan_campaign(Campaign.of("two", both, budget=budget), CLUSTER)
+    plan = plan_campaign(Campaign.of("two", both, budget=budget), cluster)
     backend = Refusing.for_plan(plan, exact(plan))
     state = run_plan(plan, backend)
     left_out = [name for name, p in state.workflows.items() if p.left_out]
