@@ -286,15 +286,16 @@ class Capacity:
             for partition in cluster.partitions
         ]
         homes = [t.partition.home for t in self._timelines]
-        # For each partition those that may have some of its nodes.
         self._sharing = {h: [t for t in self._timelines if t.partition.home == h] for h in homes}
         self._limits = [Limit(most, start) for most in instance.limits]
         by_name = {t.partition.name: t for t in self._timelines}
         for r in instance.reservations:
             timelines = by_name[r.partition]
             for node, load in r.loads(timelines.partition):
-                timelines.allocate(node, load, r.start, r.finish, jobs=0)
-                for other in self._sharing[timelines.partition.home] if r.maintenance else ():
+                sharing = self._sharing[timelines.partition.home]
+                user = next((t for t in (timelines, *sharing) if node in t), timelines)
+                user.allocate(node, load, r.start, r.finish, jobs=0)
+                for other in sharing if r.maintenance else ():
                     other.close(node, r.start, r.finish)
         for begun in instance.begun:
             self._allocate(begun, begun.placements, begun.start, begun.finish)
