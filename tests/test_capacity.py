@@ -225,6 +225,17 @@ def test_a_budget_of_nodes_takes_those_that_are_not_reserved() -> None:
     assert first_start(cluster, ONE, Budget(nodes=1), window) == 0
 
 
+def test_under_a_budget_it_counts_on_a_node_that_only_a_partition_beside_uses() -> None:
+    """With two nodes, the partition that has three does not use the one that is reserved."""
+    all_nodes = replace(NODE, nodes=3)
+    beside = replace(NODE, name="p1", nodes=1, nodes_of="p0", first_node=0)
+    cluster = Cluster(name="two", partitions=(all_nodes, beside))
+    window = Reservation(partition="p0", node=0, start=0, finish=50)
+    there = replace(ONE, partition="p1")
+    assert first_start(cluster, there, Budget(nodes=2), window) == 50
+    assert first_start(cluster, ONE, Budget(nodes=2), window) == 0
+
+
 def test_a_node_that_is_reserved_in_part_counts_against_the_budget_when_it_is_used() -> None:
     cluster = Cluster(name="two", partitions=(NODE, replace(NODE, name="p1")))
     shared = Reservation(partition="p0", node=0, start=0, finish=50, cores=1, memory=0, gpus=0)
