@@ -129,6 +129,20 @@ def test_a_job_counts_with_its_walltime_until_it_ends() -> None:
     assert sorted(world.first_start.values()) == [0, 3600]
 
 
+def test_of_a_budget_of_node_hours_the_most_is_in_node_hours() -> None:
+    """Most core-hours are held at first, by a large node, and most node-hours later, by many."""
+    large = Partition(name="large", nodes=1, cores=100, memory=1000)
+    small = Partition(name="small", nodes=10, cores=1, memory=100)
+    jobs = [
+        job("a", minutes=60, threads=100, walltime=20 * 3600, partition="large"),
+        job("b", "a", minutes=60, ranks=10, walltime=4 * 3600, partition="small"),
+    ]
+    campaign = Campaign.of("two", jobs, budget=Budget(node_hours=30))
+    plan = plan_campaign(campaign, Cluster(name="c", partitions=(large, small)))
+    assert plan.most_charged == Charge(140, 41)
+    assert "up to 41 node-hours" in plan.warnings[0]
+
+
 def carried_out(plan: Plan) -> tuple[CampaignState, MemoryJournal]:
     journal = MemoryJournal()
     backend = SimBackend.for_plan(plan, exact(plan))

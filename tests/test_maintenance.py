@@ -237,6 +237,9 @@ def test_facts_and_chart_show_it() -> None:
     assert ("maintenance", "1:00:00 to 2:00:00: all nodes") in [*plan_facts(plan)]
     some = planned(closed(3600, 7200, node=1))
     assert ("maintenance", "1:00:00 to 2:00:00: cpu, 1 node") in [*plan_facts(some)]
+    both = planned(closed(3600, 7200), closed(9000, 9600, node=1))
+    told = [text for _, text in plan_facts(both) if ":00: " in text]
+    assert told == ["1:00:00 to 2:00:00: all nodes", "2:30:00 to 2:40:00: cpu, 1 node"]
     chart = str(gantt(simulated(plan, replications=0)))
     assert "maintenance" in chart
     assert "░" in chart

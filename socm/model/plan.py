@@ -99,6 +99,15 @@ class BasePlan(ABC):
         """The reserved node-hours, times the charge of each QOS."""
         return fsum(self._charge(job).node_hours for job in self.jobs)
 
+    @property
+    def maintenance(self) -> dict[tuple[int, int], list[Reservation]]:
+        """The maintenance that it knows of, by start and finish; the first one comes first."""
+        windows: dict[tuple[int, int], list[Reservation]] = defaultdict(list)
+        for r in self.reservations:
+            if r.maintenance:
+                windows[r.start, r.finish].append(r)
+        return dict(sorted(windows.items()))
+
     def _charge(self, job: PlannedJob) -> Charge:
         return charge_of(self.cluster, job.partition, job.qos, job.cores, job.duration)
 
@@ -176,7 +185,7 @@ class Plan(BasePlan):
         charged = most = Charge()
         for _, _, change in sorted(changes, key=lambda c: c[:2]):
             charged += change
-            most = max(most, charged, key=lambda c: c.core_hours)
+            most = max(most, charged, key=lambda c: c.of(self.campaign.budget))
         return most
 
     @cached_property

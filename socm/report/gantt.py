@@ -67,8 +67,7 @@ def gantt(simulation: Simulation, *, width: int = 80, rows: int = 40) -> Text:
 
 def _maintenance(plan: Plan, end: float) -> list[tuple[int, float]]:
     """Return start and end of each maintenance that begins before the end of the chart."""
-    windows = {(r.start, r.finish) for r in plan.reservations if r.maintenance and r.start < end}
-    return [(start, min(finish, end)) for start, finish in sorted(windows)]
+    return [(start, min(finish, end)) for start, finish in plan.maintenance if start < end]
 
 
 def _start(w: WorkflowOutcome) -> float:

@@ -261,8 +261,7 @@ def _draw_times(simulation: Simulation, upper: Axes, lower: Axes) -> None:
 def _draw_maintenance(simulation: Simulation, upper: Axes, lower: Axes) -> None:
     """Shade the times in which nodes are under maintenance."""
     end = upper.get_xlim()[1]
-    windows = {(r.start, r.finish) for r in simulation.plan.reservations if r.maintenance}
-    for start, finish in sorted(windows):
+    for start, finish in simulation.plan.maintenance:
         if start < end:
             for axes in (upper, lower):
                 axes.axvspan(start, min(finish, end), color="0.85", zorder=0)

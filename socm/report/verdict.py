@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -166,16 +167,10 @@ def _charged_facts(plan: AnyPlan) -> Iterator[tuple[str, str]]:
 
 def maintenance_facts(plan: AnyPlan) -> Iterator[tuple[str, str]]:
     """Yield when which nodes are under maintenance, as far as the plan knows of it."""
-    windows: dict[tuple[int, int], list[str]] = {}
-    for r in plan.reservations:
-        if r.maintenance:
-            windows.setdefault((r.start, r.finish), []).append(r.partition)
-    for number, ((start, finish), where) in enumerate(sorted(windows.items())):
-        sizes = [f"{p}, {count(where.count(p), 'node')}" for p in dict.fromkeys(where)]
-        whole = {r.partition for r in plan.reservations if r.maintenance and r.node is None}
-        names = [
-            p if p in whole else size for p, size in zip(dict.fromkeys(where), sizes, strict=True)
-        ]
+    for number, ((start, finish), closed) in enumerate(plan.maintenance.items()):
+        whole = {r.partition for r in closed if r.node is None}
+        nodes = Counter(r.partition for r in closed)
+        names = [p if p in whole else f"{p}, {count(k, 'node')}" for p, k in nodes.items()]
         if whole >= {p.name for p in plan.cluster.partitions}:
             names = ["all nodes"]
         text = f"{format_walltime(start)} to {format_walltime(finish)}: {listed(names)}"
