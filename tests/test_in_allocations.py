@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from test_cli import socm
 from sim.allocations import run_in_allocations
 from sim.backend import SimBackend
 from sim.montecarlo import simulate
-from socm.cli.allocated import plan_of_jobs
+from socm.cli.allocated import locked, plan_of_jobs
 from socm.engine.allocations import UNFINISHED, NextAllocation
 from socm.engine.allocations import fruitful as count_fruitful
 from socm.engine.attempts import first_attempts
@@ -27,7 +28,8 @@ from socm.engine.journal import MemoryJournal
 from socm.engine.release import hand_over_or_due
 from socm.engine.run import Run, RunSettings
 from socm.engine.state import CampaignState
-from socm.errors import ConfigError
+from socm.errors import ConfigError, RunError
+from socm.executor import STEPS
 from socm.model.allocation import AllocationPlan, of_steps
 from socm.model.campaign import Campaign, ResourceRequest, Workflow
 from socm.model.check import check_plan
@@ -279,3 +281,37 @@ def test_a_life_counts_once_however_much_was_completed_in_it() -> None:
     _, events = carried_out(plan, c=25)
     assert count_fruitful(events) == 2
     assert count_fruitful(events[:3]) == 0
+
+
+def outer_run(path: Path) -> Run:
+    """Return the folder of a run in allocations, of which nothing is submitted."""
+    plan = planned(*(step(name, 25) for name in "abc"), walltime=60)
+    settings = RunSettings(executor="slurm", file="c.yaml")
+    return Run.create(plan_of_jobs(plan), settings, path, allocations=plan, executor_inside=STEPS)
+
+
+def test_a_run_that_cannot_be_resumed_is_left_as_it_is_inside_too(
+    tmp_path: Path,
+) -> None:
+    run = outer_run(tmp_path / "run")
+    inside = run.inside
+    assert inside is not None
+    inside.journal.touch()
+    (run.path / "lock").write_text("process 123 on elsewhere\nabc\n")
+    done = socm("resume", run.path, "--retry-failed")
+    assert "may be active: process 123 on elsewhere" in " ".join(done.stderr.split())
+    assert not inside.journal.read_text()
+
+
+def test_only_for_another_process_is_waited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sleep(seconds: float) -> None:
+        raise AssertionError("waited for nobody")
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    inside = outer_run(tmp_path / "run").inside
+    assert inside is not None
+    (inside.path / "lock").mkdir()
+    with pytest.raises(RunError, match="cannot be written: is a directory"), locked(inside):
+        pass

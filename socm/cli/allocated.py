@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from socm.errors import RunError
+from socm.errors import ActiveRun
 
 if TYPE_CHECKING:
     from socm.engine.retry import RetryPolicy
@@ -87,17 +87,13 @@ def locked(run: Run) -> Iterator[str]:
     from socm.executor import STEPS
 
     until = time.monotonic() + (SILENCE + 2 * LOOK if run.settings.executor == STEPS else 0.0)
-    while True:
-        lock = run.lock()
-        try:
-            life = lock.__enter__()
-        except RunError:
-            if time.monotonic() >= until:
-                raise
+    with ExitStack() as stack:
+        while True:
+            try:
+                life = stack.enter_context(run.lock())
+                break
+            except ActiveRun:
+                if time.monotonic() >= until:
+                    raise
             time.sleep(LOOK)
-        else:
-            break
-    try:
         yield life
-    finally:
-        lock.__exit__(None, None, None)

@@ -335,9 +335,9 @@ def _carry_out(
         state = run.state()
         if state.is_finished(run.plan, retry_failed=retry_failed, fail_fast=fail_fast):
             return _ending(run, state, json=json)
-    if retry_failed:
-        retry_inside(run)
     with locked(run) as life, FileJournal(run.journal) as journal:
+        if retry_failed:
+            retry_inside(run)
         if not journal.events:
             run.begin()
         make_run_folder(run.path)
