@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -315,3 +316,22 @@ def test_only_for_another_process_is_waited(
     (inside.path / "lock").mkdir()
     with pytest.raises(RunError, match="cannot be written: is a directory"), locked(inside):
         pass
+
+
+def test_whatever_writes_a_run_as_json_writes_the_run_inside_of_it_too(tmp_path: Path) -> None:
+    run = outer_run(tmp_path / "run")
+
+    def states(*command: str | Path) -> dict[str, str]:
+        document = json.loads(socm(*command, "--json").stdout)
+        return {
+            w["name"]: w["state"] for of in (document, document["inside"]) for w in of["workflows"]
+        }
+
+    (run.path / "lock").write_text("process 123 on elsewhere\nabc\n")
+    waiting = dict.fromkeys(["allocation", "a", "b", "c"], "pending")
+    assert states("resume", run.path, "--if-idle") == waiting
+    assert states("status", run.path) == waiting
+    (run.path / "lock").unlink()
+    cancelled = dict.fromkeys(waiting, "cancelled")
+    assert states("cancel", run.path) == cancelled
+    assert states("resume", run.path) == cancelled

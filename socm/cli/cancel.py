@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from socm.cli.common import JsonOption, console, print_json, warn_of
+from socm.cli.common import JsonOption, console, print_json, run_document, warn_of
 from socm.cli.run import RunArgument
 from socm.cli.streams import telling_kills_nothing
 from socm.errors import BackendUnavailable, ConfigError, Problem, RunError, did_you_mean
@@ -50,7 +50,6 @@ def cancel(
     Waits until they are over. Exit code 5 if the cluster did not confirm that within a minute.
     """
     from socm.engine.run import Run
-    from socm.report.status import status_document
 
     run = Run.find(name, tell=warn_of)
     inside = run.inside
@@ -75,7 +74,7 @@ def cancel(
             hint=f"`socm status {run.name}` shows what runs; `socm cancel {names}` tries again",
         )
     if json:
-        print_json(status_document(run.name, run.plan, state, run.epoch, life=run.life()))
+        print_json(run_document(run, state, life=run.life()))
     elif concerned:
         console().print(_summary(run, state, concerned))
     else:

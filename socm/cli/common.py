@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,9 @@ from socm.words import reason_of
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from socm.engine.life import Life
+    from socm.engine.run import Run
+    from socm.engine.state import CampaignState
     from socm.planner.effort import Effort
 
 
@@ -127,6 +130,34 @@ def waiting(what: str) -> AbstractContextManager[object]:
 def print_json(document: Mapping[str, Any] | list[Any]) -> None:
     """Print a document to standard output."""
     sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
+
+
+def run_document(
+    run: Run,
+    state: CampaignState | None = None,
+    *,
+    life: Life | None,
+    reasons: Callable[[Run, CampaignState], Mapping[str, str]] = lambda run, state: {},
+) -> dict[str, Any]:
+    """Return the progress of a run as JSON data, and that of the run within its allocations.
+
+    Parameters
+    ----------
+    state
+        Where it stands (default: as its journal says).
+    life
+        The process that carries it on.
+    reasons
+        Returns why submitted workflows of a run wait, by name.
+    """
+    from socm.report.status import status_document
+
+    state = run.state() if state is None else state
+    why = reasons(run, state)
+    document = status_document(run.name, run.plan, state, run.epoch, life=life, reasons=why)
+    if (inside := run.inside) is not None:
+        document["inside"] = run_document(inside, life=inside.life(), reasons=reasons)
+    return document
 
 
 def write_json(document: Mapping[str, Any], path: Path) -> None:

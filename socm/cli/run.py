@@ -21,6 +21,7 @@ from socm.cli.common import (
     console,
     finite,
     print_json,
+    run_document,
     warn,
     warn_of,
 )
@@ -237,10 +238,8 @@ def resume(
 
 def _left_alone(run: Run, life: Life, *, json: bool) -> int:
     """Say that another process carries a run on."""
-    from socm.report.status import status_document
-
     if json:
-        print_json(status_document(run.name, run.plan, run.state(), run.epoch, life=life))
+        print_json(run_document(run, life=life))
     else:
         console().print(f"{run.name}: {life.owner} carries it on; nothing to do", markup=False)
     return 0
@@ -374,19 +373,12 @@ def _ending(run: Run, state: CampaignState, *, json: bool) -> int:
     from socm.engine.allocations import UNFINISHED
     from socm.engine.state import Status
     from socm.report.run import ending
-    from socm.report.status import status_document
 
-    inside = run.inside
     if json:
-        document = status_document(run.name, run.plan, state, run.epoch, life=None)
-        if inside is not None:
-            document["inside"] = status_document(
-                inside.name, inside.plan, inside.state(), inside.epoch, life=None
-            )
-        print_json(document)
+        print_json(run_document(run, state, life=None))
     else:
         out = console()
-        if inside is not None:
+        if (inside := run.inside) is not None:
             for part in ending(inside, inside.plan, inside.state()):
                 out.print(part)
         for part in ending(run, run.plan, state):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from socm.cli.common import JsonOption, console, print_json, warn_of
+from socm.cli.common import JsonOption, console, print_json, run_document, warn_of
 from socm.cli.run import RunArgument
 from socm.errors import ConfigError, Problem, SocmError, did_you_mean
 from socm.files import open_regular
@@ -57,10 +57,7 @@ def status(
 
     run = Run.find(name, tell=warn_of)
     if json:
-        document, inside = _document(run), run.inside
-        if inside is not None:
-            document["inside"] = _document(inside)
-        print_json(document)
+        print_json(run_document(run, life=run.life(), reasons=_reasons))
         return 0
     out, view = console(), _View(run)
     if watch and out.is_terminal:
@@ -77,15 +74,6 @@ def status(
         time.sleep(WATCH)
         out.print(view.look(out.width))
     return 0
-
-
-def _document(run: Run) -> dict[str, Any]:
-    from socm.report.status import status_document
-
-    state = run.state()
-    return status_document(
-        run.name, run.plan, state, run.epoch, life=run.life(), reasons=_reasons(run, state)
-    )
 
 
 class _View:

@@ -31,9 +31,8 @@ from socm.model.plan import Plan
 from socm.words import listed, reason_of
 
 RUNS = "socm-runs"
-INSIDE = "inside"
+INSIDE, ALLOCATIONS = "inside", "allocations.json"
 """The run within the allocations of a run, and the file of these."""
-ALLOCATIONS = "allocations.json"
 PLAN = "plan.json"
 """The first plan of a run; those that replace it after an edit have numbers."""
 RUN_SCHEMA = "socm.run/1"
@@ -252,7 +251,7 @@ class Run:
         plan = read_plan(path) if path.exists() else None
         return plan if isinstance(plan, AllocationPlan) else None
 
-    @property
+    @cached_property
     def inside(self) -> Run | None:
         """The run of the workflows within its allocations; `None` if they are its jobs."""
         path = self.path / INSIDE
